@@ -1,0 +1,184 @@
+"""
+Answers in: HTTP's own outcome, the envelope ``{"status", "msg", "data"}``, and every odd thing that comes instead.
+
+``status`` is ``0`` (the vendor's API page) or ``"0"`` (the vendor's older client, clients in the wild) on success; any
+other value is a refusal whose reason is ``msg``, with HTTP 200 all the same. A gateway that lost its backend answers
+with HTML or plain text, a login wall with HTML and 200 (inference).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.protocol.errors import (
+    AccessDeniedError,
+    ApiRefusedError,
+    CannotReachError,
+    UnexpectedAnswerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_flowengine.protocol.endpoints import Call, Json
+
+EXCERPT_CHARACTERS = 500
+_NOT_TAKEN = (429, 503)
+_UNAVAILABLE = (408, 425, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What came back for one request.
+
+    :param status: the HTTP status.
+    :param body: the body's bytes.
+    :param headers: the headers, their names in lower case.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What the server's clock said, from its ``Date`` header; None where it sent none."""
+        try:
+            moment = parsedate_to_datetime(self.headers["date"])
+        except (KeyError, ValueError):
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait (``Retry-After``, as seconds or as a date); None where it doesn't."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isdigit():
+            return float(value)
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        now = self.server_time or datetime.now(UTC)
+        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
+
+
+def excerpt(body: bytes, mask: Callable[[str], str] = str) -> str:
+    """Return the first 500 characters of an answer, secrets masked and white space folded."""
+    text = body[: EXCERPT_CHARACTERS * 8].decode("utf-8", "replace")
+    return " ".join(mask(text).split())[:EXCERPT_CHARACTERS]
+
+
+def unexpected(call: Call, expected: str, came: object, *, http_status: int | None = None) -> UnexpectedAnswerError:
+    """
+    Build the error about an answer that was read but doesn't hold what it should.
+
+    :param call: the call that was answered.
+    :param expected: what was expected, e.g. ``"a list of runs"``.
+    :param came: what came instead; its first 500 characters are quoted.
+    :param http_status: the HTTP status, where it says something.
+    """
+    quoted = came if isinstance(came, str) else json.dumps(came, ensure_ascii=False, default=str)
+    quoted = quoted[:EXCERPT_CHARACTERS]
+    return UnexpectedAnswerError(
+        f"Could not {call.name}: expected {expected}, but the answer to {call.method} {call.path} was: {quoted}",
+        call=call,
+        http_status=http_status,
+        excerpt=quoted,
+    )
+
+
+def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[str, Json]:
+    """
+    Return the whole JSON object of a good answer; its ``data`` is for :mod:`.models` to read.
+
+    :param call: the call that was answered.
+    :param answer: what came back.
+    :param mask: what hides secrets in text that ends in an error.
+    :raises CannotReachError: when the server or a gateway was unable to answer (408, 425, 429, 5xx).
+    :raises AccessDeniedError: on HTTP 401 and 403.
+    :raises ApiRefusedError: on another 4xx, or an envelope whose status isn't 0.
+    :raises UnexpectedAnswerError: when the answer isn't a JSON object with a status.
+    """
+    where = f"{call.method} {call.path}"
+    content = _json_object(answer.body)
+    if answer.status >= 500 or answer.status in _UNAVAILABLE:
+        raise CannotReachError(
+            f"Could not {call.name}: {where} answered HTTP {answer.status}: {excerpt(answer.body, mask) or 'nothing'}",
+            call=call,
+            taken=False if answer.status in _NOT_TAKEN else None,
+            retry_after=answer.retry_after,
+            http_status=answer.status,
+        )
+    if answer.status >= 400:
+        raise _refused_by_http(call, answer, content, mask)
+    if not 200 <= answer.status < 300:
+        target = mask(answer.headers.get("location", "nowhere"))
+        raise UnexpectedAnswerError(
+            f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to another "
+            "host are not followed, since the credentials would go there too; set the connection's host to the right one.",
+            call=call,
+            http_status=answer.status,
+            excerpt=excerpt(answer.body, mask),
+        )
+    if content is None:
+        text = excerpt(answer.body, mask)
+        hint = (
+            " It is a web page: a login wall, or a proxy's own page? Check the connection's host, port and credentials."
+            if text[:200].lstrip().lower().startswith(("<!doctype", "<html", "<head", "<?xml", "<body"))
+            else ""
+        )
+        raise UnexpectedAnswerError(
+            f"Could not {call.name}: expected a JSON object with status, msg and data, but {where} answered HTTP "
+            f"{answer.status} with: {text or 'nothing'}.{hint}",
+            call=call,
+            http_status=answer.status,
+            excerpt=text,
+        )
+    status = content.get("status")
+    if status is None and call.enveloped:
+        raise unexpected(call, "a JSON object with a status", excerpt(answer.body, mask), http_status=answer.status)
+    if status is not None and str(status).strip() != "0" and (call.enveloped or not content.get("url")):
+        msg = mask(_text(content.get("msg")))
+        raise ApiRefusedError(
+            f"FlowEngine refused to {call.name}: {msg or 'it gave no reason'} (status {mask(_text(status))}, {where})",
+            call=call,
+            status=status if isinstance(status, int | str) else str(status),
+            msg=msg,
+            http_status=answer.status,
+        )
+    return content
+
+
+def _refused_by_http(
+    call: Call, answer: Answer, content: dict[str, Json] | None, mask: Callable[[str], str]
+) -> ApiRefusedError:
+    msg = mask(_text((content or {}).get("msg"))) or excerpt(answer.body, mask)
+    denied = answer.status in (401, 403)
+    hint = " Check the connection's login (user id) and password (access key)." if denied else ""
+    status = (content or {}).get("status")
+    return (AccessDeniedError if denied else ApiRefusedError)(
+        f"FlowEngine refused to {call.name}: {call.method} {call.path} answered HTTP {answer.status}: "
+        f"{msg or 'it gave no reason'}.{hint}",
+        call=call,
+        status=status if isinstance(status, int | str) else None,
+        msg=msg,
+        http_status=answer.status,
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Json] | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _text(value: Json) -> str:
+    return "" if value is None else str(value)

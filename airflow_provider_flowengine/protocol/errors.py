@@ -1,0 +1,225 @@
+"""
+Everything that can go wrong with FlowEngine, as one tree that a retry policy can choose by.
+
+::
+
+    FlowEngineError
+    ├── ConfigurationError          the connection or an argument is wrong; nothing was sent       (a mistake)
+    ├── CannotReachError            no usable answer: network, TLS, time-out, gateway              (passes by itself)
+    ├── UnexpectedAnswerError       an answer that can't be read                                   (passes, or a mistake)
+    ├── ApiRefusedError             FlowEngine said no, in its envelope or by 4xx                  (a mistake)
+    │   └── AccessDeniedError       ... because of who asks: user id, access key
+    ├── NotFoundError               what was asked for isn't there                                 (a mistake)
+    │   ├── EngineNotFoundError
+    │   ├── PipelineNotFoundError
+    │   ├── NodeNotFoundError
+    │   └── RunNotFoundError
+    ├── StartUnconfirmedError       it can't be known yet whether a start was taken                (look, then start)
+    ├── AmbiguousRunError           several runs could be the one that was started                 (a person decides)
+    └── RunError                    the run itself
+        ├── RunFailedError          it ended in failure
+        ├── RunStoppedError         it was stopped
+        ├── RunLostError            it can't be followed any more: vanished, or a status nobody knows
+        └── RunTimeoutError         it took longer than it may
+            └── UnreachableError    FlowEngine gave no usable answer for longer than the task's patience
+
+Each carries its data as attributes, so code never has to read a message. Messages say what happened, to which
+call, pipeline and run, what FlowEngine said (as it wrote it), and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_flowengine.protocol.endpoints import Call
+    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+
+
+class FlowEngineError(Exception):
+    """The root of all errors of this package."""
+
+
+class ConfigurationError(FlowEngineError, ValueError):
+    """The connection or an argument can't be right; nothing was sent."""
+
+
+class CannotReachError(FlowEngineError):
+    """
+    FlowEngine gave no usable answer.
+
+    :param message: what happened.
+    :param call: the call that had no answer.
+    :param taken: ``False`` when the server surely didn't take the call (the connection was refused, the name not
+        resolved, the gateway answered 429 or 503), ``None`` when that can't be known.
+    :param retry_after: seconds that the server asked to wait before the next try, or None.
+    :param http_status: the HTTP status, where there was an answer at all.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: Call | None = None,
+        taken: bool | None = None,
+        retry_after: float | None = None,
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.call = call
+        self.taken = taken
+        self.retry_after = retry_after
+        self.http_status = http_status
+
+
+class UnexpectedAnswerError(FlowEngineError):
+    """
+    FlowEngine, or something in front of it, answered what nobody expected.
+
+    :param message: what was expected and what came.
+    :param call: the call that was answered so.
+    :param http_status: the HTTP status of the answer.
+    :param excerpt: the first 500 characters of the answer, secrets masked.
+    """
+
+    def __init__(
+        self, message: str, *, call: Call | None = None, http_status: int | None = None, excerpt: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.call = call
+        self.http_status = http_status
+        self.excerpt = excerpt
+
+
+class ApiRefusedError(FlowEngineError):
+    """
+    FlowEngine took the call and said no.
+
+    :param message: the call, and FlowEngine's reason as it wrote it.
+    :param call: the call that was refused.
+    :param status: the envelope's ``status``, or None when the refusal was HTTP's own.
+    :param msg: the envelope's ``msg``, as FlowEngine wrote it.
+    :param http_status: the HTTP status of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: Call | None = None,
+        status: int | str | None = None,
+        msg: str = "",
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.call = call
+        self.status = status
+        self.msg = msg
+        self.http_status = http_status
+
+
+class AccessDeniedError(ApiRefusedError):
+    """FlowEngine, or the gateway, refuses this user or access key (HTTP 401 or 403)."""
+
+
+class NotFoundError(FlowEngineError):
+    """What was asked for isn't there."""
+
+
+class EngineNotFoundError(NotFoundError):
+    """No engine has this key."""
+
+
+class PipelineNotFoundError(NotFoundError):
+    """The engine has no such pipeline, or more than one of this name."""
+
+
+class NodeNotFoundError(NotFoundError):
+    """Job params name a node, or a key of a node, that the pipeline doesn't have."""
+
+
+class RunNotFoundError(NotFoundError):
+    """The pipeline's history has no such run."""
+
+
+class StartUnconfirmedError(FlowEngineError):
+    """
+    A start was sent, and it can't be known yet whether FlowEngine took it.
+
+    The pipeline is not started again for that: a slow server may still do it. The task's next try looks first.
+
+    :param message: what happened and what to do.
+    :param pipeline_id: the pipeline that was started.
+    """
+
+    def __init__(self, message: str, *, pipeline_id: Identifier) -> None:
+        super().__init__(message)
+        self.pipeline_id = pipeline_id
+
+
+class AmbiguousRunError(FlowEngineError):
+    """
+    Several runs could be the one that was started, and guessing could stop or follow somebody else's.
+
+    :param message: what happened and what to do.
+    :param pipeline_id: the pipeline.
+    :param candidates: the runs that it could be.
+    """
+
+    def __init__(self, message: str, *, pipeline_id: Identifier, candidates: Sequence[PipelineRun]) -> None:
+        super().__init__(message)
+        self.pipeline_id = pipeline_id
+        self.candidates = tuple(candidates)
+
+
+class RunError(FlowEngineError):
+    """
+    A run didn't come to a good end.
+
+    :param message: what happened to which run, and what FlowEngine tells of it.
+    :param run: the run as it was last seen, or None when it never was.
+    :param run_url: the address of the run's page, or empty.
+    """
+
+    def __init__(self, message: str, *, run: PipelineRun | None = None, run_url: str = "") -> None:
+        super().__init__(message)
+        self.run = run
+        self.run_url = run_url
+
+
+class RunFailedError(RunError):
+    """The run ended in failure."""
+
+
+class RunStoppedError(RunError):
+    """The run was stopped, by whomever."""
+
+
+class RunLostError(RunError):
+    """The run can't be followed any more: it vanished from the history, or its status says nothing known."""
+
+
+class RunTimeoutError(RunError):
+    """The run took longer than the task allows."""
+
+
+class UnreachableError(RunTimeoutError):
+    """FlowEngine gave no usable answer for longer than ``unreachable_timeout``; the run may be going on."""
+
+
+def known(kind: str, names: Iterable[object], limit: int = 20) -> str:
+    """
+    Say which names there are, for an error about one that there isn't.
+
+    :param kind: what they name, in the plural, e.g. ``"nodes"``.
+    :param names: the names.
+    :param limit: how many are listed at most, default 20.
+    :return: e.g. ``"nodes there are: start_node, train"``.
+    """
+    listed = [str(name) for name in names]
+    if not listed:
+        return f"there are no {kind}"
+    more = f", and {len(listed) - limit} more" if len(listed) > limit else ""
+    return f"{kind} there are: {', '.join(listed[:limit])}{more}"

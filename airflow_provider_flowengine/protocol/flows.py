@@ -1,0 +1,362 @@
+"""
+Conversations with FlowEngine, as generators that yield requests and sleeps and are sent answers.
+
+A flow is driven by :mod:`airflow_provider_flowengine.client` over requests or aiohttp, or in a test by a list of
+answers and a fake clock; so it is written once, and sync and async never differ. :class:`Api` is one connection's view
+of one engine: the handshake, the retries, and the calls. The procedures built of them stand in :mod:`.history`
+(finding runs), :mod:`.starting` (started exactly once) and :mod:`.waiting`.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar, cast
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from airflow_provider_flowengine.protocol import endpoints, envelope, models
+from airflow_provider_flowengine.protocol.envelope import Answer
+from airflow_provider_flowengine.protocol.errors import (
+    AccessDeniedError,
+    ApiRefusedError,
+    CannotReachError,
+    ConfigurationError,
+    EngineNotFoundError,
+    FlowEngineError,
+    PipelineNotFoundError,
+    known,
+)
+from airflow_provider_flowengine.protocol.models import (
+    Engine,
+    HistoryPage,
+    Identifier,
+    JsonObject,
+    Pipeline,
+    PipelineRun,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from airflow_provider_flowengine.protocol.endpoints import Call, Json
+    from airflow_provider_flowengine.protocol.settings import Settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    A call made ready for the wire.
+
+    :param call: the call it sends.
+    :param url: the whole address, its query included.
+    :param headers: the headers.
+    :param timeout: seconds it may take to answer.
+    """
+
+    call: Call
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Let so many seconds pass."""
+
+    seconds: float
+
+
+Flow = Generator[Request | Sleep, Answer | None, T]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """
+    How often, and after which pauses, a call is sent again.
+
+    :param attempts: how often it is sent at most, default 5.
+    :param first_delay: seconds before the second time, doubled for each further one, default 0.5.
+    :param longest_delay: no pause is longer, a server's ``Retry-After`` included, in seconds, default 30.
+    :param jitter: by which part a pause may be longer, so that many clients don't come back at once, default 0.25.
+    """
+
+    attempts: int = 5
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    jitter: float = 0.25
+
+    def delay(self, attempt: int, retry_after: float | None = None) -> float:
+        """Return the seconds to pause after so many attempts, at least what the server asked for."""
+        seconds = max(self.first_delay * 2.0 ** (attempt - 1), retry_after or 0.0)
+        return min(seconds, self.longest_delay) * (1 + random.uniform(0, self.jitter))
+
+
+ONCE = Retry(attempts=1)
+"""Send a call once and let the caller decide: while waiting, the next poll is the retry."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 3
+_WORTH_RETRYING = (None, 408, 425, 429, 502, 503, 504)
+
+
+@dataclass
+class Api:
+    """
+    One connection's view of one engine.
+
+    :param settings: the connection.
+    :param engine_key: the engine; default the connection's.
+    :param engine: the engine, where it is resolved already.
+    :param retry: how calls are sent again.
+    :param now: tells the time, in seconds since the epoch.
+    :param server_time: what the server's clock said in its last answer, where it said so.
+    :raises ConfigurationError: when no engine key is given anywhere.
+    """
+
+    settings: Settings
+    engine_key: str = ""
+    engine: Engine | None = None
+    retry: Retry = Retry()
+    now: Callable[[], float] = time.time
+    server_time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.engine_key = self.engine_key or self.settings.engine_key
+        if not self.engine_key:
+            raise ConfigurationError(
+                "No engine_key: set it in the connection's extra, or give engine_key to the hook, operator or sensor"
+            )
+
+    def hurried(self, timeout: float) -> Api:
+        """Return the same view with requests that are sent once and may take ``timeout`` seconds at most."""
+        settings = replace(self.settings, timeout=min(timeout, self.settings.timeout))
+        return replace(self, settings=settings, retry=ONCE)
+
+    # --- one call -------------------------------------------------------------------------------------------------
+
+    def request(self, call: Call) -> Request:
+        """Make a call ready for the wire."""
+        query = f"?{urlencode(call.query)}" if call.query else ""
+        return Request(
+            call=call,
+            url=f"{self.settings.fl_url}{call.path}{query}",
+            headers=self.settings.headers,
+            timeout=self.settings.timeout,
+        )
+
+    def answer(self, call: Call) -> Flow[Answer]:
+        """Send a call once; redirects are followed for reads, and on the same host only."""
+        request = self.request(call)
+        for _ in range(_MOST_REDIRECTS):
+            answer = cast("Answer", (yield request))
+            target = urljoin(request.url, answer.headers.get("location", ""))
+            here, there = urlsplit(request.url), urlsplit(target)
+            if (
+                answer.status not in _REDIRECTS
+                or call.method != "GET"
+                or target == request.url
+                or (there.hostname, there.scheme) not in ((here.hostname, here.scheme), (here.hostname, "https"))
+            ):
+                break
+            request = replace(request, url=target)
+        self.server_time = answer.server_time or self.server_time
+        return answer
+
+    def send(self, call: Call) -> Flow[JsonObject]:
+        """
+        Send a call, again where that does no harm, and return the good answer's whole object.
+
+        A call that is not repeatable is sent again only when the server surely didn't take it.
+        """
+        attempt = 1
+        while True:
+            try:
+                answer = yield from self.answer(call)
+                return envelope.read(call, answer, self.settings.mask)
+            except CannotReachError as error:
+                again = error.taken is False or (call.repeatable and error.http_status in _WORTH_RETRYING)
+                if not again or attempt >= self.retry.attempts:
+                    raise
+                delay = self.retry.delay(attempt, error.retry_after)
+                log.warning("%s Trying again in %.1f s.", error, delay)
+            yield Sleep(delay)
+            attempt += 1
+
+    # --- the engine -----------------------------------------------------------------------------------------------
+
+    def resolve(self) -> Flow[Engine]:
+        """
+        Return the engine: its url and id, asked for once and remembered.
+
+        :raises EngineNotFoundError: when the gateway knows no engine of this key.
+        """
+        if self.engine is None:
+            self.engine = yield from self._handshake()
+        return self.engine
+
+    def _handshake(self) -> Flow[Engine]:
+        call = endpoints.engine_info(self.engine_key)
+        try:
+            whole = yield from self.send(call)
+        except AccessDeniedError:
+            raise
+        except ApiRefusedError as error:
+            raise EngineNotFoundError(
+                f"{error} Is there an engine of key {self.engine_key!r}, and does the connection's host lead to "
+                "FlowEngine's gateway?"
+            ) from error
+        url = models.read_engine_url(call, whole, self.settings.fl_url)
+        if url is None:
+            raise EngineNotFoundError(
+                f"FlowEngine knows no engine of key {self.engine_key!r}: its answer names no url "
+                f"({envelope.unexpected(call, 'a url', whole).excerpt})"
+            )
+        generation = self.settings.generation
+        call = endpoints.engine_param(self.engine_key, url, generation)
+        whole = yield from self.send(call)
+        return Engine(self.engine_key, url, models.read_engine_id(call, whole), generation)
+
+    def call(self, build: Callable[[Engine], Call]) -> Flow[tuple[Call, JsonObject]]:
+        """
+        Send a call to the engine; where the engine has moved meanwhile, to its new address.
+
+        :param build: makes the call for an engine.
+        :return: the call that was sent, and the whole object that answered it.
+        """
+        engine = yield from self.resolve()
+        call = build(engine)
+        try:
+            return call, (yield from self.send(call))
+        except (ApiRefusedError, CannotReachError) as error:
+            if error.http_status not in (404, 502) or not call.repeatable:
+                raise
+            try:
+                self.engine = yield from self._handshake()
+            except FlowEngineError as trouble:
+                log.info("The engine could not be resolved again: %s", trouble)
+                raise error from None
+            if self.engine == engine:
+                raise
+            log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
+            call = build(self.engine)
+            return call, (yield from self.send(call))
+
+    # --- pipelines ------------------------------------------------------------------------------------------------
+
+    def list_pipelines(self) -> Flow[list[Pipeline]]:
+        """05: return the engine's pipelines."""
+        call, whole = yield from self.call(endpoints.list_pipelines)
+        rows, _ = models.read_list(call, whole)
+        return [models.read_pipeline(call, row) for row in rows]
+
+    def get_pipeline(self, pipeline_id: Identifier) -> Flow[Pipeline]:
+        """
+        06: return one whole pipeline.
+
+        :raises PipelineNotFoundError: when the engine has none of this id.
+        """
+        trouble: FlowEngineError
+        try:
+            call, whole = yield from self.call(lambda engine: endpoints.get_pipeline(engine, pipeline_id))
+            if isinstance(whole.get("data"), dict):
+                return models.read_pipeline(call, whole["data"])
+            trouble = envelope.unexpected(call, "a pipeline's object in data", whole)
+        except AccessDeniedError:
+            raise
+        except ApiRefusedError as error:
+            trouble = error
+        pipelines = yield from self.list_pipelines()
+        if any(pipeline.id == pipeline_id for pipeline in pipelines):
+            raise trouble
+        raise PipelineNotFoundError(
+            f"Engine {self.engine_key!r} has no pipeline {pipeline_id}; "
+            f"{known('pipelines', map(_name_pipeline, pipelines))}"
+        ) from trouble
+
+    def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Flow[Pipeline]:
+        """
+        Return the pipeline of this key or name.
+
+        :raises PipelineNotFoundError: when there is none, or when several have this name.
+        """
+        field, wanted = ("key", key) if key else ("name", name)
+        pipelines = yield from self.list_pipelines()
+        found = [pipeline for pipeline in pipelines if getattr(pipeline, field) == wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise PipelineNotFoundError(
+                f"{len(found)} pipelines of engine {self.engine_key!r} have the {field} {wanted!r}: "
+                f"{', '.join(map(_name_pipeline, found))}. Name it by pipeline_id"
+            )
+        raise PipelineNotFoundError(
+            f"Engine {self.engine_key!r} has no pipeline of {field} {wanted!r}; "
+            f"{known('pipelines', map(_name_pipeline, pipelines))}"
+        )
+
+    def create_pipeline(self, pipeline: JsonObject) -> Flow[Pipeline]:
+        """03: create a pipeline and return it as FlowEngine made it."""
+        call, whole = yield from self.call(lambda engine: endpoints.create_pipeline(engine, pipeline))
+        data = whole.get("data")
+        made = models.identifier(data)
+        return Pipeline(made) if made is not None else models.read_pipeline(call, data)
+
+    def update_pipeline(self, pipeline: JsonObject) -> Flow[None]:
+        """07: write a whole pipeline object back."""
+        yield from self.call(lambda engine: endpoints.update_pipeline(engine, pipeline))
+
+    def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> Flow[None]:
+        """08: turn the pipeline's own schedule on or off."""
+        yield from self.call(lambda engine: endpoints.set_schedule(engine, pipeline_id, enabled))
+
+    def upload_file(self, path: Path, target: Identifier = 1) -> Flow[Json]:
+        """
+        04: upload a file, and return what the server answers in ``data``.
+
+        :raises ConfigurationError: when there is no such file, before anything is sent.
+        """
+        if not path.is_file():
+            kind = "is a directory" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
+            raise ConfigurationError(f"path: {str(path)!r} {kind}; name one file to upload")
+        _, whole = yield from self.call(lambda engine: endpoints.upload_file(engine, path, target))
+        return whole.get("data")
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> Flow[HistoryPage]:
+        """10: return one page of a pipeline's run history, in the server's order."""
+        call, whole = yield from self.call(lambda engine: endpoints.list_runs(engine, pipeline_id, page, size))
+        rows, total = models.read_list(call, whole)
+        settings = self.settings
+        runs = (models.read_run(call, row, pipeline_id, settings.words, settings.timezone) for row in rows)
+        return HistoryPage(tuple(runs), total)
+
+    def read_run(self, pipeline_id: Identifier, run_id: Identifier) -> Flow[PipelineRun | None]:
+        """Return one run with its nodes by the one-run call, best effort: None where the call is missing or odd."""
+        engine = yield from self.resolve()
+        call = endpoints.get_run(engine, run_id)
+        try:
+            whole = yield from self.send(call)
+            data = whole.get("data")
+            if not isinstance(data, dict):
+                return None
+            settings = self.settings
+            run = models.read_run(call, data, pipeline_id, settings.words, settings.timezone)
+        except CannotReachError:
+            raise
+        except FlowEngineError as error:
+            log.debug("No details of run %s: %s", run_id, error)
+            return None
+        return run if run.id == run_id else None
+
+
+def _name_pipeline(pipeline: Pipeline) -> str:
+    return f"{pipeline.id} ({pipeline.name or pipeline.key or 'no name'})"

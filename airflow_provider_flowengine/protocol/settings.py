@@ -1,0 +1,188 @@
+"""What a connection says, checked, as one value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import pendulum
+
+from airflow_provider_flowengine.protocol.endpoints import GENERATIONS, KERNEL, Generation
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+from airflow_provider_flowengine.protocol.status import StatusWords
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_flowengine.protocol.models import Identifier
+
+DEFAULT_USER = "1"
+"""The id of the account in a default set-up. Sources: the vendor's API page, its deployment files."""
+
+DEFAULT_UI_URL = "{fl_url}{engine_url}/#/offline-pipeline"
+UI_URL_FIELDS = ("fl_url", "engine_url", "engine_key", "pipeline_id", "run_id")
+MASKED = "***"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    How to reach FlowEngine, and how to read it.
+
+    :param fl_url: the gateway, without a trailing slash; a path in it is kept.
+    :param engine_key: the default engine, or empty.
+    :param generation: which generation of the API to speak; default the newest.
+    :param headers: the headers of every request, who asks among them.
+    :param verify: whether TLS certificates are checked, or the path of a CA bundle to check against; default True.
+    :param timeout: seconds a request may take to answer, default 30.
+    :param timezone: the zone of times that FlowEngine gives without one, default UTC.
+    :param words: the status words.
+    :param ui_url: the template of a run's page.
+    :param secrets: what must never be seen in a log or an error.
+    """
+
+    fl_url: str
+    engine_key: str = ""
+    generation: Generation = KERNEL
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str = True
+    timeout: float = 30.0
+    timezone: str = "UTC"
+    words: StatusWords = field(default_factory=StatusWords)
+    ui_url: str = DEFAULT_UI_URL
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        fl_url: str,
+        user: str = "",
+        access_key: str = "",
+        engine_key: str = "",
+        api_root: str = "",
+        verify: object = True,
+        timeout: object = 30,
+        headers: Mapping[str, object] | None = None,
+        timezone: str = "",
+        status_words: Mapping[str, str | Sequence[str]] | None = None,
+        workspace_id: object = "",
+        ui_url: str = "",
+    ) -> Self:
+        """
+        Check what a connection says and return it as settings.
+
+        :param fl_url: the gateway's address.
+        :param user: sent as ``X-FlowEngine-UserId``; default ``1``.
+        :param access_key: sent as ``Access-Key`` where it isn't empty.
+        :param engine_key: the default engine.
+        :param api_root: ``kernel/v1`` (default), or ``automl/v1`` for the older generation.
+        :param verify: true, false, or the path of a CA bundle.
+        :param timeout: seconds, more than 0.
+        :param headers: more headers for every request.
+        :param timezone: a zone's name, e.g. ``Asia/Shanghai``.
+        :param status_words: more status words by what they mean.
+        :param workspace_id: sent as ``X-Prophet-Workspace-Id`` where it is set.
+        :param ui_url: the template of a run's page.
+        :raises ConfigurationError: naming the field, and what is allowed in it.
+        """
+        sent = {"X-FlowEngine-UserId": user or DEFAULT_USER}
+        if access_key:
+            sent["Access-Key"] = access_key
+        if workspace_id not in (None, ""):
+            sent["X-Prophet-Workspace-Id"] = str(workspace_id)
+        more = {str(name): str(value) for name, value in (headers or {}).items()}
+        for name, value in {**sent, **more}.items():
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
+                raise ConfigurationError(f"headers: {name!r} is no header that can be sent")
+        return cls(
+            fl_url=_gateway(fl_url),
+            engine_key=engine_key.strip(),
+            generation=_generation(api_root),
+            headers={**sent, **more},
+            verify=_verify(verify),
+            timeout=_timeout(timeout),
+            timezone=_timezone(timezone),
+            words=StatusWords(status_words),
+            ui_url=_template(ui_url),
+            secrets=tuple(secret for secret in (access_key, *more.values()) if len(secret) >= 3),
+        )
+
+    def mask(self, text: str) -> str:
+        """Return text with every secret replaced by ``***``."""
+        for secret in self.secrets:
+            text = text.replace(secret, MASKED)
+        return text
+
+    def run_url(self, *, engine_url: str, engine_key: str, pipeline_id: Identifier, run_id: Identifier) -> str:
+        """Return the address of a run's page, by the connection's ``ui_url`` template."""
+        return self.ui_url.format(
+            fl_url=self.fl_url,
+            engine_url=engine_url,
+            engine_key=engine_key,
+            pipeline_id=pipeline_id,
+            run_id=run_id,
+        )
+
+
+def _gateway(url: str) -> str:
+    parts = urlsplit(url.strip())
+    try:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or re.search(r"\s", url.strip()) or parts.username or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"host: {url!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
+            "with the port in its own field, and credentials in login and password"
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _generation(api_root: str) -> Generation:
+    root = api_root.strip().strip("/") or KERNEL.root
+    if root not in GENERATIONS:
+        raise ConfigurationError(f"api_root: {api_root!r} isn't known; {known('roots', GENERATIONS)}")
+    return GENERATIONS[root]
+
+
+def _verify(value: object) -> bool | str:
+    if value is None or value == "":
+        return True
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
+    raise ConfigurationError(f"verify: {value!r} must be true, false, or the path of a CA bundle")
+
+
+def _timeout(value: object) -> float:
+    try:
+        seconds = 30.0 if value in (None, "") else float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"timeout: {value!r} must be a number of seconds, more than 0")
+    return seconds
+
+
+def _timezone(name: str) -> str:
+    try:
+        return pendulum.timezone(name.strip() or "UTC").name
+    except Exception:
+        raise ConfigurationError(f"timezone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None
+
+
+def _template(template: str) -> str:
+    template = template.strip() or DEFAULT_UI_URL
+    try:
+        fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise ConfigurationError(f"ui_url: {template!r} can't be read as a template: {error}") from None
+    strange = [name for name in fields if name not in UI_URL_FIELDS]
+    if strange:
+        raise ConfigurationError(f"ui_url: {{{strange[0]}}} isn't known; {known('fields', UI_URL_FIELDS)}")
+    return template

@@ -1,0 +1,308 @@
+"""
+A run is started exactly once.
+
+Start is not idempotent, its answer may be lost, and it need not carry the run's id (nobody says that it does). So:
+
+1. Note the newest run of the pipeline, and write that down as an :class:`Intent`, before anything is sent.
+2. Send the start once. A refusal is final. What surely wasn't taken may be sent again. Anything else is unknown.
+3. An unknown start, or one whose answer names no run, is looked for in the history: it is the run newer than the
+   intent's. Several candidates are narrowed by what they say of themselves; never is one guessed.
+4. A start that stays unknown ends in :class:`~.errors.StartUnconfirmedError` and is not sent again. A later try
+   looks first, by :func:`look_for`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from airflow_provider_flowengine.protocol import endpoints, models
+from airflow_provider_flowengine.protocol.endpoints import Json
+from airflow_provider_flowengine.protocol.errors import (
+    AmbiguousRunError,
+    CannotReachError,
+    NodeNotFoundError,
+    StartUnconfirmedError,
+    UnexpectedAnswerError,
+    known,
+)
+from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
+from airflow_provider_flowengine.protocol.history import History, is_newer
+
+if TYPE_CHECKING:
+    from airflow_provider_flowengine.protocol.models import Identifier, JsonObject, Node, Pipeline, PipelineRun
+
+log = logging.getLogger(__name__)
+
+CONFIRMATION_TIMEOUT = 30.0
+"""Seconds that a started run may take to appear in the history."""
+
+JobParams = Mapping[str, Mapping[str, Json]]
+"""What nodes are given at a start: ``{node: {key: value}}``."""
+
+_LOOK_DELAYS = (0.5, 1.0, 2.0, 3.0, 5.0)
+_CLOCKS_DIFFER = timedelta(seconds=2)
+_SCHEDULED = (
+    "cron",
+    "schedul",
+    "period",
+    "loop",
+    "interval",
+    "message",
+    "auto",
+    "定时",
+    "周期",
+    "循环",
+    "消息",
+    "自动",
+)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """
+    What is known before a start is sent: enough to recognise its run afterwards.
+
+    :param pipeline_id: the pipeline.
+    :param newest: its newest run's id, or None when it has none.
+    :param known: the ids of its newest runs, where ids are no numbers.
+    :param server_time: what the server's clock said just before, ISO 8601, or empty.
+    """
+
+    pipeline_id: Identifier
+    newest: Identifier | None = None
+    known: frozenset[Identifier] = field(default_factory=frozenset)
+    server_time: str = ""
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the intent as plain JSON values."""
+        return {
+            "pipeline_id": self.pipeline_id,
+            "newest": self.newest,
+            "known": sorted(self.known, key=str),
+            "server_time": self.server_time,
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Json]) -> Self:
+        """Return the intent that :meth:`as_dict` wrote."""
+        listed = content.get("known")
+        pipeline_id = models.identifier(content.get("pipeline_id"))
+        return cls(
+            pipeline_id=pipeline_id if pipeline_id is not None else "",
+            newest=models.identifier(content.get("newest")),
+            known=frozenset(item for item in listed if isinstance(item, int | str))
+            if isinstance(listed, list)
+            else frozenset(),
+            server_time=str(content.get("server_time") or ""),
+        )
+
+
+def start_once(
+    api: Api,
+    pipeline_id: Identifier,
+    job_params: JobParams | None = None,
+    *,
+    remember: Callable[[Intent], None] = lambda intent: None,
+    confirmation_timeout: float = CONFIRMATION_TIMEOUT,
+) -> Flow[PipelineRun]:
+    """
+    Start a pipeline, once, and return its run.
+
+    :param api: the engine's view.
+    :param pipeline_id: the pipeline.
+    :param job_params: ``{node id: {key: value}}``, checked already.
+    :param remember: is given the intent before the start is sent; what it raises prevents the start.
+    :param confirmation_timeout: seconds that the run may take to appear in the history, default 30.
+    :raises ApiRefusedError: when FlowEngine says no; nothing was started.
+    :raises CannotReachError: when the start surely wasn't taken; nothing was started.
+    :raises StartUnconfirmedError: when it can't be known yet whether it was taken.
+    :raises AmbiguousRunError: when several runs could be the one.
+    """
+    history = History(api, pipeline_id)
+    runs = yield from history.newest()
+    intent = Intent(
+        pipeline_id=pipeline_id,
+        newest=runs[0].id if runs else None,
+        known=frozenset(run.id for run in runs if not isinstance(run.id, int)),
+        server_time=api.server_time.isoformat() if api.server_time else "",
+    )
+    remember(intent)
+    engine = yield from api.resolve()
+    call = endpoints.start_pipeline(
+        engine, pipeline_id, {node: dict(params) for node, params in (job_params or {}).items()}
+    )
+    try:
+        whole = yield from api.send(call)
+    except CannotReachError as error:
+        if error.taken is False:
+            raise
+        doubt = str(error)
+    except UnexpectedAnswerError as error:
+        doubt = str(error)
+    else:
+        run = _run_in_answer(api, call, whole, intent)
+        if run:
+            log.info("Started %s; FlowEngine answered with its id.", run)
+            return run
+        doubt = ""
+    if doubt:
+        log.warning("%s Whether the start was taken isn't known; looking for its run in the history.", doubt)
+    run = yield from _await_appearance(api, history, intent, job_params, confirmation_timeout)
+    if run:
+        log.info("Started %s; found in the history.", run)
+        return run
+    what = doubt or f"FlowEngine took the start of pipeline {pipeline_id}, but its answer names no run."
+    raise StartUnconfirmedError(
+        f"{what} No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. It was "
+        "not started again, since a slow server may still do it; the task's next try looks for the run first, and "
+        "only then starts one. Raise start_confirmation_timeout if this FlowEngine is slow.",
+        pipeline_id=pipeline_id,
+    )
+
+
+def look_for(api: Api, intent: Intent, job_params: JobParams | None = None) -> Flow[PipelineRun | None]:
+    """
+    Return the run that an earlier start of unknown outcome made, or None when there is none.
+
+    :param api: the engine's view.
+    :param intent: what was noted before that start.
+    :param job_params: what it was started with.
+    :raises AmbiguousRunError: when several runs could be the one.
+    """
+    return (yield from _look(History(api, intent.pipeline_id), intent, job_params))
+
+
+def _await_appearance(
+    api: Api, history: History, intent: Intent, job_params: JobParams | None, timeout: float
+) -> Flow[PipelineRun | None]:
+    deadline = api.now() + timeout
+    looks = 0
+    while True:
+        try:
+            run = yield from _look(history, intent, job_params)
+            if run:
+                return run
+        except (CannotReachError, UnexpectedAnswerError) as error:
+            log.warning("%s", error)
+        left = deadline - api.now()
+        if left <= 0:
+            return None
+        yield Sleep(min(_LOOK_DELAYS[min(looks, len(_LOOK_DELAYS) - 1)], left))
+        looks += 1
+
+
+def _look(history: History, intent: Intent, job_params: JobParams | None) -> Flow[PipelineRun | None]:
+    new = yield from history.newer_than(intent.newest, intent.known)
+    candidates = _narrow(new, intent, job_params)
+    if len(candidates) > 1:
+        listed = "; ".join(
+            f"run {run.id} ({run.status or 'no status'}, started {run.started or 'unknown'}"
+            f"{', ' + run.trigger if run.trigger else ''})"
+            for run in candidates[:20]
+        )
+        raise AmbiguousRunError(
+            f"{len(candidates)} runs of pipeline {intent.pipeline_id} are newer than the start of this task, and "
+            f"nothing tells which is its own: {listed}. Look at them in FlowEngine; stop the ones that shouldn't be, or "
+            "wait until they have ended, then clear this task to start anew.",
+            pipeline_id=intent.pipeline_id,
+            candidates=candidates,
+        )
+    return candidates[0] if candidates else None
+
+
+def _narrow(runs: Iterable[PipelineRun], intent: Intent, job_params: JobParams | None) -> list[PipelineRun]:
+    """Keep the runs that can be the one: by trigger kind, by params, and among several by their start time."""
+    candidates = [run for run in runs if not _is_scheduled(run) and not _contradicts(run, job_params)]
+    if len(candidates) > 1 and intent.server_time:
+        sent = datetime.fromisoformat(intent.server_time) - _CLOCKS_DIFFER
+        # A zone that is set wrong shifts every start time alike: then time tells nothing, and all stay.
+        later = [run for run in candidates if run.started and run.started >= sent]
+        candidates = later or candidates
+    return candidates
+
+
+def _is_scheduled(run: PipelineRun) -> bool:
+    kind = run.trigger.casefold()
+    return any(word in kind for word in _SCHEDULED)
+
+
+def _contradicts(run: PipelineRun, job_params: JobParams | None) -> bool:
+    """Whether a run tells of params of its own, and they differ from what was sent."""
+    told = next((run.content[name] for name in ("params", "jobParams", "startParams") if run.content.get(name)), None)
+    if not isinstance(told, dict):
+        return False
+    for node, params in (job_params or {}).items():
+        theirs = told.get(node)
+        if isinstance(theirs, dict) and any(
+            key in theirs and str(theirs[key]) != str(value) for key, value in params.items()
+        ):
+            return True
+    return False
+
+
+def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: Intent) -> PipelineRun | None:
+    """
+    Return the run that a start's answer holds, where it surely is one.
+
+    ``data.status`` is ``running`` on success (a client in the wild), so ``data`` looks like the run's record; whether
+    its ``id`` is the run's isn't said. It is trusted when it has a status and no part of a pipeline's object, and is
+    newer than every run before.
+    """
+    data = whole.get("data")
+    if (
+        not isinstance(data, dict)
+        or not data.get("status")
+        or any(name in data for name in ("nodes", "engineTemplateId", "data"))
+    ):
+        return None
+    try:
+        run = models.read_run(call, data, intent.pipeline_id, api.settings.words, api.settings.timezone)
+    except UnexpectedAnswerError:
+        return None
+    unsure = run.id == intent.pipeline_id or (intent.newest is None and not intent.known and not run.started)
+    return run if is_newer(run, intent.newest, intent.known) and not unsure else None
+
+
+# --- job params -------------------------------------------------------------------------------------------------------
+
+
+def match_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dict[str, Json]]:
+    """
+    Check job params against the pipeline's nodes, and name each node by its id.
+
+    :param pipeline: the pipeline, read from FlowEngine.
+    :param job_params: ``{node: {key: value}}``; a node is named by its id or, where that is unambiguous, its name.
+    :return: ``{node id: {key: value}}``.
+    :raises NodeNotFoundError: when the pipeline has no such node, or two of this name, or the node has no such key.
+    """
+    matched: dict[str, dict[str, Json]] = {}
+    for name, params in job_params.items():
+        node = _node(pipeline, str(name))
+        keys = [param.key for param in node.params]
+        strange = [key for key in params if key not in keys]
+        if strange:
+            raise NodeNotFoundError(
+                f"job_params: node {name!r} of pipeline {pipeline.id} has no parameter {strange[0]!r}; "
+                f"{known('parameters', keys)}"
+            )
+        matched.setdefault(node.id, {}).update(params)
+    return matched
+
+
+def _node(pipeline: Pipeline, name: str) -> Node:
+    found = [node for node in pipeline.nodes if node.id == name] or [
+        node for node in pipeline.nodes if node.name == name
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NodeNotFoundError(
+            f"job_params: {len(found)} nodes of pipeline {pipeline.id} are called {name!r}; name one by its id: "
+            f"{', '.join(node.id for node in found)}"
+        )
+    names = [f"{node.id} ({node.name})" if node.name and node.name != node.id else node.id for node in pipeline.nodes]
+    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {known('nodes', names)}")

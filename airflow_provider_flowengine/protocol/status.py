@@ -1,0 +1,104 @@
+"""
+FlowEngine's status words, and the five states they mean.
+
+No page lists the words of a run. ``running`` is seen on the wire; the web page's labels are Chinese; the same
+vendor's neighbouring enums use the others (sources: clients in the wild, the vendor's documentation, the vendor's
+older client). So the whole family is known, a word is read without regard to case, and a connection can add more.
+A word that nobody knows is never taken for success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+
+
+class RunState(StrEnum):
+    """What a status word means."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a run in this state has ended."""
+        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
+
+
+_WORDS: dict[RunState, str] = {
+    RunState.RUNNING: (
+        "running run init initial initialized created awaiting waiting pending queued queueing scheduled starting "
+        "started restarting resuming resumed retrying processing executing submitted active stopping terminating "
+        "cancelling canceling killing 运行中 等待中 排队中 初始化 启动中 停止中 恢复中 重启中 重试中 未开始 待运行 未运行"
+    ),
+    RunState.SUCCEEDED: "succeeded success successful succeed completed complete finished done 运行成功 成功 已完成 完成",
+    RunState.FAILED: "failed failure fail error errored exception timeout timedout 运行失败 失败 异常 超时 运行超时",
+    RunState.STOPPED: (
+        "terminated stopped stop cancelled canceled killed aborted abort interrupted "
+        "已停止 停止 已终止 终止 已取消 取消 手动停止"
+    ),
+}
+
+STOPPING_WORDS = frozenset("stopping terminating cancelling canceling killing 停止中".split())
+"""The running words that say that a stop has been asked for already."""
+
+
+def _fold(word: object) -> str:
+    return "".join(character for character in str(word).casefold() if character not in " _-\t")
+
+
+_MEANINGS = {_fold(word): state for state, words in _WORDS.items() for word in words.split()}
+
+_MORE_WORDS_KEYS = {
+    "running": RunState.RUNNING,
+    "success": RunState.SUCCEEDED,
+    "succeeded": RunState.SUCCEEDED,
+    "failed": RunState.FAILED,
+    "failure": RunState.FAILED,
+    "stopped": RunState.STOPPED,
+}
+
+
+class StatusWords:
+    """
+    The vocabulary of one connection.
+
+    :param more: further words by what they mean, e.g. ``{"success": ["ok"], "running": ["warming up"]}``; keys are
+        ``running``, ``success``, ``failed`` and ``stopped``. A word given here wins over the built-in meaning.
+    :raises ConfigurationError: when a key is none of these, or its value isn't words.
+    """
+
+    def __init__(self, more: Mapping[str, str | Sequence[str]] | None = None) -> None:
+        self._meanings = dict(_MEANINGS)
+        for key, words in (more or {}).items():
+            state = _MORE_WORDS_KEYS.get(str(key).casefold())
+            if state is None:
+                raise ConfigurationError(
+                    f"status_words has the key {key!r}; {known('keys', ('running', 'success', 'failed', 'stopped'))}"
+                )
+            listed = [words] if isinstance(words, str) else words
+            if not isinstance(listed, Sequence) or not all(isinstance(word, str | int) for word in listed):
+                raise ConfigurationError(f"status_words[{key!r}] must be a list of words, not {words!r}")
+            self._meanings.update({_fold(word): state for word in listed})
+
+    def read(self, word: object) -> RunState:
+        """
+        Return what a status word means.
+
+        :param word: the word as FlowEngine wrote it; a number is read as its digits.
+        :return: its state; :attr:`RunState.UNKNOWN` for a word that nobody knows, for nothing, and for a thing that
+            isn't a word.
+        """
+        if not isinstance(word, str | int) or isinstance(word, bool):
+            return RunState.UNKNOWN
+        return self._meanings.get(_fold(word), RunState.UNKNOWN)
+
+
+def is_stopping(word: object) -> bool:
+    """Whether a status word says that a stop has been asked for already and the run is on its way to it."""
+    return _fold(word) in STOPPING_WORDS
