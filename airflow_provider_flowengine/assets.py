@@ -1,0 +1,76 @@
+"""A FlowEngine pipeline as an Airflow asset: ``flowengine://host[:port]/engine_key/pipeline``.
+
+The pipeline is named by its key or by its id. Airflow compares assets by their text, so choose one of the two
+and keep to it (the key stays the same when a pipeline is created anew).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
+    from airflow.providers.common.compat.sdk import Asset
+    from pydantic import JsonValue
+
+SCHEME = "flowengine"
+
+
+def create_asset(
+    *,
+    host: str,
+    engine_key: str,
+    pipeline: int | str,
+    port: int | None = None,
+    extra: dict[str, JsonValue] | None = None,
+) -> Asset:
+    """Return the asset of a pipeline.
+
+    :param host: The gateway's host, as in the connection.
+    :param engine_key: The engine's key.
+    :param pipeline: The pipeline's key or id.
+    :param port: The gateway's port; none by default.
+    :param extra: The asset's extra.
+    """
+    from airflow.providers.common.compat.sdk import Asset
+
+    netloc = host if port is None else f"{host}:{port}"
+    return Asset(uri=f"{SCHEME}://{netloc}/{_quoted(engine_key)}/{_quoted(str(pipeline))}", extra=extra)
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Return the one spelling of an asset's URI: host in small letters, both names quoted, nothing else.
+
+    :param uri: The URI's parts.
+    :raises ValueError: If it doesn't name a host, an engine and a pipeline, or says more than that.
+    """
+    names = [unquote(name) for name in uri.path.split("/")[1:]]
+    if not uri.hostname or len(names) != 2 or not all(names) or uri.query or uri.fragment:
+        raise ValueError(
+            f"{uri.geturl()!r} is no FlowEngine pipeline: it must read flowengine://host[:port]/engine_key/pipeline"
+        )
+    host = f"[{uri.hostname}]" if ":" in uri.hostname else uri.hostname
+    return uri._replace(
+        scheme=SCHEME,
+        netloc=host if uri.port is None else f"{host}:{uri.port}",
+        path="".join(f"/{_quoted(name)}" for name in names),
+    )
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenLineageDataset:
+    """Return the OpenLineage dataset of an asset: the gateway is its namespace, engine and pipeline its name.
+
+    :param asset: An asset of this scheme.
+    :param lineage_context: Where it is used; not looked at.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
+
+    uri = urlsplit(asset.uri)
+    return OpenLineageDataset(namespace=f"{SCHEME}://{uri.netloc}", name=unquote(uri.path.lstrip("/")))
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
