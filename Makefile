@@ -1,0 +1,81 @@
+# Needs make and Python 3.11 or later. Everything else is installed into .venv, once.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export UV_PYTHON_DOWNLOADS := never
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The newest Python that there is, that is new enough, and that really runs; `make PYTHON=…` overrides it.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& echo $$python && break; done)
+
+.PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench \
+	docs build pins clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Watch a DAG run a pipeline, on a stand-in for FlowEngine (under a minute)
+	@$(BIN)/python scripts/demo.py
+
+standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and a stand-in for FlowEngine
+	@$(BIN)/python scripts/standalone.py
+
+test: lint types ## Lint, types and all tests but those with a target of their own (under 3 minutes)
+	@$(BIN)/pytest -q -n 2
+
+lint: $(READY) ## Check style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(READY) ## Mend style and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(READY) ## Check types
+	@$(BIN)/mypy
+
+test-packaging: $(READY) ## Build the wheel and install it beside the newest and the oldest Airflow
+	@$(BIN)/pytest -q tests/packaging
+
+test-matrix: $(READY) ## Run the tests on every supported Airflow and Python, and write docs/versions.md
+	@$(BIN)/nox
+
+test-system: $(READY) ## Kill real Airflow processes and see that no run is started twice or lost
+	@$(BIN)/pytest -q tests/system
+
+test-browser: $(READY) ## Use Airflow's web page as a person would
+	@$(BIN)/pytest -q tests/browser
+
+bench: $(READY) ## Measure beside other providers
+	@$(BIN)/python -m benchmarks
+
+docs: $(READY) ## Build the documentation into docs/_build/html
+	@$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
+
+build: $(READY) ## Build the wheel and the source archive into dist
+	@$(BIN)/uv build --quiet
+	@ls dist
+
+pins: $(READY) ## Pin the newest versions that pyproject.toml allows
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --annotation-style line \
+		--no-emit-index-url --custom-compile-command 'make pins' pyproject.toml -o requirements/dev.txt
+
+clean: ## Delete all that the other targets make
+	@rm -rf $(VENV) .nox .demo .standalone .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov \
+		build dist docs/_build
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements/uv.txt requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo >&2 "make: there is no Python 3.11 or later with its venv module here" \
+		"(on Debian: apt-get install python3-venv); name one with make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
