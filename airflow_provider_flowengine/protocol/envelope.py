@@ -68,6 +68,18 @@ class Answer:
         return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
 
 
+def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachError:
+    """
+    Build the error about a call that had no answer at all.
+
+    :param call: the call.
+    :param reason: what the transport says, e.g. ``"connection refused by gw.example.com:31101"``.
+    :param taken: False when the server surely didn't take the call, None when that can't be known.
+    """
+    hint = " Check the connection's host and port, and that FlowEngine is up." if taken is False else ""
+    return CannotReachError(f"Could not {call.name}: {reason}.{hint}", call=call, taken=taken)
+
+
 def excerpt(body: bytes, mask: Callable[[str], str] = str) -> str:
     """Return the first 500 characters of an answer, secrets masked and white space folded."""
     text = body[: EXCERPT_CHARACTERS * 8].decode("utf-8", "replace")
@@ -120,8 +132,8 @@ def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[s
     if not 200 <= answer.status < 300:
         target = mask(answer.headers.get("location", "nowhere"))
         raise UnexpectedAnswerError(
-            f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to another "
-            "host are not followed, since the credentials would go there too; set the connection's host to the right one.",
+            f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to "
+            "another host are not followed, since credentials would go there too; set the connection's host to the right one.",
             call=call,
             http_status=answer.status,
             excerpt=excerpt(answer.body, mask),

@@ -6,7 +6,7 @@ Everything that can go wrong with FlowEngine, as one tree that a retry policy ca
     FlowEngineError
     ├── ConfigurationError          the connection or an argument is wrong; nothing was sent       (a mistake)
     ├── CannotReachError            no usable answer: network, TLS, time-out, gateway              (passes by itself)
-    ├── UnexpectedAnswerError       an answer that can't be read                                   (passes, or a mistake)
+    ├── UnexpectedAnswerError       an answer that can't be read                                  (passes, or a mistake)
     ├── ApiRefusedError             FlowEngine said no, in its envelope or by 4xx                  (a mistake)
     │   └── AccessDeniedError       ... because of who asks: user id, access key
     ├── NotFoundError               what was asked for isn't there                                 (a mistake)

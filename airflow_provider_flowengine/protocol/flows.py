@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from airflow_provider_flowengine.protocol import endpoints, envelope, models
@@ -75,6 +75,28 @@ class Sleep:
 
 
 Flow = Generator[Request | Sleep, Answer | None, T]
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """A flow's end, with what it returned."""
+
+    value: T
+
+
+def advance(flow: Flow[T], outcome: Answer | CannotReachError | None) -> Request | Sleep | Finished[T]:
+    """
+    Take a flow one step further: all that a transport needs to know of flows.
+
+    :param flow: the flow.
+    :param outcome: what came of its last step: the answer to a request, the error instead of one, None for a sleep and
+        for the very first step.
+    :return: what to do next, or the flow's end.
+    """
+    try:
+        return flow.throw(outcome) if isinstance(outcome, CannotReachError) else flow.send(outcome)
+    except StopIteration as end:
+        return Finished(end.value)
 
 
 @dataclass(frozen=True)

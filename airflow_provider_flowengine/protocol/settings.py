@@ -25,6 +25,8 @@ DEFAULT_USER = "1"
 DEFAULT_UI_URL = "{fl_url}{engine_url}/#/offline-pipeline"
 UI_URL_FIELDS = ("fl_url", "engine_url", "engine_key", "pipeline_id", "run_id")
 MASKED = "***"
+LONGEST_CONNECT = 10.0
+"""Seconds that a connection may take to come about, whatever a request's timeout."""
 
 
 @dataclass(frozen=True)

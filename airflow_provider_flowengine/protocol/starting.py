@@ -157,8 +157,8 @@ def start_once(
         return run
     what = doubt or f"FlowEngine took the start of pipeline {pipeline_id}, but its answer names no run."
     raise StartUnconfirmedError(
-        f"{what} No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. It was "
-        "not started again, since a slow server may still do it; the task's next try looks for the run first, and "
+        f"{what} No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. It was"
+        " not started again, since a slow server may still do it; the task's next try looks for the run first, and "
         "only then starts one. Raise start_confirmation_timeout if this FlowEngine is slow.",
         pipeline_id=pipeline_id,
     )
@@ -206,8 +206,8 @@ def _look(history: History, intent: Intent, job_params: JobParams | None) -> Flo
         )
         raise AmbiguousRunError(
             f"{len(candidates)} runs of pipeline {intent.pipeline_id} are newer than the start of this task, and "
-            f"nothing tells which is its own: {listed}. Look at them in FlowEngine; stop the ones that shouldn't be, or "
-            "wait until they have ended, then clear this task to start anew.",
+            f"nothing tells which is its own: {listed}. Look at them in FlowEngine; stop the ones that shouldn't be, "
+            "or wait until they have ended, then clear this task to start anew.",
             pipeline_id=intent.pipeline_id,
             candidates=candidates,
         )

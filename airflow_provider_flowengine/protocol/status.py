@@ -34,9 +34,12 @@ _WORDS: dict[RunState, str] = {
     RunState.RUNNING: (
         "running run init initial initialized created awaiting waiting pending queued queueing scheduled starting "
         "started restarting resuming resumed retrying processing executing submitted active stopping terminating "
-        "cancelling canceling killing 运行中 等待中 排队中 初始化 启动中 停止中 恢复中 重启中 重试中 未开始 待运行 未运行"
+        "cancelling canceling killing 运行中 等待中 排队中 初始化 启动中 停止中 恢复中 重启中 重试中 "
+        "未开始 待运行 未运行"
     ),
-    RunState.SUCCEEDED: "succeeded success successful succeed completed complete finished done 运行成功 成功 已完成 完成",
+    RunState.SUCCEEDED: (
+        "succeeded success successful succeed completed complete finished done 运行成功 成功 已完成 完成"
+    ),
     RunState.FAILED: "failed failure fail error errored exception timeout timedout 运行失败 失败 异常 超时 运行超时",
     RunState.STOPPED: (
         "terminated stopped stop cancelled canceled killed aborted abort interrupted "

@@ -1,0 +1,295 @@
+"""
+Waiting for a run: how long until the next look, and when it is over, lost, out of reach or too late.
+
+:class:`Waiter` decides and does nothing else: it is told what was seen and when. The operator, the sensor, the hook
+and the triggerer's shared poll all ask one, so they can't differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.protocol.errors import (
+    ApiRefusedError,
+    CannotReachError,
+    FlowEngineError,
+    RunFailedError,
+    RunLostError,
+    RunStoppedError,
+    RunTimeoutError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
+from airflow_provider_flowengine.protocol.status import RunState, is_stopping
+
+if TYPE_CHECKING:
+    from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.models import Identifier, NodeRun, PipelineRun
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL = 30.0
+UNREACHABLE_TIMEOUT = 900.0
+SHORTEST_DELAY = 1.0
+GRACE = 120.0
+"""Seconds that a run may be missing from the history, or have a status that says nothing, before it counts as lost."""
+
+PASSING = (CannotReachError, UnexpectedAnswerError, ApiRefusedError)
+"""A look that ends in one of these says nothing about the run, which may be going on."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    How a run is waited for.
+
+    :param poll_interval: seconds between two looks at most, default 30.
+    :param deadline: when the wait is over, in seconds since the epoch; None waits without end.
+    :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
+    :param grace: seconds that a run may be missing, or have a status that says nothing, default 120.
+    """
+
+    poll_interval: float = POLL_INTERVAL
+    deadline: float | None = None
+    unreachable_timeout: float = UNREACHABLE_TIMEOUT
+    grace: float = GRACE
+
+
+def delay(elapsed: float, poll_interval: float) -> float:
+    """
+    Return the seconds until the next look: a tenth of the run's length so far, within 1 s and the poll interval.
+
+    So a short run is noticed within a second, a long one within ``poll_interval``, and none later than a tenth of its
+    length.
+
+    :param elapsed: seconds since the run began.
+    :param poll_interval: seconds between two looks at most.
+    """
+    return max(min(elapsed / 10, poll_interval), min(SHORTEST_DELAY, poll_interval))
+
+
+@dataclass
+class Waiter:
+    """
+    One wait for one run.
+
+    :param run_id: the run.
+    :param pipeline_id: its pipeline.
+    :param limits: how it is waited for.
+    :param began: when the run began, as far as is known here, in seconds since the epoch.
+    :param run_url: the address of the run's page, for errors.
+    :param before: the run as it was before it was resumed: that end of it doesn't count, for the grace's length.
+    """
+
+    run_id: Identifier
+    pipeline_id: Identifier
+    limits: Limits
+    began: float
+    run_url: str = ""
+    before: PipelineRun | None = None
+    last: PipelineRun | None = None
+    _last_answer: float | None = None
+    _doubtful_since: float | None = None
+    _failures: int = 0
+    _retry_after: float = 0.0
+    _told: dict[str, RunState] = field(default_factory=dict)
+
+    def saw(self, run: PipelineRun | None, now: float) -> PipelineRun | None:
+        """
+        Take note of what a look has shown.
+
+        :param run: the run, or None when the history doesn't hold it.
+        :param now: the time of the look.
+        :return: the run when it has ended, None while it goes on.
+        :raises RunLostError: when it has been missing, or of a status that says nothing, for longer than the grace.
+        :raises RunTimeoutError: when it goes on past the deadline.
+        """
+        self._failures, self._retry_after, self._last_answer = 0, 0.0, now
+        if run:
+            self._tell(run)
+            self.last = run
+            if run.state.is_final and not self._is_old_end(run, now):
+                return run
+        self._doubt(_doubt_about(run, self.run_id, self.pipeline_id), now)
+        self._check_deadline(now)
+        return None
+
+    def failed(self, error: FlowEngineError, now: float) -> None:
+        """
+        Take note of a look that failed.
+
+        :param error: what it ended in.
+        :param now: the time of the look.
+        :raises UnreachableError: when there was no usable answer for longer than ``unreachable_timeout``.
+        :raises RunTimeoutError: when the deadline has passed.
+        """
+        self._failures += 1
+        self._retry_after = getattr(error, "retry_after", None) or 0.0
+        if self._last_answer is None:
+            self._last_answer = now
+        silent = now - self._last_answer
+        log.log(logging.WARNING if self._failures == 1 else logging.INFO, "Look %d failed: %s", self._failures, error)
+        if silent >= self.limits.unreachable_timeout:
+            raise UnreachableError(
+                f"FlowEngine has given no usable answer about {self._name()} for {silent:.0f} s "
+                f"(unreachable_timeout); the run may be going on. Last: {error}{self._see()}",
+                run=self.last,
+                run_url=self.run_url,
+            ) from error
+        self._check_deadline(now)
+
+    def delay(self, now: float) -> float:
+        """Return the seconds until the next look: more after failures or as the server asks; not past the deadline."""
+        seconds = delay(now - self.began, self.limits.poll_interval)
+        if self._failures:
+            seconds = max(seconds, min(2.0 ** (self._failures - 1), 30.0), min(self._retry_after, 300.0))
+        if self._doubtful_since is not None:
+            seconds = min(seconds, max(self.limits.grace / 4, SHORTEST_DELAY))
+        if self.limits.deadline is not None:
+            seconds = min(seconds, max(self.limits.deadline - now, 0.0))
+        return seconds
+
+    def _is_old_end(self, run: PipelineRun, now: float) -> bool:
+        old = self.before
+        return (
+            old is not None
+            and (run.status, run.ended) == (old.status, old.ended)
+            and now - self.began < self.limits.grace
+        )
+
+    def _doubt(self, doubt: str, now: float) -> None:
+        if not doubt:
+            self._doubtful_since = None
+            return
+        if self._doubtful_since is None:
+            self._doubtful_since = now
+            log.warning("%s; waiting %g s for it to clear up.", doubt, self.limits.grace)
+        if now - self._doubtful_since >= self.limits.grace:
+            raise RunLostError(
+                f"{doubt}, for {self.limits.grace:g} s now.{self._see()}", run=self.last, run_url=self.run_url
+            )
+
+    def _check_deadline(self, now: float) -> None:
+        if self.limits.deadline is not None and now >= self.limits.deadline:
+            status = f" (status {self.last.status})" if self.last else ""
+            raise RunTimeoutError(
+                f"{self._name().capitalize()} was still going on{status} when the time for it was over "
+                f"(timeout or execution_timeout).{self._see()}",
+                run=self.last,
+                run_url=self.run_url,
+            )
+
+    def _tell(self, run: PipelineRun) -> None:
+        """Log each change of state once: the run's, and where the server tells them each node's."""
+        if self.last is None or self.last.status != run.status:
+            log.info("%s: %s", str(run).capitalize(), run.status or "no status")
+        for node in run.nodes:
+            before = self._told.get(node.id)
+            if before != node.state and (before or node.started or node.state is not RunState.RUNNING):
+                log.info("  node %s: %s%s", node.label, node.status, _took(node))
+                self._told[node.id] = node.state
+
+    def _name(self) -> str:
+        return f"run {self.run_id} of pipeline {self.pipeline_id}"
+
+    def _see(self) -> str:
+        return f" See {self.run_url}" if self.run_url else ""
+
+
+def _doubt_about(run: PipelineRun | None, run_id: Identifier, pipeline_id: Identifier) -> str:
+    if run is None:
+        return f"Run {run_id} is not in the history of pipeline {pipeline_id}: pruned, or not there yet"
+    if run.state is RunState.UNKNOWN:
+        word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
+        return f"{str(run).capitalize()} has {word}; the connection's status_words can say what it means"
+    if run.ended and not is_stopping(run.status):
+        return f"{str(run).capitalize()} has ended at {run.ended}, but its status is still {run.status!r}"
+    return ""
+
+
+def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True) -> Flow[PipelineRun]:
+    """
+    Wait until a run has ended, however it ended.
+
+    :param api: the engine's view.
+    :param history: the pipeline's history.
+    :param waiter: what decides.
+    :param first_look: whether to look at once, or only after the first delay.
+    :return: the run as it ended.
+    :raises RunError: when it can't be waited for any longer; see :class:`Waiter`.
+    """
+    if not first_look:
+        yield Sleep(waiter.delay(api.now()))
+    while True:
+        run = yield from look(api, history, waiter)
+        if run:
+            return run
+        yield Sleep(waiter.delay(api.now()))
+
+
+def look(api: Api, history: History, waiter: Waiter) -> Flow[PipelineRun | None]:
+    """Look at a run once; return it when it has ended."""
+    try:
+        run = yield from history.find(waiter.run_id)
+    except PASSING as error:
+        waiter.failed(error, api.now())
+        return None
+    return waiter.saw(run, api.now())
+
+
+def check_success(run: PipelineRun, run_url: str = "") -> PipelineRun:
+    """
+    Return a run that succeeded.
+
+    :param run: the run as it ended, with its nodes where they are known.
+    :param run_url: the address of its page, for the error.
+    :raises RunFailedError: when it failed, with the failed nodes and what FlowEngine says of them.
+    :raises RunStoppedError: when it was stopped.
+    :raises RunLostError: when it hasn't ended, or nobody knows how.
+    """
+    if run.state is RunState.SUCCEEDED:
+        return run
+    kinds: dict[RunState, tuple[type[RunFailedError | RunStoppedError], str]] = {
+        RunState.FAILED: (RunFailedError, "failed"),
+        RunState.STOPPED: (RunStoppedError, "was stopped"),
+    }
+    kind, verb = kinds.get(run.state, (RunLostError, "has no end that anybody knows"))
+    failed = [node for node in run.nodes if node.state in (RunState.FAILED, RunState.STOPPED)]
+    parts = [f"{str(run).capitalize()} {verb} (status {run.status}{_took(run)})."]
+    if run.message:
+        parts.append(f"FlowEngine says: {run.message[:1000]}.")
+    if failed:
+        parts.append("Failed nodes: " + "; ".join(_node_line(node) for node in failed[:10]) + ".")
+    if run_url:
+        parts.append(f"See {run_url}")
+    raise kind(" ".join(parts), run=run, run_url=run_url)
+
+
+def describe_nodes(run: PipelineRun) -> str:
+    """Return a run's nodes as a short table of name, state and duration; empty where they aren't known."""
+    rows = [
+        (node.label, node.status or "-", _took(node).removeprefix(", ").removeprefix("after ")) for node in run.nodes
+    ]
+    if not rows:
+        return ""
+    wide, state = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return "\n".join(f"  {name:<{wide}}  {word:<{state}}  {took}".rstrip() for name, word, took in rows)
+
+
+def _node_line(node: NodeRun) -> str:
+    return f"{node.label}: {node.message[:500] or node.status}"
+
+
+def _took(thing: PipelineRun | NodeRun) -> str:
+    if not thing.started or not thing.ended:
+        return ""
+    seconds = (thing.ended - thing.started).total_seconds()
+    if seconds < 0:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    return f", after {text}"
