@@ -1,0 +1,120 @@
+"""The house's rules: who may import whom, and what a DAG file that imports the operators loads."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "airflow_provider_flowengine"
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
+
+# Part of the package -> the parts that it may import, beside itself.
+MAY_IMPORT = {
+    "": set(),
+    "get_provider_info": {"", "connection_form"},
+    "connection_form": set(),
+    "protocol": {""},
+    "client": {"", "protocol"},
+    "hooks": {"", "protocol", "client", "connection_form"},
+    "links": set(),
+    "assets": set(),
+    "retry": {"protocol"},
+    "triggers": {"protocol", "client", "hooks"},
+    "operators": {"protocol", "client", "hooks", "triggers", "links", "assets"},
+    "sensors": {"protocol", "client", "hooks", "triggers", "links", "assets", "operators"},
+    "emulator": {""},
+}
+
+# Part of the package -> libraries that it must do without.
+MUST_DO_WITHOUT = {
+    "": {"airflow", "requests", "aiohttp"},
+    "get_provider_info": {"airflow", "requests", "aiohttp"},
+    "connection_form": {"airflow", "requests", "aiohttp"},
+    "protocol": {"airflow", "requests", "aiohttp"},
+    "client": {"airflow"},
+    "emulator": {"airflow", "requests", "aiohttp"},
+}
+
+# What people's DAGs import: a name here is kept, or deprecated first.
+PUBLIC = {
+    "hooks.flowengine": {"FlowEngineHook"},
+    "operators.flowengine": {
+        "FlowEngineCreatePipelineOperator",
+        "FlowEngineResumePipelineRunOperator",
+        "FlowEngineSetPipelineScheduleOperator",
+        "FlowEngineStartPipelineOperator",
+        "FlowEngineStopPipelineRunOperator",
+        "FlowEngineUpdatePipelineOperator",
+        "FlowEngineUploadFileOperator",
+    },
+    "sensors.flowengine": {"FlowEnginePipelineRunSensor"},
+    "triggers.flowengine": {"FlowEnginePipelineRunTrigger"},
+}
+
+
+def part(module):
+    """Return which part of the package a module belongs to; "" is the package's own __init__."""
+    names = module.removesuffix(".__init__").split(".")
+    return names[1] if len(names) > 1 else ""
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports(path):
+    """Yield every module that a source file imports, anywhere in it."""
+    module = module_of(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(module.split(".")[: -node.level]) if node.level else ""
+            origin = ".".join(filter(None, (base, node.module)))
+            if origin == PACKAGE:
+                # `from package import name`: a part, or something of the package itself
+                yield from (f"{origin}.{alias.name}" if _is_part(alias.name) else origin for alias in node.names)
+            else:
+                yield origin
+
+
+def _is_part(name):
+    return (ROOT / PACKAGE / name).is_dir() or (ROOT / PACKAGE / f"{name}.py").is_file()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_imports_point_one_way(path):
+    own = part(module_of(path))
+    used = {part(module) for module in imports(path) if module.split(".")[0] == PACKAGE}
+
+    assert used - {own} <= MAY_IMPORT[own]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_each_part_does_without_the_libraries_of_others(path):
+    used = {module.split(".")[0] for module in imports(path)}
+
+    assert not used & MUST_DO_WITHOUT.get(part(module_of(path)), set())
+
+
+def test_there_are_no_drawers_for_odds_and_ends():
+    assert not [path for path in SOURCES if path.stem in {"utils", "helpers", "base", "common", "misc"}]
+
+
+@pytest.mark.parametrize("module", ["operators.flowengine", "sensors.flowengine"])
+def test_a_dag_file_that_imports_operators_loads_no_client(module):
+    code = f"import {PACKAGE}.{module}, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+
+    assert f"{PACKAGE}.{module}" in loaded
+    assert not loaded & {"requests", "aiohttp", f"{PACKAGE}.client"}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_names_that_dags_depend_on_are_public_and_no_others(module):
+    assert set(import_module(f"{PACKAGE}.{module}").__all__) == PUBLIC[module]
