@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
-from requests.certs import where as certifi_bundle
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
 from airflow_provider_flowengine.protocol.errors import CannotReachError, ConfigurationError
@@ -122,7 +122,9 @@ def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:
     if verify is False:
         return False
     bundle = verify if isinstance(verify, str) else ""
-    bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi_bundle()
+    bundle = (
+        bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    )
     try:
         if os.path.isdir(bundle):
             return ssl.create_default_context(capath=bundle)

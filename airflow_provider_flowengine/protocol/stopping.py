@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 _UNCLEAR = (CannotReachError, UnexpectedAnswerError)
 
 
-def stop(api: Api, history: History, run_id: Identifier, *, patience: float = 60.0) -> Flow[bool]:
+def stop(api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0) -> Flow[bool]:
     """
     Stop a run, unless it has ended or is stopping already.
 
     :param api: the engine's view.
-    :param history: the pipeline's history.
+    :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
     :param run_id: the run.
     :param patience: seconds to try for while FlowEngine gives no usable answer, default 60.
     :return: whether this call stopped it; False where there was nothing left to stop.
@@ -46,16 +46,16 @@ def stop(api: Api, history: History, run_id: Identifier, *, patience: float = 60
     while True:
         attempt += 1
         try:
-            run = yield from history.find(run_id)
-            if run is None or run.state.is_final or is_stopping(run.status):
+            run = yield from _look(api, history, run_id)
+            if run and _needs_no_stop(run):
                 return sent
             engine = yield from api.resolve()
             sent = True
             yield from api.send(endpoints.stop_run(engine, run_id))
             return True
         except ApiRefusedError as error:
-            run = yield from history.find(run_id)
-            if run is None or run.state.is_final or is_stopping(run.status):
+            run = yield from _look(api, history, run_id)
+            if run and _needs_no_stop(run):
                 log.info("Run %s needs no stop any more: %s", run_id, error.msg)
                 return False
             raise
@@ -67,15 +67,17 @@ def stop(api: Api, history: History, run_id: Identifier, *, patience: float = 60
         yield Sleep(pause)
 
 
-def resume(api: Api, history: History, run_id: Identifier, *, patience: float = 60.0) -> Flow[PipelineRun]:
+def resume(
+    api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0
+) -> Flow[PipelineRun | None]:
     """
     Go on with a failed or stopped run from where it ended; it keeps its id.
 
     :param api: the engine's view.
-    :param history: the pipeline's history.
+    :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
     :param run_id: the run.
     :param patience: seconds to try for while FlowEngine gives no usable answer, default 60.
-    :return: the run as it was seen before, or while it goes on already.
+    :return: the run as it was seen before, or while it goes on already; None where it couldn't be seen.
     :raises RunNotFoundError: when the history doesn't hold it.
     :raises ApiRefusedError: when FlowEngine refuses.
     :raises CannotReachError: when there was no usable answer for longer than the patience.
@@ -85,12 +87,12 @@ def resume(api: Api, history: History, run_id: Identifier, *, patience: float = 
     while True:
         attempt += 1
         try:
-            run = yield from history.find(run_id)
-            if run is None:
+            run = yield from _look(api, history, run_id)
+            if run is None and history:
                 raise RunNotFoundError(
                     f"The history of pipeline {history.pipeline_id} has no run {run_id}: pruned, or another's?"
                 )
-            if run.state is RunState.RUNNING and not is_stopping(run.status):
+            if run and run.state is RunState.RUNNING and not is_stopping(run.status):
                 log.info("%s goes on already.", str(run).capitalize())
                 return run
             engine = yield from api.resolve()
@@ -102,6 +104,14 @@ def resume(api: Api, history: History, run_id: Identifier, *, patience: float = 
                 raise
             log.warning("%s Looking at run %s again in %.1f s.", error, run_id, pause)
         yield Sleep(pause)
+
+
+def _look(api: Api, history: History | None, run_id: Identifier) -> Flow[PipelineRun | None]:
+    return (yield from history.find(run_id) if history else api.read_run("", run_id))
+
+
+def _needs_no_stop(run: PipelineRun) -> bool:
+    return run.state.is_final or is_stopping(run.status)
 
 
 def running_runs(history: History) -> Flow[list[PipelineRun]]:

@@ -1,0 +1,112 @@
+"""
+What differs between the versions of Airflow, each with the version that lets it go.
+
+Everything else is imported through ``airflow.providers.common.compat.sdk``, which knows where things stand in each.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowengine.protocol.endpoints import Json
+
+try:  # Airflow 3
+    from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+except ImportError:  # goes with Airflow 2.11
+    from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]  # 2.11's own
+
+
+class StateStore(Protocol):
+    """The task state store of Airflow 3.3 and later: values that survive a task's tries and clears."""
+
+    def get(self, key: str) -> Json:
+        """Return a value, or None where there is none, and where this try isn't the task's own any more."""
+
+    def set(self, key: str, value: Json) -> None:
+        """Write a value; fails where this try isn't the task's own any more."""
+
+    def delete(self, key: str) -> None:
+        """Remove a value."""
+
+
+def task_state_store(context: Context) -> StateStore | None:
+    """Return the task's state store; None before Airflow 3.3, which have none."""
+    store: StateStore | None = context.get("task_state_store")
+    return store
+
+
+def can_ask_state(context: Context) -> bool:
+    """Whether there is an Airflow behind this context that knows the task's state."""
+    ti = context.get("ti")
+    return hasattr(ti, "get_task_states") or hasattr(ti, "current_state")
+
+
+def ask_state(context: Context) -> str | None:
+    """
+    Ask Airflow what state it has this task in: what a person did to it, a running try learns only so.
+
+    :param context: the task's context.
+    :return: the state, e.g. ``running``, ``failed``, ``restarting``; None for a task that waits to be scheduled.
+    :raises Exception: whatever Airflow raises when it can't answer.
+    """
+    ti = context["ti"]
+    if not hasattr(ti, "get_task_states"):  # goes with Airflow 2.11
+        state = ti.current_state()  # type: ignore[attr-defined]  # 2.11's TaskInstance
+        return str(state) if state else None
+    map_index = getattr(ti, "map_index", -1)
+    states = ti.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index if map_index >= 0 else None
+    )
+    of_run = states.get(ti.run_id) or {}
+    state = of_run.get(ti.task_id) or of_run.get(f"{ti.task_id}_{map_index}")
+    return str(getattr(state, "value", state)) if state else None
+
+
+def count(metric: str, tags: Mapping[str, str]) -> None:
+    """Count one more of a metric, under the names that Airflow's own resumable operators use (3.3 and later)."""
+    try:
+        from airflow.sdk._shared.observability.metrics import stats
+    except ImportError:  # goes with Airflow 3.2
+        return
+    stats.incr(metric, tags=dict(tags))
+
+
+@contextmanager
+def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
+    """
+    Trace a try's decision what to do about an earlier run, as Airflow's own resumable operators do.
+
+    :param operator: the operator's class name.
+    :param key: the record's key in the task state store.
+    :return: a dict for the span's further attributes.
+    """
+    attributes: dict[str, str] = {}
+    try:
+        from opentelemetry import trace
+    except ImportError:  # goes with Airflow 2.11, of which OpenTelemetry is an extra
+        yield attributes
+        return
+    with trace.get_tracer(__name__).start_as_current_span("resumable_job.resume_decision") as span:
+        span.set_attribute("operator", operator)
+        span.set_attribute("resumable.external_id_key", key)
+        yield attributes
+        for name, value in attributes.items():
+            span.set_attribute(name, value)
+
+
+__all__ = [
+    "StateStore",
+    "TaskDeferralError",
+    "TaskDeferralTimeout",
+    "ask_state",
+    "can_ask_state",
+    "count",
+    "decision_span",
+    "task_state_store",
+]

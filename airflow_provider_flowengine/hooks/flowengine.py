@@ -1,0 +1,397 @@
+"""An Airflow connection becomes a FlowEngine client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_flowengine import connection_form
+from airflow_provider_flowengine.protocol.errors import (
+    ConfigurationError,
+    FlowEngineError,
+    RunNotFoundError,
+)
+from airflow_provider_flowengine.protocol.flows import Api
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.protocol.starting import start_once
+from airflow_provider_flowengine.protocol.stopping import resume, stop
+from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, check_success, wait
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_flowengine.client.sync import Client
+    from airflow_provider_flowengine.protocol.endpoints import Generation, Json
+    from airflow_provider_flowengine.protocol.models import Engine, Identifier, JsonObject, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.starting import JobParams
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CONN_ID = "flowengine_default"
+
+
+class FlowEngineHook(BaseHook):
+    """
+    Talks to FlowEngine with what an Airflow connection says.
+
+    Building one does no I/O; the connection is read and the engine resolved when first needed, once.
+
+    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
+    :param engine_key: the engine; default the connection's ``engine_key``.
+    """
+
+    conn_name_attr = "flowengine_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = connection_form.CONNECTION_TYPE
+    hook_name = connection_form.HOOK_NAME
+
+    def __init__(self, flowengine_conn_id: str = DEFAULT_CONN_ID, engine_key: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flowengine_conn_id = flowengine_conn_id
+        self.engine_key = engine_key
+
+    @staticmethod
+    def get_connection_form_widgets() -> dict[str, Any]:
+        """Return the form's own fields, for Airflow before 3.2."""
+        return connection_form.form_widgets()
+
+    @staticmethod
+    def get_ui_field_behaviour() -> dict[str, Any]:
+        """Return how the form shows Airflow's fields, for Airflow before 3.2."""
+        return connection_form.form_behaviour()
+
+    # --- what the calls go through --------------------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """
+        What the connection says, checked.
+
+        :raises ConfigurationError: naming the field that can't be right.
+        """
+        return settings_of(self.get_connection(self.flowengine_conn_id))
+
+    @cached_property
+    def api(self) -> Api:
+        """The engine's view, which flows are made of."""
+        return Api(self.settings, self.engine_key or "")
+
+    @cached_property
+    def client(self) -> Client:
+        """The pooled HTTP client, which drives flows."""
+        from airflow_provider_flowengine.client.sync import Client
+
+        return Client(self.settings)
+
+    def get_conn(self) -> Client:
+        """Return the HTTP client."""
+        return self.client
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, with its ``url`` and ``id``; resolved once."""
+        return self.client.run(self.api.resolve())
+
+    def run_url(self, pipeline_id: Identifier, run_id: Identifier) -> str:
+        """Return the address of a run's page, by the connection's ``ui_url``."""
+        engine = self.engine
+        return self.settings.run_url(
+            engine_url=engine.url, engine_key=engine.key, pipeline_id=pipeline_id, run_id=run_id
+        )
+
+    # --- pipelines ------------------------------------------------------------------------------------------------
+
+    def create_pipeline(self, pipeline: JsonObject) -> Pipeline:
+        """
+        Create a pipeline (call 03).
+
+        :param pipeline: the whole pipeline object.
+        :return: the pipeline as FlowEngine made it.
+        """
+        return self.client.run(self.api.create_pipeline(pipeline))
+
+    def update_pipeline(self, pipeline: JsonObject) -> None:
+        """
+        Write a whole pipeline back (call 07).
+
+        :param pipeline: the object that :meth:`get_pipeline` returned in ``content``, changed.
+        """
+        self.client.run(self.api.update_pipeline(pipeline))
+
+    def list_pipelines(self) -> list[Pipeline]:
+        """Return the engine's pipelines (call 05)."""
+        return self.client.run(self.api.list_pipelines())
+
+    def get_pipeline(self, pipeline_id: Identifier) -> Pipeline:
+        """
+        Return one whole pipeline, its nodes included (call 06).
+
+        :raises PipelineNotFoundError: when the engine has none of this id.
+        """
+        return self.client.run(self.api.get_pipeline(pipeline_id))
+
+    def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Pipeline:
+        """
+        Return the pipeline of this key or name.
+
+        :raises PipelineNotFoundError: when there is none, or when several have it.
+        """
+        if bool(key) == bool(name):
+            raise ConfigurationError("find_pipeline takes one of key and name")
+        return self.client.run(self.api.find_pipeline(key=key, name=name))
+
+    def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> None:
+        """Turn the pipeline's own schedule on or off (call 08)."""
+        self.client.run(self.api.set_schedule(pipeline_id, enabled))
+
+    def upload_file(self, path: str | Path, target: Identifier = 1) -> Json:
+        """
+        Upload a file for a FILE parameter (call 04), streamed.
+
+        :param path: the file.
+        :param target: the number at the end of the call's path, default 1; what it means isn't said anywhere.
+        :return: what the server answers in ``data``.
+        :raises ConfigurationError: when there is no such file, before anything is sent.
+        """
+        return self.client.run(self.api.upload_file(Path(path), target))
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    def start_pipeline(self, pipeline_id: Identifier, job_params: JobParams | None = None) -> PipelineRun:
+        """
+        Start a pipeline once (call 09) and return its run.
+
+        :param pipeline_id: the pipeline.
+        :param job_params: ``{node id: {key: value}}``.
+        :raises StartUnconfirmedError: when it can't be known yet whether the start was taken; it isn't sent again.
+        :raises AmbiguousRunError: when several runs could be the one.
+        """
+        return self.client.run(start_once(self.api, pipeline_id, job_params))
+
+    def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> list[PipelineRun]:
+        """Return one page of a pipeline's run history (call 10), in the server's order; pages count from 1."""
+        return list(self.client.run(self.api.list_runs(pipeline_id, page, size)).runs)
+
+    def get_run(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun:
+        """
+        Return one run, with its nodes where the server tells them.
+
+        :raises RunNotFoundError: when the pipeline's history doesn't hold it.
+        """
+        run = self.client.run(History(self.api, pipeline_id).find(run_id))
+        if run is None:
+            raise RunNotFoundError(f"The history of pipeline {pipeline_id} has no run {run_id}")
+        return self.with_nodes(run)
+
+    def with_nodes(self, run: PipelineRun) -> PipelineRun:
+        """Return a run with its nodes, where the one-run call tells them; best effort, it never fails."""
+        if run.nodes:
+            return run
+        try:
+            detailed = self.client.run(self.api.hurried(10).read_run(run.pipeline_id, run.id))
+        except FlowEngineError as error:
+            self.log.debug("No details of %s: %s", run, error)
+            return run
+        return detailed if detailed and detailed.state == run.state else run
+
+    def stop_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> bool:
+        """
+        Stop a run (call 11), unless it has ended or is stopping already.
+
+        :param run_id: the run.
+        :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
+        :return: whether this call stopped it.
+        :raises ApiRefusedError: when FlowEngine refuses while the run goes on.
+        """
+        return self.client.run(stop(self.api, self._history(pipeline_id), run_id))
+
+    def resume_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> None:
+        """
+        Go on with a failed or stopped run from where it ended (call 12); it keeps its id.
+
+        :param run_id: the run.
+        :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
+        :raises ApiRefusedError: when FlowEngine refuses.
+        """
+        self.client.run(resume(self.api, self._history(pipeline_id), run_id))
+
+    def wait_for_run(
+        self,
+        pipeline_id: Identifier,
+        run_id: Identifier,
+        *,
+        poll_interval: float = 30,
+        timeout: float | None = None,
+        unreachable_timeout: float = 900,
+    ) -> PipelineRun:
+        """
+        Wait until a run has succeeded, and return it.
+
+        :param pipeline_id: the pipeline.
+        :param run_id: the run.
+        :param poll_interval: seconds between two looks at most, default 30.
+        :param timeout: seconds to wait at most; default without end.
+        :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
+        :raises RunFailedError: when the run failed.
+        :raises RunStoppedError: when it was stopped.
+        :raises RunTimeoutError: when it took longer than ``timeout``; it is not stopped.
+        """
+        now = self.api.now()
+        url = self.run_url(pipeline_id, run_id)
+        limits = Limits(poll_interval, now + timeout if timeout else None, unreachable_timeout)
+        waiter = Waiter(run_id, pipeline_id, limits, began=now, run_url=url)
+        run = self.client.run(wait(self.api, History(self.api, pipeline_id), waiter))
+        return check_success(run if run.state == "succeeded" else self.with_nodes(run), url)
+
+    def _history(self, pipeline_id: Identifier | None) -> History | None:
+        return None if pipeline_id is None else History(self.api, pipeline_id)
+
+    # --- the connection form's "Test" -----------------------------------------------------------------------------
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Resolve the engine and say which it is, or what is wrong and where to look.
+
+        :return: whether it works, and a sentence for a person.
+        """
+        try:
+            if not (self.engine_key or self.settings.engine_key):
+                return False, "No engine_key in the connection's extra: FlowEngine can be tested with one only"
+            engine, pipelines = self.engine, self.list_pipelines()
+        except FlowEngineError as error:
+            return False, f"{error}{self._other_generation(error)}"
+        except Exception as error:
+            return False, f"{type(error).__name__}: {error}"
+        number = f"{len(pipelines)} pipeline{'s' if len(pipelines) != 1 else ''}"
+        return True, f"FlowEngine answers: engine {engine.id} at {engine.url}, {number}"
+
+    def _other_generation(self, error: FlowEngineError) -> str:
+        """Try the other generation where an engine was found but doesn't speak the connection's."""
+        from dataclasses import replace
+
+        from airflow_provider_flowengine.protocol.endpoints import GENERATIONS
+
+        call = getattr(error, "call", None)
+        if isinstance(error, ConfigurationError) or call is None or "engine-manager" in call.path:
+            return ""
+        other: Generation = next(g for g in GENERATIONS.values() if g != self.settings.generation)
+        try:
+            api = Api(replace(self.settings, generation=other), self.engine_key or "").hurried(10)
+            engine = self.client.run(api.resolve())
+        except FlowEngineError:
+            return ""
+        return f" But engine {engine.id} answers under {other.root}: set api_root to {other.root}."
+
+
+# --- a connection's fields --------------------------------------------------------------------------------------------
+
+_EXTRA_KEYS = frozenset(field.name for field in connection_form.EXTRA_FIELDS)
+
+
+def settings_of(connection: Connection) -> Settings:
+    """
+    Check what a connection says and return it as settings; its secrets are masked in Airflow's logs from then on.
+
+    :param connection: the Airflow connection.
+    :raises ConfigurationError: naming the connection and the field that can't be right.
+    """
+    settings = _read(connection)
+    _mask(settings.secrets)
+    return settings
+
+
+async def async_settings(conn_id: str) -> Settings:
+    """
+    Read a connection's settings without blocking the event loop.
+
+    :param conn_id: the connection's id.
+    :raises ConfigurationError: naming the connection and the field that can't be right.
+    """
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    settings = _read(await get_async_connection(conn_id))
+    await asyncio.to_thread(_mask, settings.secrets)
+    return settings
+
+
+def _mask(secrets: tuple[str, ...]) -> None:
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    for secret in secrets:
+        mask_secret(secret)
+
+
+def _read(connection: Connection) -> Settings:
+    extra = _extra(connection)
+    strange = sorted(set(extra) - _EXTRA_KEYS)
+    if strange:
+        log.warning(
+            "Connection %s: extra has the unknown key%s %s; known are %s",
+            connection.conn_id,
+            "s" if len(strange) > 1 else "",
+            ", ".join(strange),
+            ", ".join(sorted(_EXTRA_KEYS)),
+        )
+    try:
+        return Settings.build(
+            fl_url=_gateway(connection),
+            user=connection.login or "",
+            access_key=connection.password or "",
+            engine_key=str(extra.get("engine_key") or ""),
+            api_root=str(extra.get("api_root") or ""),
+            verify=extra.get("verify"),
+            timeout=extra.get("timeout"),
+            headers=_mapping(extra, "headers"),
+            timezone=str(extra.get("timezone") or ""),
+            status_words=_mapping(extra, "status_words"),
+            workspace_id=extra.get("workspace_id"),
+            ui_url=str(extra.get("ui_url") or ""),
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Connection {connection.conn_id}: {error}") from None
+
+
+def _extra(connection: Connection) -> dict[str, Any]:
+    text = connection.extra
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise ConfigurationError(f"Connection {connection.conn_id}: extra is not JSON: {error}") from None
+    if not isinstance(extra, dict):
+        raise ConfigurationError(f"Connection {connection.conn_id}: extra must be a JSON object, not {text[:100]!r}")
+    return extra
+
+
+def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an object of extra; a form stores it as its JSON text."""
+    value = extra.get(name) or {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{name} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name} must be a JSON object")
+    return cast("dict[str, Any]", value)
+
+
+def _gateway(connection: Connection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        raise ConfigurationError("host is empty; it must be FlowEngine's gateway, e.g. gw.example.com")
+    url = host if "://" in host else f"{connection.schema or 'http'}://{host}"
+    if connection.port:
+        parts = urlsplit(url)
+        if not parts.netloc.rpartition("]")[2].count(":"):
+            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    return url
