@@ -1,0 +1,71 @@
+"""The emulator from the command line: ``python -m airflow_provider_flowengine.emulator`` or its script."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+
+from .options import Options
+from .server import Emulator
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+
+def _option(parser: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    text = f"{field.description} (default: {field.get_default(call_default_factory=True)!r})".replace("%", "%%")
+    if field.annotation is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+    elif get_origin(field.annotation) is Literal:
+        choices = get_args(field.annotation)
+        parser.add_argument(flag, type=type(choices[0]), choices=choices, default=argparse.SUPPRESS, help=text)
+    else:
+        kind: Any = json.loads if name == "words" else str
+        parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flowengine-emulator",
+        description="A FlowEngine to try things on: a means of tests and demos, not a FlowEngine.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, default=31101, help="port; 0 takes a free one (default: 31101, FlowEngine's)"
+    )
+    parser.add_argument("--db", default=":memory:", help="SQLite file that keeps the state (default: memory)")
+    behaviour = parser.add_argument_group("how it answers")
+    for name, field in Options.model_fields.items():
+        _option(behaviour, name, field)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to end.
+
+    :param argv: arguments; those of the process by default.
+    :returns: the exit code: 2 for options that make no sense.
+    """
+    arguments = vars(_parser().parse_args(argv))
+    try:
+        emulator = Emulator(**arguments)
+    except (ValidationError, OSError) as error:
+        sys.stderr.write(f"flowengine-emulator: {error}\n")
+        return 2
+    sys.stdout.write(
+        f"{emulator.url}\n"
+        f"FlowEngine emulator, engine key {emulator.engine_key}. For Airflow:\n"
+        f"export AIRFLOW_CONN_FLOWENGINE_DEFAULT='{emulator.connection()}'\n"
+    )
+    sys.stdout.flush()
+    emulator.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""A pipeline's definition, read from the object of the create call and checked.
+
+Field names are those of the vendor's API page and of its older client. Two things nobody tells, so they are inference:
+``startParam: false`` marks a param that can't be set at start, and a param is wired when an edge's ``destSlotId`` is
+the param's own ``id``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+NODE_TYPES = ("START", "TASK", "SENSOR")
+JOB_TYPES = ("SHELL", "PYTHON3", "JAVA", "NODEJS", "DAG")
+
+
+class Refused(Exception):
+    """FlowEngine says no: HTTP 200 with an envelope whose status isn't 0.
+
+    :param message: the envelope's ``msg``.
+    """
+
+
+@dataclass(frozen=True)
+class Param:
+    """One entry of a node's ``params.values``."""
+
+    id: str
+    key: str
+    value: str
+    type: str
+    settable: bool
+
+
+@dataclass(frozen=True)
+class Wire:
+    """An edge that hands a value on: the source node's output slot and the param it goes to."""
+
+    source: str
+    slot: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a pipeline, with the nodes that must succeed before it."""
+
+    id: str
+    name: str
+    title: str
+    type: str
+    job_type: str
+    source: str
+    params: tuple[Param, ...]
+    outputs: tuple[str, ...]
+    execution: dict[str, Any]
+    hooks: dict[str, Any]
+    upstream: tuple[str, ...]
+    wires: tuple[Wire, ...]
+
+    def values(self, job_params: dict[str, dict[str, str]]) -> dict[str, str]:
+        """What the node's params are in a run that was started with the given job params.
+
+        :param job_params: the start call's ``{nodeId: {key: value}}``.
+        :returns: key to value. What isn't settable at start, or is wired, keeps its own value (Source: the vendor's
+            documentation: only params marked so take effect, and a wired one can't be set).
+        """
+        given = job_params.get(self.id, {})
+        wired = {wire.key for wire in self.wires}
+        return {
+            param.key: given[param.key]
+            if param.key in given and param.settable and param.key not in wired
+            else param.value
+            for param in self.params
+        }
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A checked pipeline: its nodes in an order in which they can run."""
+
+    nodes: tuple[Node, ...]
+    execution: dict[str, Any]
+    hooks: dict[str, Any]
+
+
+HOOKS = ("onPreStart", "onComplete", "onTimeout", "onError", "onCondition")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _objects(value: object, what: str) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Refused(f"{what} is not a list of objects")
+    return value
+
+
+def _params(node: dict[str, Any], node_id: str) -> tuple[Param, ...]:
+    params = node.get("params") or {}
+    if not isinstance(params, dict):
+        raise Refused(f"params of node {node_id} is not an object")
+    return tuple(
+        Param(
+            id=_text(value.get("id")),
+            key=_text(value.get("key")),
+            value=_text(value.get("value")),
+            type=_text(value.get("type")) or "TEXT",
+            settable=value.get("startParam", True) is not False,
+        )
+        for value in _objects(params.get("values"), f"params.values of node {node_id}")
+    )
+
+
+def _check_types(node: dict[str, Any], node_id: str) -> None:
+    node_type, job_type = node.get("type"), node.get("indexType")
+    if node_type not in NODE_TYPES:
+        raise Refused(f"node {node_id} has the unknown type {node_type!r}; known: {', '.join(NODE_TYPES)}")
+    if job_type not in JOB_TYPES and not (job_type is None and node_type == "START"):
+        raise Refused(f"node {node_id} has the unknown indexType {job_type!r}; known: {', '.join(JOB_TYPES)}")
+
+
+def _raw_nodes(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    nodes: dict[str, dict[str, Any]] = {}
+    for node in _objects(data.get("nodes"), "nodes"):
+        node_id = node.get("nodeId")
+        if not isinstance(node_id, str) or not node_id:
+            raise Refused("a node has no nodeId")
+        if node_id in nodes:
+            raise Refused(f"two nodes have the nodeId {node_id}")
+        _check_types(node, node_id)
+        nodes[node_id] = node
+    return nodes
+
+
+def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    edges = _objects(data.get("edges"), "edges")
+    for edge in edges:
+        for end in ("srcNodeId", "destNodeId"):
+            if edge.get(end) not in nodes:
+                raise Refused(f"edge {edge.get('id')} leads to the unknown node {edge.get(end)!r} ({end})")
+    return edges
+
+
+def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]]) -> Node:
+    params = _params(node, node_id)
+    key_of = {param.id: param.key for param in params if param.id}
+    slots = _objects(node.get("outputSlots"), f"outputSlots of node {node_id}")
+    return Node(
+        id=node_id,
+        name=_text(node.get("name")),
+        title=_text(node.get("title")),
+        type=node["type"],
+        job_type=node.get("indexType") or "DAG",
+        source=_text(node.get("indexSource")),
+        params=params,
+        outputs=tuple(_text(slot.get("id")) for slot in slots),
+        execution=node.get("executionConfig") or {},
+        hooks={hook: node[hook] for hook in HOOKS if node.get(hook)},
+        upstream=tuple(dict.fromkeys(edge["srcNodeId"] for edge in incoming)),
+        wires=tuple(
+            Wire(edge["srcNodeId"], _text(edge.get("srcSlotId")), key_of[slot])
+            for edge in incoming
+            if (slot := _text(edge.get("destSlotId"))) in key_of
+        ),
+    )
+
+
+def read_definition(pipeline: dict[str, Any]) -> Definition:
+    """Read and check a pipeline object.
+
+    :param pipeline: the object of the create call: ``{"data": {"nodes": [...], "edges": [...]}, ...}``.
+    :returns: the definition, nodes in an order in which they can run.
+    :raises Refused: when it has no ``data``, two nodes of one id, an unknown type, an edge to nowhere, or a cycle.
+    """
+    data = pipeline.get("data")
+    if not isinstance(data, dict):
+        raise Refused("the pipeline has no data object")
+    raw = _raw_nodes(data)
+    incoming: dict[str, list[dict[str, Any]]] = {node_id: [] for node_id in raw}
+    for edge in _raw_edges(data, raw):
+        incoming[edge["destNodeId"]].append(edge)
+    nodes = {node_id: _read_node(node_id, node, incoming[node_id]) for node_id, node in raw.items()}
+    try:
+        order = tuple(TopologicalSorter({node.id: node.upstream for node in nodes.values()}).static_order())
+    except CycleError as error:
+        raise Refused(f"the pipeline has a cycle: {' → '.join(reversed(error.args[1]))}") from error
+    return Definition(
+        nodes=tuple(nodes[node_id] for node_id in order),
+        execution=data.get("executionConfig") or {},
+        hooks={hook: data[hook] for hook in HOOKS if data.get(hook)},
+    )
+
+
+def check_job_params(definition: Definition, job_params: object) -> dict[str, dict[str, str]]:
+    """Check the body of a start call.
+
+    :param definition: the pipeline's definition.
+    :param job_params: ``{nodeId: {key: value}}``, ``{}`` or nothing.
+    :returns: the same, values as text.
+    :raises Refused: when it is something else, or names a node that the pipeline doesn't have. A key that a node
+        doesn't have has no effect (inference).
+    """
+    if job_params is None:
+        return {}
+    if not isinstance(job_params, dict):
+        raise Refused("the start params are not an object {nodeId: {key: value}}")
+    known = {node.id for node in definition.nodes}
+    for node_id, values in job_params.items():
+        if node_id not in known:
+            raise Refused(f"start params for the unknown node {node_id}; nodes: {', '.join(sorted(known))}")
+        if not isinstance(values, dict):
+            raise Refused(f"the start params of node {node_id} are not an object")
+    return {node_id: {key: _text(value) for key, value in values.items()} for node_id, values in job_params.items()}

@@ -1,0 +1,101 @@
+"""Faults on demand: a queue of scripted ones, and random ones from a seed."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["status", "html", "reset", "hang", "slow", "truncated", "broken_json", "envelope"]
+
+
+class Fault(BaseModel):
+    """What goes wrong, at which calls, and how often."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind = Field(
+        "status",
+        description="status: an HTTP status with HTML; html: HTML with status 200; reset: the connection is reset; "
+        "hang: no answer, then a reset; slow: the right answer, late; truncated: less than Content-Length says; "
+        "broken_json: JSON cut in the middle; envelope: a refusal",
+    )
+    calls: list[str] = Field(default_factory=list, description="names of the calls it strikes; empty: all")
+    where: Literal["before", "after"] = Field("before", description="before the work is done, or after")
+    times: Annotated[int, Field(ge=1)] = Field(1, description="how many calls it strikes")
+    skip: Annotated[int, Field(ge=0)] = Field(0, description="how many matching calls pass first")
+    status: Annotated[int, Field(ge=400, le=599)] = Field(500, description="HTTP status, for kind status")
+    retry_after: str = Field("", description="header Retry-After, for kind status")
+    seconds: Annotated[float, Field(ge=0)] = Field(60, description="for kinds hang and slow")
+    msg: str = Field("系统异常", description="the refusal's msg, for kind envelope")
+
+
+class RandomFaults(BaseModel):
+    """Faults at a rate, the same ones for the same seed and order of calls."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate: Annotated[float, Field(ge=0, le=1)] = Field(default=0, description="share of calls that a fault strikes")
+    seed: int = Field(default=0, description="seed of the choice")
+    faults: list[Fault] = Field(default_factory=list, description="what is chosen from; `times` and `skip` don't count")
+
+
+class Faults:
+    """What is still to go wrong. May be used from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: list[Fault] = []
+        self._random = RandomFaults()
+        self._choice = random.Random(0)
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault at the end of the queue."""
+        with self._lock:
+            self._queue.append(fault.model_copy())
+
+    def at_random(self, faults: RandomFaults) -> None:
+        """Let faults strike at random from now on; a rate of 0 ends it."""
+        with self._lock:
+            self._random = faults
+            self._choice = random.Random(faults.seed)
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        with self._lock:
+            self._queue.clear()
+            self._random = RandomFaults()
+
+    def pending(self) -> list[Fault]:
+        """The scripted faults that haven't struck yet."""
+        with self._lock:
+            return [fault.model_copy() for fault in self._queue]
+
+    def strike(self, call: str) -> Fault | None:
+        """The fault that strikes this call, if any; the first match in the queue goes before chance.
+
+        :param call: the call's name.
+        """
+        with self._lock:
+            return self._scripted(call) or self._by_chance(call)
+
+    def _scripted(self, call: str) -> Fault | None:
+        for fault in self._queue:
+            if fault.calls and call not in fault.calls:
+                continue
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            fault.times -= 1
+            if not fault.times:
+                self._queue.remove(fault)
+            return fault
+        return None
+
+    def _by_chance(self, call: str) -> Fault | None:
+        if not self._random.rate or self._choice.random() >= self._random.rate:
+            return None
+        matching = [fault for fault in self._random.faults if not fault.calls or call in fault.calls]
+        return self._choice.choice(matching) if matching else None

@@ -1,0 +1,182 @@
+"""The emulator as one object: everything put together, and served from a thread or from the main program."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from typing import Any, Self
+from urllib.parse import quote
+
+import uvicorn
+
+from .app import build_app
+from .clock import Clock
+from .faults import Fault, Faults, RandomFaults
+from .options import Options
+from .store import Store
+from .world import World
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the program that it is a part of."""
+
+    def __init__(self, config: uvicorn.Config, handle_signals: bool) -> None:
+        super().__init__(config)
+        self._handle_signals = handle_signals
+
+    def capture_signals(self) -> Any:
+        return super().capture_signals() if self._handle_signals else contextlib.nullcontext()
+
+
+class Emulator:
+    """A FlowEngine on a port of this machine.
+
+    As a context manager it serves from a thread of this process, ready when the block begins::
+
+        with Emulator(node_seconds=0) as emulator:
+            pipeline = emulator.world.create_pipeline({...})
+
+    :param db: SQLite file that keeps the state; memory by default.
+    :param host: address to listen on.
+    :param port: port to listen on; 0 takes a free one, kept through :meth:`stop` and :meth:`start`.
+    :param clock: the time it follows; the machine's by default.
+    :param options: fields of :class:`.options.Options`.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: str = ":memory:",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.options = Options(**options)
+        self.world = World(Store(db), self.clock, self.options)
+        self.faults = Faults()
+        self._app = build_app(self.world, self.faults)
+        self._socket = self._bind(host, port)
+        self.host, self.port = self._socket.getsockname()[:2]
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @staticmethod
+    def _bind(host: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.socket(family)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        return bound
+
+    @property
+    def url(self) -> str:
+        """The gateway's address, ``fl_url``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def engine_key(self) -> str:
+        """The engine's key."""
+        return self.options.engine_key
+
+    def connection(self, **extra: Any) -> str:
+        """An Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
+
+        :param extra: more fields of the connection's extra.
+        """
+        fields: dict[str, Any] = {
+            "conn_type": "flowengine",
+            "schema": "http",
+            "host": self.host,
+            "port": self.port,
+            "login": "1",
+            "extra": {"engine_key": self.engine_key, **extra},
+        }
+        if self.options.access_key:
+            fields["password"] = self.options.access_key
+        return json.dumps(fields, ensure_ascii=False)
+
+    # Serving
+
+    def start(self) -> None:
+        """Serve from a thread; returns when requests are taken."""
+        if self._thread:
+            return
+        if self._socket.fileno() == -1:
+            self._socket = self._bind(self.host, self.port)
+        # A listening socket takes connections from now on, even if the thread needs a moment to look at them.
+        self._socket.listen(2048)
+        self._server = self._make_server(handle_signals=False)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="flowengine-emulator", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving: connections are refused from now on. The state stays, and :meth:`start` goes on with it."""
+        if self._thread and self._server:
+            self._server.should_exit = self._server.force_exit = True
+            self._thread.join()
+            self._thread = self._server = None
+        self._socket.close()
+
+    def close(self) -> None:
+        """Stop serving and let go of the state."""
+        self.stop()
+        with self.world.lock:
+            self.world.store.close()
+
+    def serve(self) -> None:
+        """Serve from the main thread until the process is told to end."""
+        self._socket.listen(2048)
+        self._make_server(handle_signals=True).run(sockets=[self._socket])
+
+    def _make_server(self, *, handle_signals: bool) -> _Server:
+        config = uvicorn.Config(
+            self._app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
+        return _Server(config, handle_signals)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What tests ask and script
+
+    def fail(self, *calls: str, kind: str = "status", **fault: Any) -> None:
+        """Script a fault.
+
+        :param calls: names of the calls it strikes, none for all.
+        :param kind: what goes wrong, see :class:`.faults.Fault`, as are the other arguments.
+        """
+        self.faults.add(Fault.model_validate({"kind": kind, "calls": list(calls), **fault}))
+
+    def fail_at_random(self, rate: float, seed: int, *faults: Fault) -> None:
+        """Let faults strike at random; a rate of 0 ends it."""
+        self.faults.at_random(RandomFaults(rate=rate, seed=seed, faults=list(faults)))
+
+    def calls(self, name: str = "") -> list[dict[str, Any]]:
+        """The requests that came in, oldest first; only those of one call where it is named."""
+        with self.world.lock:
+            return self.world.store.calls(name)
+
+    def count(self, name: str) -> int:
+        """How often a call was made."""
+        with self.world.lock:
+            return self.world.store.call_counts().get(name, 0)
+
+    def forget_calls(self) -> None:
+        """Forget the requests that came in so far."""
+        with self.world.lock:
+            self.world.store.forget_calls()
+
+    def run_url(self, pipeline_id: int, run_id: int) -> str:
+        """Where a person looks at a run."""
+        return f"{self.url}{self.options.engine_url}/#/offline-pipeline/{quote(str(pipeline_id))}/{run_id}"

@@ -1,0 +1,227 @@
+"""The emulator's memory: pipelines, runs and the log of calls, in SQLite (a file, or memory).
+
+Only SQL lives here; what it means is :mod:`.world`'s business. Times are seconds since the epoch. A run's row holds
+all that its state follows from: see :meth:`.world.Run.state`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from .simulation import NodeRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS versions (           -- a pipeline's object as it was: a resumed run needs its own
+    id INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS pipelines (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL REFERENCES versions, key TEXT NOT NULL,
+    created REAL NOT NULL, scheduled INTEGER NOT NULL DEFAULT 0, next_fire REAL, runs INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS due ON pipelines (next_fire) WHERE next_fire IS NOT NULL;
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline INTEGER NOT NULL REFERENCES pipelines,
+    version INTEGER NOT NULL REFERENCES versions, trigger TEXT NOT NULL, params TEXT NOT NULL, started REAL NOT NULL,
+    visible REAL NOT NULL, stopping REAL, settles REAL, outcome TEXT NOT NULL, executed INTEGER NOT NULL DEFAULT 0,
+    nodes TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS history ON runs (pipeline, id, visible);
+CREATE INDEX IF NOT EXISTS open_runs ON runs (id) WHERE settles IS NULL;
+-- Counting 100,000 rows for each page of a history would take longer than the page.
+CREATE TRIGGER IF NOT EXISTS counted AFTER INSERT ON runs BEGIN
+    UPDATE pipelines SET runs = runs + 1 WHERE id = new.pipeline; END;
+CREATE TRIGGER IF NOT EXISTS uncounted AFTER DELETE ON runs BEGIN
+    UPDATE pipelines SET runs = runs - 1 WHERE id = old.pipeline; END;
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
+    path TEXT NOT NULL, query TEXT NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL DEFAULT '', status INTEGER,
+    fault TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS calls_by_name ON calls (name);
+"""
+
+_RUN = "id, pipeline, version, trigger, params, started, visible, stopping, settles, outcome, executed"
+
+
+def dump_nodes(nodes: Iterable[NodeRun]) -> str:
+    """Nodes of a run as text for its row."""
+    return json.dumps([asdict(node) for node in nodes], ensure_ascii=False)
+
+
+def load_nodes(text: str) -> tuple[NodeRun, ...]:
+    """The same, back."""
+    return tuple(NodeRun(**node) for node in json.loads(text))
+
+
+class Store:
+    """One SQLite database. Not locked: the world's lock stands in front of it.
+
+    :param path: a file, made where there is none; ``:memory:`` by default.
+    """
+
+    def __init__(self, path: str = ":memory:") -> None:
+        self._sql = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._sql.row_factory = sqlite3.Row
+        # A killed emulator loses nothing; a machine that loses power may lose the last moments of a demo.
+        self._sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._sql.close()
+
+    def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._sql.execute(sql, values).fetchone()
+        return row
+
+    # Pipelines
+
+    def add_pipeline(self, body: str, key: str, created: float) -> int:
+        """Keep a new pipeline and return its id."""
+        version = self._sql.execute("INSERT INTO versions (body) VALUES (?)", (body,)).lastrowid
+        added = self._sql.execute(
+            "INSERT INTO pipelines (version, key, created) VALUES (?, ?, ?)", (version, key, created)
+        )
+        return int(added.lastrowid or 0)
+
+    def change_pipeline(self, pipeline_id: int, body: str, key: str) -> None:
+        """Give a pipeline a new object; its runs keep the one they started with."""
+        version = self._sql.execute("INSERT INTO versions (body) VALUES (?)", (body,)).lastrowid
+        self._sql.execute("UPDATE pipelines SET version = ?, key = ? WHERE id = ?", (version, key, pipeline_id))
+
+    def pipeline(self, pipeline_id: int) -> sqlite3.Row | None:
+        """One pipeline with its object as ``body``."""
+        return self._one(
+            "SELECT p.*, v.body FROM pipelines p JOIN versions v ON v.id = p.version WHERE p.id = ?", pipeline_id
+        )
+
+    def pipelines(self) -> list[sqlite3.Row]:
+        """All pipelines, oldest first."""
+        return self._sql.execute(
+            "SELECT p.*, v.body FROM pipelines p JOIN versions v ON v.id = p.version ORDER BY p.id"
+        ).fetchall()
+
+    def has_key(self, key: str, other_than: int = 0) -> bool:
+        """Whether a pipeline has this pipelineKey."""
+        return self._one("SELECT 1 FROM pipelines WHERE key = ? AND id != ?", key, other_than) is not None
+
+    def version(self, version: int) -> str:
+        """A pipeline's object as it was when a run started."""
+        row = self._one("SELECT body FROM versions WHERE id = ?", version)
+        return str(row["body"]) if row else "{}"
+
+    def schedule(self, pipeline_id: int, scheduled: bool, next_fire: float | None) -> None:
+        """Turn a pipeline's schedule on or off, and note when it fires next."""
+        self._sql.execute(
+            "UPDATE pipelines SET scheduled = ?, next_fire = ? WHERE id = ?", (scheduled, next_fire, pipeline_id)
+        )
+
+    def due(self, now: float) -> sqlite3.Row | None:
+        """The pipeline whose schedule fires first, if it has to by now."""
+        return self._one("SELECT id, next_fire FROM pipelines WHERE next_fire <= ? ORDER BY next_fire LIMIT 1", now)
+
+    # Runs
+
+    def add_run(
+        self,
+        pipeline_id: int,
+        version: int,
+        trigger: str,
+        params: str,
+        started: float,
+        visible: float,
+        settles: float | None,
+        outcome: str,
+        executed: bool,
+        nodes: str,
+    ) -> int:
+        """Keep a new run and return its id."""
+        added = self._sql.execute(
+            "INSERT INTO runs (pipeline, version, trigger, params, started, visible, settles, outcome, executed, nodes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (pipeline_id, version, trigger, params, started, visible, settles, outcome, executed, nodes),
+        )
+        return int(added.lastrowid or 0)
+
+    def add_runs(self, pipeline_id: int, version: int, trigger: str, moments: Iterable[float], nodes: str) -> None:
+        """Keep many runs that succeeded long ago, each at one moment."""
+        self._sql.execute("BEGIN")
+        self._sql.executemany(
+            "INSERT INTO runs (pipeline, version, trigger, params, started, visible, settles, outcome, nodes)"
+            " VALUES (?, ?, ?, '{}', ?, ?, ?, 'succeeded', ?)",
+            ((pipeline_id, version, trigger, at, at, at, nodes) for at in moments),
+        )
+        self._sql.execute("COMMIT")
+
+    def change_run(
+        self, run_id: int, *, stopping: float | None, settles: float | None, outcome: str, nodes: str
+    ) -> None:
+        """Write what a stop, a resume or a finished job changes."""
+        self._sql.execute(
+            "UPDATE runs SET stopping = ?, settles = ?, outcome = ?, nodes = ? WHERE id = ?",
+            (stopping, settles, outcome, nodes, run_id),
+        )
+
+    def run(self, run_id: int) -> sqlite3.Row | None:
+        """One run with its nodes."""
+        return self._one(f"SELECT {_RUN}, nodes FROM runs WHERE id = ?", run_id)
+
+    def runs(
+        self, pipeline_id: int, now: float, *, ascending: bool, limit: int = -1, offset: int = 0
+    ) -> list[sqlite3.Row]:
+        """A page of a pipeline's visible runs, without their nodes."""
+        order = "ASC" if ascending else "DESC"
+        return self._sql.execute(
+            f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND visible <= ? ORDER BY id {order} LIMIT ? OFFSET ?",
+            (pipeline_id, now, limit, offset),
+        ).fetchall()
+
+    def open_runs(self) -> list[sqlite3.Row]:
+        """Runs without a planned end: executed ones under way, and those that go on until they are stopped."""
+        return self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE settles IS NULL").fetchall()
+
+    def delete_runs(self, pipeline_id: int, up_to: int) -> int:
+        """Delete a pipeline's runs up to an id, and return how many."""
+        return self._sql.execute("DELETE FROM runs WHERE pipeline = ? AND id <= ?", (pipeline_id, up_to)).rowcount
+
+    def delete_run(self, run_id: int) -> bool:
+        """Delete one run, and return whether there was one."""
+        return self._sql.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount > 0
+
+    # Calls
+
+    def add_call(self, at: float, name: str, method: str, path: str, query: str, headers: str) -> int:
+        """Note a request on its arrival and return its number."""
+        added = self._sql.execute(
+            "INSERT INTO calls (at, name, method, path, query, headers) VALUES (?, ?, ?, ?, ?, ?)",
+            (at, name, method, path, query, headers),
+        )
+        return int(added.lastrowid or 0)
+
+    def add_call_body(self, call_id: int, body: str) -> None:
+        """Note what a request brought, once it has arrived."""
+        self._sql.execute("UPDATE calls SET body = ? WHERE id = ?", (body, call_id))
+
+    def answer_call(self, call_id: int, status: int | None, fault: str) -> None:
+        """Note how a request was answered."""
+        self._sql.execute("UPDATE calls SET status = ?, fault = ? WHERE id = ?", (status, fault, call_id))
+
+    def calls(self, name: str = "", limit: int = -1) -> list[dict[str, Any]]:
+        """The requests noted, newest last."""
+        where, values = ("WHERE name = ?", [name]) if name else ("", [])
+        rows = self._sql.execute(
+            f"SELECT * FROM (SELECT * FROM calls {where} ORDER BY id DESC LIMIT ?) ORDER BY id", [*values, limit]
+        )
+        return [dict(row) for row in rows]
+
+    def call_counts(self) -> dict[str, int]:
+        """How often each call was made."""
+        return dict(self._sql.execute("SELECT name, count(*) FROM calls GROUP BY name").fetchall())
+
+    def forget_calls(self, up_to: int | None = None) -> None:
+        """Forget the requests noted, or those up to a number."""
+        if up_to is None:
+            self._sql.execute("DELETE FROM calls")
+        else:
+            self._sql.execute("DELETE FROM calls WHERE id <= ?", (up_to,))

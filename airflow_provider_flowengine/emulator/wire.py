@@ -1,0 +1,116 @@
+"""What goes over the wire: envelopes, times, ids and words, in the shape that the options choose.
+
+Written by hand from what is known of FlowEngine's answers. Field names that no source tells (``triggerType``,
+``params``, ``nodes`` of the one-run call, ``total``) are inference.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from .world import TRIGGERS, Pipeline, Run
+
+if TYPE_CHECKING:
+    from .options import Options
+    from .simulation import NodeRun
+
+OK = "后台处理正常"  # Source: the vendor's API page
+FAILURE = 1  # the status of a refusal; the sources say only that it isn't 0
+
+Json = Any  # what json.dumps takes; its shape is what the options say
+
+
+def envelope(options: Options, data: Json, status: int = 0, msg: str = OK) -> dict[str, Json]:
+    """Wrap an answer as FlowEngine does; ``status`` as a number or as text."""
+    return {"status": status if options.envelope_status == "number" else str(status), "msg": msg, "data": data}
+
+
+def handshake(options: Options, name: str, value: Json) -> dict[str, Json]:
+    """An answer to one of the two handshake calls, with its value where the options say."""
+    fact = {name: value}
+    if options.handshake == "top":
+        return envelope(options, None) | fact
+    return envelope(options, fact if options.handshake == "data" else {"data": fact})
+
+
+def under(name: str, items: list[Json], **more: Json) -> Json:
+    """A list as it stands, or under a name with more beside it."""
+    return {**more, name: items} if name else items
+
+
+def identifier(options: Options, value: int) -> int | str:
+    """An id as a number or as text."""
+    return value if options.ids == "number" else str(value)
+
+
+def moment(options: Options, at: float | None) -> int | str | None:
+    """A time as epoch milliseconds, or as text without a zone; None stays None."""
+    if at is None:
+        return None
+    at += options.clock_skew
+    if options.times == "ms":
+        return int(at * 1000)
+    return datetime.fromtimestamp(at, ZoneInfo(options.timezone)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def pipeline_object(options: Options, pipeline: Pipeline) -> dict[str, Json]:
+    """The pipeline object: what was sent at its creation, with the fields that FlowEngine sets itself."""
+    return {
+        "engineTemplateId": None,
+        **pipeline.body,
+        "id": identifier(options, pipeline.id),
+        "jobKey": pipeline.body.get("jobKey"),
+        "tiggerKey": pipeline.body.get("tiggerKey"),  # the API's own spelling
+        "historyList": None,
+        "createTime": int(pipeline.created * 1000),
+        "pipelineKey": pipeline.body.get("pipelineKey"),
+    }
+
+
+def run_row(options: Options, run: Run, now: float) -> dict[str, Json]:
+    """A run as the history shows it."""
+    return {
+        "id": identifier(options, run.id),
+        "pipelineId": identifier(options, run.pipeline_id),
+        "status": options.word(run.state(now)),
+        "startTime": moment(options, run.started),
+        "endTime": moment(options, run.ended(now)),
+        "triggerType": TRIGGERS[run.trigger],
+        "params": run.params,
+    }
+
+
+def run_object(options: Options, run: Run, now: float) -> dict[str, Json]:
+    """A run as the one-run call tells it: the row of the history and its nodes."""
+    settled = run.settled(now)
+    return run_row(options, run, now) | {"nodes": [_node_row(options, node, now, settled) for node in run.nodes]}
+
+
+def _node_row(options: Options, node: NodeRun, now: float, settled: bool) -> dict[str, Json]:
+    state = node.state(now, settled=settled)
+    reached = state not in ("waiting", "unreached")
+    done = reached and state != "running"
+    return {
+        "nodeId": node.node_id,
+        "name": node.name,
+        "title": node.title,
+        "type": node.type,
+        "indexType": node.job_type,
+        "status": options.word(state),
+        "startTime": moment(options, node.start) if reached else None,
+        "endTime": moment(options, node.end) if done else None,
+        "message": node.message if done else "",
+        "attempts": node.attempts if reached else 0,
+        "params": node.params,
+        "outputs": node.outputs if done else {},
+    }
+
+
+def in_order(options: Options, rows: list[Json], page: int) -> list[Json]:
+    """A page in the order that the options say: pages go from newest to oldest, shuffled only within each."""
+    if options.history_order == "shuffled":
+        random.Random(page).shuffle(rows)
+    return rows
