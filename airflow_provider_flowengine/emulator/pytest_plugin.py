@@ -1,0 +1,47 @@
+"""Fixtures for people's own tests of their DAGs: an emulator of FlowEngine, and the Airflow connection to it.
+
+pytest loads this in every run where the package is installed, so it imports nothing heavy before a fixture is used.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .server import Emulator
+
+
+@pytest.fixture
+def flowengine_emulator() -> Iterator[Emulator]:
+    """A FlowEngine of one's own on a free port of 127.0.0.1, with nothing in it.
+
+    Runs end at once where their nodes have no param ``duration``. The handle scripts outcomes and faults and tells what
+    was called: see :class:`.server.Emulator`.
+    """
+    try:
+        from .server import Emulator
+    except ModuleNotFoundError as error:
+        raise pytest.UsageError(
+            f"The FlowEngine emulator needs {error.name}: install airflow-provider-flowengine[emulator]"
+        ) from error
+    with Emulator(node_seconds=0, stop_seconds=0) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def flowengine_connection(flowengine_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The Airflow connection ``flowengine_default``, made to lead to the emulator.
+
+    :returns: the connection's id.
+    """
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", flowengine_emulator.connection())
+    # A proxy that the environment names would get the requests to this machine too.
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in (os.environ.get(name), flowengine_emulator.host) if host]
+        monkeypatch.setenv(name, ",".join(hosts))
+    return "flowengine_default"
