@@ -133,7 +133,7 @@ def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[s
         target = mask(answer.headers.get("location", "nowhere"))
         raise UnexpectedAnswerError(
             f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to "
-            "another host are not followed, since credentials would go there too; set the right host in the connection.",
+            "another host are not followed, since credentials would go there; set the right host in the connection.",
             call=call,
             http_status=answer.status,
             excerpt=excerpt(answer.body, mask),

@@ -15,6 +15,8 @@ Everything that can go wrong with FlowEngine, as one tree that a retry policy ca
     │   ├── NodeNotFoundError
     │   └── RunNotFoundError
     ├── StartUnconfirmedError       it can't be known yet whether a start was taken                (look, then start)
+    ├── PipelineExistsError         a pipeline of this key or name is there already                (a mistake)
+    ├── TaskInterruptedError        the task ended before its run; the log says what became of it   (look, then go on)
     ├── AmbiguousRunError           several runs could be the one that was started                 (a person decides)
     └── RunError                    the run itself
         ├── RunFailedError          it ended in failure
@@ -142,6 +144,14 @@ class NodeNotFoundError(NotFoundError):
 
 class RunNotFoundError(NotFoundError):
     """The pipeline's history has no such run."""
+
+
+class PipelineExistsError(FlowEngineError):
+    """The engine has a pipeline of this key or name already."""
+
+
+class TaskInterruptedError(FlowEngineError):
+    """The task was ended before its run: by a person, and then the run was stopped, or by its worker's shutdown."""
 
 
 class StartUnconfirmedError(FlowEngineError):

@@ -353,13 +353,34 @@ class Api:
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
-    def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> Flow[HistoryPage]:
-        """10: return one page of a pipeline's run history, in the server's order."""
+    def list_runs(
+        self,
+        pipeline_id: Identifier,
+        page: int = 1,
+        size: int = 20,
+        *,
+        seen: Mapping[Identifier, PipelineRun] | None = None,
+    ) -> Flow[HistoryPage]:
+        """
+        10: return one page of a pipeline's run history, in the server's order.
+
+        :param pipeline_id: the pipeline.
+        :param page: which page, counted from 1.
+        :param size: how many runs a page holds.
+        :param seen: runs of an earlier look, by id: a row that is as it was then needn't be read again.
+        """
         call, whole = yield from self.call(lambda engine: endpoints.list_runs(engine, pipeline_id, page, size))
         rows, total = models.read_list(call, whole)
-        settings = self.settings
-        runs = (models.read_run(call, row, pipeline_id, settings.words, settings.timezone) for row in rows)
-        return HistoryPage(tuple(runs), total)
+        words, zone = self.settings.words, self.settings.timezone
+
+        def read(row: JsonObject) -> PipelineRun:
+            run_id = models.identifier(row.get("id"))
+            before = seen.get(run_id) if seen and run_id is not None else None
+            if before and before.content == row:
+                return before
+            return models.read_run(call, row, pipeline_id, words, zone)
+
+        return HistoryPage(tuple(map(read, rows)), total)
 
     def read_run(self, pipeline_id: Identifier, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run with its nodes by the one-run call, best effort: None where the call is missing or odd."""

@@ -10,18 +10,23 @@ searched for by bisection, since ids grow.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun, newest_first
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
     from airflow_provider_flowengine.protocol.flows import Api, Flow
 
 log = logging.getLogger(__name__)
 
 FIRST_SIZE = 20
 GROWN_SIZE = 100
+_SIZES = (FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_MOST_SEARCHES = 5
 _MOST_PAGES = 1 << 16
 
 
@@ -41,6 +46,7 @@ class History:
     pipeline_id: Identifier
     _size: int = FIRST_SIZE
     _last_page: int | None = None
+    _seen: dict[Identifier, PipelineRun] = field(default_factory=dict)
 
     def newest(self, size: int | None = None) -> Flow[list[PipelineRun]]:
         """
@@ -65,24 +71,56 @@ class History:
 
     def find(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run, or None when the history doesn't hold it; in a few requests, however long it is."""
+        return (yield from self.find_all([run_id])).get(run_id)
+
+    def find_all(self, run_ids: Collection[Identifier]) -> Flow[dict[Identifier, PipelineRun]]:
+        """
+        Return those of some runs that the history holds, by id; in one request where its first page holds them all.
+
+        :param run_ids: the runs; of those that are beyond the longest page only a few are searched for at a time.
+        """
+        wanted = set(run_ids)
         newest = yield from self.newest()
-        run = pick(newest, run_id)
-        if run or len(newest) < self._size:
-            return run
-        return (yield from self.search(run_id))
+        found = {run.id: run for run in newest if run.id in wanted}
+        for size in _SIZES:
+            if len(found) == len(wanted) or len(newest) < self._size or self._last_page is not None:
+                break
+            if size > self._size:
+                self._size = size
+                newest = yield from self.newest()
+                found = {run.id: run for run in newest if run.id in wanted}
+        self._fit(newest, found)
+        if len(newest) >= FIRST_SIZE:  # not ">= size": a server may hold its pages shorter than it is asked
+            for run_id in sorted(wanted - found.keys(), key=str, reverse=True)[:_MOST_SEARCHES]:
+                run = yield from self.search(run_id)
+                if run:
+                    found[run_id] = run
+        return found
+
+    def since(self, moment: datetime | None) -> Flow[list[PipelineRun]]:
+        """Return the newest runs, as many as are needed to hold all that started at or after a moment."""
+        newest = yield from self.newest()
+        for size in _SIZES:
+            reached = any(moment and run.started and run.started < moment for run in newest)
+            if reached or moment is None or len(newest) < self._size or self._last_page is not None:
+                break
+            if size > self._size:
+                self._size = size
+                newest = yield from self.newest()
+        return newest
 
     def search(self, run_id: Identifier) -> Flow[PipelineRun | None]:
-        """Return a run that the newest page doesn't hold: from a grown page, by its id, or by bisection."""
-        if self._size < GROWN_SIZE and self._last_page is None:
-            self._size = GROWN_SIZE
-            newest = yield from self.newest()
-            run = pick(newest, run_id)
-            if run or len(newest) < self._size:
-                return run
+        """Return a run that the newest page doesn't hold: by its id, or by bisection."""
         run = yield from self.api.read_run(self.pipeline_id, run_id)
         if run or not isinstance(run_id, int):
             return run
         return (yield from self._bisect(run_id))
+
+    def _fit(self, newest: list[PipelineRun], found: Mapping[Identifier, PipelineRun]) -> None:
+        """Ask next time for no more than what holds the oldest run that was found now."""
+        if found and self._last_page is None:
+            needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
+            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
 
     def newer_than(self, newest: Identifier | None, known: frozenset[Identifier]) -> Flow[list[PipelineRun]]:
         """
@@ -102,7 +140,9 @@ class History:
     # --- pages ----------------------------------------------------------------------------------------------------
 
     def _page(self, page: int, size: int) -> Flow[tuple[PipelineRun, ...]]:
-        return (yield from self.api.list_runs(self.pipeline_id, page, size)).runs
+        runs = (yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)).runs
+        self._seen = {run.id: run for run in runs}
+        return runs
 
     def _tail(self, size: int, page: int) -> Flow[list[PipelineRun]]:
         """Read an ascending history's end: from a page that was the last one, as far as it has grown since."""

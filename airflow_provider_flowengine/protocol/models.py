@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -16,12 +17,12 @@ import pendulum
 
 from airflow_provider_flowengine.protocol.endpoints import KERNEL, Call, Generation, Json
 from airflow_provider_flowengine.protocol.envelope import unexpected
+from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
 
-    from airflow_provider_flowengine.protocol.status import RunState, StatusWords
+    from airflow_provider_flowengine.protocol.status import StatusWords
 
 Identifier = int | str
 """An id of FlowEngine's: an int when it is written in digits, text otherwise."""
@@ -144,6 +145,24 @@ class PipelineRun:
 
     def __str__(self) -> str:
         return f"run {self.id} of pipeline {self.pipeline_id}"
+
+
+def run_from_dict(content: Mapping[str, Json]) -> PipelineRun:
+    """
+    Return the run that :meth:`PipelineRun.as_dict` wrote; what isn't in it stays unknown.
+
+    :param content: at least ``run_id`` and ``pipeline_id``.
+    """
+    started, ended = (str(content[name]) if content.get(name) else None for name in ("started", "ended"))
+    return PipelineRun(
+        id=cast("Identifier", content["run_id"]),
+        pipeline_id=cast("Identifier", content["pipeline_id"]),
+        status=_text(content.get("status")),
+        state=RunState(str(content.get("state") or RunState.UNKNOWN)),
+        started=datetime.fromisoformat(started) if started else None,
+        ended=datetime.fromisoformat(ended) if ended else None,
+        trigger=_text(content.get("trigger")),
+    )
 
 
 @dataclass(frozen=True)

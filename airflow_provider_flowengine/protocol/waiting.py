@@ -26,6 +26,9 @@ from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.models import Identifier, NodeRun, PipelineRun
 
@@ -76,24 +79,29 @@ class Waiter:
     """
     One wait for one run.
 
-    :param run_id: the run.
+    :param run_id: the run; None until one is found that started at or after ``started_after``.
     :param pipeline_id: its pipeline.
     :param limits: how it is waited for.
     :param began: when the run began, as far as is known here, in seconds since the epoch.
     :param run_url: the address of the run's page, for errors.
     :param before: the run as it was before it was resumed: that end of it doesn't count, for the grace's length.
+    :param started_after: for a wait without ``run_id``: the run is the first that started at or after this.
+    :param last: the run as it was last seen.
+    :param failures: how many looks have failed since the last answer.
+    :param silent_since: when the first of them failed, in seconds since the epoch.
     """
 
-    run_id: Identifier
+    run_id: Identifier | None
     pipeline_id: Identifier
     limits: Limits
     began: float
     run_url: str = ""
     before: PipelineRun | None = None
+    started_after: datetime | None = None
     last: PipelineRun | None = None
-    _last_answer: float | None = None
+    failures: int = 0
+    silent_since: float | None = None
     _doubtful_since: float | None = None
-    _failures: int = 0
     _retry_after: float = 0.0
     _told: dict[str, RunState] = field(default_factory=dict)
 
@@ -107,13 +115,31 @@ class Waiter:
         :raises RunLostError: when it has been missing, or of a status that says nothing, for longer than the grace.
         :raises RunTimeoutError: when it goes on past the deadline.
         """
-        self._failures, self._retry_after, self._last_answer = 0, 0.0, now
+        self._answered()
         if run:
             self._tell(run)
             self.last = run
             if run.state.is_final and not self._is_old_end(run, now):
                 return run
-        self._doubt(_doubt_about(run, self.run_id, self.pipeline_id), now)
+        self._doubt(_doubt_about(run, self._name()), now)
+        self._check_deadline(now)
+        return None
+
+    def saw_any(self, runs: Iterable[PipelineRun], now: float) -> PipelineRun | None:
+        """
+        Take note of what a look has shown while the run isn't known yet: take the first that fits, if there is one.
+
+        :param runs: the runs that the look has shown.
+        :param now: the time of the look.
+        :return: as :meth:`saw`.
+        """
+        fitting = [run for run in runs if run.started and (not self.started_after or run.started >= self.started_after)]
+        if fitting:
+            first = min(fitting, key=lambda run: (run.started, str(run.id)))
+            self.run_id = first.id
+            self.began = now - max(0.0, now - first.started.timestamp()) if first.started else now
+            return self.saw(first, now)
+        self._answered()
         self._check_deadline(now)
         return None
 
@@ -126,12 +152,12 @@ class Waiter:
         :raises UnreachableError: when there was no usable answer for longer than ``unreachable_timeout``.
         :raises RunTimeoutError: when the deadline has passed.
         """
-        self._failures += 1
+        self.failures += 1
         self._retry_after = getattr(error, "retry_after", None) or 0.0
-        if self._last_answer is None:
-            self._last_answer = now
-        silent = now - self._last_answer
-        log.log(logging.WARNING if self._failures == 1 else logging.INFO, "Look %d failed: %s", self._failures, error)
+        if self.silent_since is None:
+            self.silent_since = now
+        silent = now - self.silent_since
+        log.log(logging.WARNING if self.failures == 1 else logging.INFO, "Look %d failed: %s", self.failures, error)
         if silent >= self.limits.unreachable_timeout:
             raise UnreachableError(
                 f"FlowEngine has given no usable answer about {self._name()} for {silent:.0f} s "
@@ -144,8 +170,8 @@ class Waiter:
     def delay(self, now: float) -> float:
         """Return the seconds until the next look: more after failures or as the server asks; not past the deadline."""
         seconds = delay(now - self.began, self.limits.poll_interval)
-        if self._failures:
-            seconds = max(seconds, min(2.0 ** (self._failures - 1), 30.0), min(self._retry_after, 300.0))
+        if self.failures:
+            seconds = max(seconds, min(2.0 ** (self.failures - 1), 30.0), min(self._retry_after, 300.0))
         if self._doubtful_since is not None:
             seconds = min(seconds, max(self.limits.grace / 4, SHORTEST_DELAY))
         if self.limits.deadline is not None:
@@ -159,6 +185,9 @@ class Waiter:
             and (run.status, run.ended) == (old.status, old.ended)
             and now - self.began < self.limits.grace
         )
+
+    def _answered(self) -> None:
+        self.failures, self._retry_after, self.silent_since = 0, 0.0, None
 
     def _doubt(self, doubt: str, now: float) -> None:
         if not doubt:
@@ -174,9 +203,9 @@ class Waiter:
 
     def _check_deadline(self, now: float) -> None:
         if self.limits.deadline is not None and now >= self.limits.deadline:
-            status = f" (status {self.last.status})" if self.last else ""
+            state = f"was still going on (status {self.last.status})" if self.last else "had not been seen to end"
             raise RunTimeoutError(
-                f"{self._name().capitalize()} was still going on{status} when the time for it was over "
+                f"{self._name().capitalize()} {state} when the time for it was over "
                 f"(timeout or execution_timeout).{self._see()}",
                 run=self.last,
                 run_url=self.run_url,
@@ -193,15 +222,17 @@ class Waiter:
                 self._told[node.id] = node.state
 
     def _name(self) -> str:
+        if self.run_id is None:
+            return f"a run of pipeline {self.pipeline_id} started at or after {self.started_after}"
         return f"run {self.run_id} of pipeline {self.pipeline_id}"
 
     def _see(self) -> str:
         return f" See {self.run_url}" if self.run_url else ""
 
 
-def _doubt_about(run: PipelineRun | None, run_id: Identifier, pipeline_id: Identifier) -> str:
+def _doubt_about(run: PipelineRun | None, name: str) -> str:
     if run is None:
-        return f"Run {run_id} is not in the history of pipeline {pipeline_id}: pruned, or not there yet"
+        return f"{name.capitalize()} is not in the pipeline's history: pruned, or not there yet"
     if run.state is RunState.UNKNOWN:
         word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
         return f"{str(run).capitalize()} has {word}; the connection's status_words can say what it means"
@@ -233,6 +264,9 @@ def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True)
 def look(api: Api, history: History, waiter: Waiter) -> Flow[PipelineRun | None]:
     """Look at a run once; return it when it has ended."""
     try:
+        if waiter.run_id is None:
+            runs = yield from history.since(waiter.started_after)
+            return waiter.saw_any(runs, api.now())
         run = yield from history.find(waiter.run_id)
     except PASSING as error:
         waiter.failed(error, api.now())

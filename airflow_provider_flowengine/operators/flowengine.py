@@ -1,0 +1,25 @@
+"""The operators: one class a thing that a DAG does with FlowEngine."""
+
+from __future__ import annotations
+
+from airflow_provider_flowengine.operators.pipelines import (
+    FlowEngineCreatePipelineOperator,
+    FlowEngineSetPipelineScheduleOperator,
+    FlowEngineUpdatePipelineOperator,
+    FlowEngineUploadFileOperator,
+)
+from airflow_provider_flowengine.operators.runs import (
+    FlowEngineResumePipelineRunOperator,
+    FlowEngineStartPipelineOperator,
+    FlowEngineStopPipelineRunOperator,
+)
+
+__all__ = [
+    "FlowEngineCreatePipelineOperator",
+    "FlowEngineResumePipelineRunOperator",
+    "FlowEngineSetPipelineScheduleOperator",
+    "FlowEngineStartPipelineOperator",
+    "FlowEngineStopPipelineRunOperator",
+    "FlowEngineUpdatePipelineOperator",
+    "FlowEngineUploadFileOperator",
+]

@@ -1,0 +1,188 @@
+"""
+Whose a run is: what a task's tries leave to each other, and what a later try does about it.
+
+Airflow 3.3 and later keep a task's state store through its retries and clears. In it stands one :class:`Record`: first
+the intent to start, then the run, then that its result was handed on. A new try reads it and decides
+(:func:`decide`); only the try that wrote it last owns the run, since Airflow gives every try a new id and answers an
+old one's questions with "not found".
+
+What tells a clear from a crash: Airflow raises a task's ``max_tries`` when a person clears it in any state but
+*running*; a running task that is cleared is told so itself, and stops its run before it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self, cast
+
+from airflow_provider_flowengine import compat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+
+RECORD_KEY = "flowengine_run"
+"""Where the record stands in the task state store."""
+
+
+class Phase(StrEnum):
+    """How far a task has come with its run."""
+
+    INTENDED = "intended"  # a start may have been sent; which run it made isn't known yet
+    WATCHED = "watched"  # a worker waits for the run
+    DEFERRED = "deferred"  # a triggerer waits for the run
+    VANISHED = "vanished"  # the run is gone from the history
+    HANDED_ON = "handed on"  # the run's result was returned
+
+
+class Next(StrEnum):
+    """What a try does about what it finds."""
+
+    START = "start"  # a new run
+    LOOK = "look"  # for the run that an earlier start of unknown outcome may have made
+    GO_ON = "go on"  # waiting for the run there is
+    TAKE = "take"  # the result of the run there is
+    RESUME = "resume"  # the failed run, from its failed nodes
+    REPLACE = "replace"  # stop the run there is, then start a new one
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    What one try leaves to the next.
+
+    :param phase: how far it has come.
+    :param pipeline_id: the pipeline that was started.
+    :param max_tries: the task's ``max_tries`` at the time: another one now means that a person has cleared the task.
+    :param run_id: the run, once it is known.
+    :param intent: what was noted before the start (:meth:`.protocol.starting.Intent.as_dict`).
+    :param try_number: the try that wrote it, for people who read it.
+    """
+
+    phase: Phase
+    pipeline_id: Identifier
+    max_tries: int
+    run_id: Identifier | None = None
+    intent: Mapping[str, Json] = field(default_factory=dict)
+    try_number: int = 0
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the record as plain JSON values."""
+        return {
+            "phase": self.phase.value,
+            "pipeline_id": self.pipeline_id,
+            "max_tries": self.max_tries,
+            "run_id": self.run_id,
+            "intent": dict(self.intent),
+            "try_number": self.try_number,
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Json]) -> Self:
+        """Return the record that :meth:`as_dict` wrote."""
+        intent = content.get("intent")
+        return cls(
+            phase=Phase(str(content["phase"])),
+            pipeline_id=cast("Identifier", content["pipeline_id"]),
+            max_tries=int(str(content["max_tries"])),
+            run_id=cast("Identifier | None", content.get("run_id")),
+            intent=intent if isinstance(intent, dict) else {},
+            try_number=int(str(content.get("try_number") or 0)),
+        )
+
+
+def decide(record: Record | None, run: PipelineRun | None, *, max_tries: int, resume: bool) -> Next:
+    """
+    Return what a try does about what an earlier one left: the table of the reliability page, in one place.
+
+    :param record: what the earlier try left, or None.
+    :param run: the record's run as the history shows it now; None where it isn't there, or not known.
+    :param max_tries: the task's ``max_tries`` now.
+    :param resume: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
+    """
+    if record is None or record.phase is Phase.VANISHED:
+        return Next.START
+    cleared = record.max_tries != max_tries
+    if record.phase is Phase.HANDED_ON and cleared:
+        return Next.START
+    if record.run_id is None:
+        return Next.LOOK
+    if record.phase is Phase.DEFERRED and cleared:
+        return Next.START if run is None or run.state.is_final else Next.REPLACE
+    if record.phase is Phase.HANDED_ON:
+        return Next.TAKE
+    return {
+        "succeeded": Next.TAKE,
+        "failed": Next.RESUME if resume else Next.START,
+        "stopped": Next.START,
+    }.get(run.state if run else "", Next.GO_ON)
+
+
+class Ownership:
+    """
+    A task's record, as this try reads and writes it.
+
+    :param context: the task's context.
+    :param durable: whether to keep a record at all; without a store (Airflow before 3.3) there is none.
+    """
+
+    def __init__(self, context: Context, durable: bool) -> None:
+        self._store = compat.task_state_store(context) if durable else None
+        ti = context.get("ti")
+        self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
+        self.try_number = int(getattr(ti, "try_number", 1) or 1)
+        self._record: Record | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a store to keep a record in."""
+        return self._store is not None
+
+    @property
+    def is_last_try(self) -> bool:
+        """Whether Airflow won't try this task again by itself."""
+        return self.try_number > self.max_tries
+
+    def read(self) -> Record | None:
+        """Return the record that stands in the store."""
+        content = self._store.get(RECORD_KEY) if self._store else None
+        self._record = Record.from_dict(content) if isinstance(content, dict) else None
+        return self._record
+
+    def intend(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
+        """Note that a start is about to be sent. Fails, and so prevents the start, where it can't be written."""
+        self._write(Record(Phase.INTENDED, pipeline_id, self.max_tries, intent=intent, try_number=self.try_number))
+
+    def note(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
+        """Note how far the task has come with its run."""
+        record = self._record or Record(phase, pipeline_id, self.max_tries)
+        self._write(
+            replace(
+                record,
+                phase=phase,
+                pipeline_id=pipeline_id,
+                run_id=run_id,
+                max_tries=self.max_tries,
+                try_number=self.try_number,
+            )
+        )
+
+    def forget(self) -> None:
+        """Drop the record: nothing was started."""
+        self._record = None
+        if self._store:
+            self._store.delete(RECORD_KEY)
+
+    def is_ours(self) -> bool:
+        """Whether this try is still the task's own: the store answers an old one as if it held nothing."""
+        return self._store is None or self._store.get(RECORD_KEY) is not None
+
+    def _write(self, record: Record) -> None:
+        self._record = record
+        if self._store:
+            self._store.set(RECORD_KEY, record.as_dict())

@@ -1,0 +1,447 @@
+"""
+Waiting for a run inside a task: in the worker or deferred, killed or not, until it can be told how it ended.
+
+What the operators that start and that resume a run have in common. How a run is waited for is decided in
+:mod:`airflow_provider_flowengine.protocol.waiting`; here stands what Airflow adds: kills, deferral, XCom, tries.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
+from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, seconds
+from airflow_provider_flowengine.operators.ownership import Ownership, Phase
+from airflow_provider_flowengine.protocol.errors import (
+    FlowEngineError,
+    RunError,
+    RunLostError,
+    RunTimeoutError,
+    TaskInterruptedError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+
+    from airflow_provider_flowengine.operators.base import Seconds
+    from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+
+RUN_KEY = "flowengine_run"
+"""The XCom that holds the run as soon as it is known: ``{"run_id", "pipeline_id", ...}``."""
+
+BACKSTOP = timedelta(minutes=5)
+"""How much later than the trigger's own deadline Airflow may end a deferral: only for a trigger that is gone."""
+
+KILL_PATIENCE = 4.0
+"""Seconds to stop a run in when the task is killed: Airflow kills the process after 5."""
+
+
+class _Killed(BaseException):
+    """Unwinds a wait that a signal has struck, so that what follows doesn't run inside the signal's handler."""
+
+
+class FlowEngineRunOperator(FlowEnginePipelineOperator):
+    """
+    The base of the operators that wait for a run.
+
+    :param wait_for_completion: whether the task ends when the run has ended (default), or at once.
+    :param deferrable: whether to wait in the triggerer, which costs no worker slot; default Airflow's
+        ``[operators] default_deferrable``.
+    :param poll_interval: seconds (or a timedelta) between two looks at most, default 30. A short run is looked at more
+        often: the delay is a tenth of its length so far, at least a second.
+    :param timeout: seconds (or a timedelta) that the run may take, counted from the try's start; default without end.
+    :param cancel_on_kill: whether the run is stopped when a person ends the task, when it takes too long, and when the
+        last try gives up; default True.
+    :param durable: whether a later try goes on with the run of an earlier one, default True. Needs Airflow 3.3.
+    :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer, default 900.
+    """
+
+    operator_extra_links: Sequence[BaseOperatorLink] = (FlowEngineRunLink(),)
+    ui_color = "#d6e4fa"
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: Seconds = 30,
+        timeout: Seconds | None = None,
+        cancel_on_kill: bool = True,
+        durable: bool = True,
+        unreachable_timeout: Seconds = 900,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        seconds("poll_interval", poll_interval)
+        seconds("timeout", timeout)
+        seconds("unreachable_timeout", unreachable_timeout)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+        )
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.cancel_on_kill = cancel_on_kill
+        self.durable = durable
+        self.unreachable_timeout = unreachable_timeout
+        self._run: PipelineRun | None = None
+        self._context: Context | None = None
+        self._ownership: Ownership | None = None
+        self._before: PipelineRun | None = None
+        self._thread: int | None = None
+        self._interruptible = False
+        self._kill_asked = False
+
+    # --- the task -------------------------------------------------------------------------------------------------
+
+    def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
+        """Return the run that this task is about: started, resumed, or an earlier try's."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Identifier | None:
+        """
+        Obtain the run, and wait for it.
+
+        :return: the run's id.
+        :raises RunFailedError: when it failed, with the failed nodes and what FlowEngine says of them.
+        :raises RunStoppedError: when it was stopped.
+        :raises RunTimeoutError: when it took longer than ``timeout``.
+        """
+        with self._executing(context) as ownership:
+            run = self.obtain(context, self.find_pipeline_id())
+            self._make_known(context, run)
+            if not self.wait_for_completion:
+                self._settle_kill_in_time()
+                ownership.note(Phase.HANDED_ON, run.pipeline_id, run.id)
+                return run.id
+            waiter = self._waiter(run)
+            if run.state.is_final and self._before is None:
+                return self._finish(run)
+            if self.deferrable:
+                return self._finish(self._look(waiter) or self._defer(run, waiter))
+            return self._finish(self._wait(waiter))
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Identifier | None:
+        """
+        Take over from the trigger, and tell how the run ended.
+
+        :param event: what the trigger saw.
+        :return: the run's id.
+        :raises FlowEngineError: as :meth:`execute`.
+        """
+        from airflow_provider_flowengine.protocol.models import run_from_dict
+
+        with self._executing(context) as ownership:
+            if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
+                raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
+            run = run_from_dict(event["run"])
+            self._run = run
+            ownership.read()
+            ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
+            if event.get("outcome") == "ended":
+                return self._finish(run)
+            kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError, "lost": RunLostError}
+            kind = kinds.get(str(event.get("outcome")), FlowEngineError)
+            with self._giving_up():
+                raise kind(str(event.get("message") or f"The trigger ended with {event!r}"))
+        raise AssertionError("unreachable")
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the deferral; where Airflow itself has ended that, treat it as a give-up of ours."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except compat.TaskDeferralTimeout as error:
+            failure: FlowEngineError = RunTimeoutError(
+                "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
+                "(is a triggerer running?)."
+            )
+            cause: Exception = error
+        except compat.TaskDeferralError as error:
+            failure = FlowEngineError(f"The trigger broke down: {error}. The run itself may be going on.")
+            cause = error
+        with self._executing(context) as ownership:
+            self._run = self._remembered(context, ownership)
+            with self._giving_up():
+                raise failure from cause
+
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    def _limits(self) -> Limits:
+        from airflow_provider_flowengine.protocol.waiting import Limits
+
+        return Limits(
+            poll_interval=seconds("poll_interval", self.poll_interval) or 30.0,
+            deadline=self._deadline(),
+            unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
+        )
+
+    def _deadline(self) -> float | None:
+        """
+        When the wait is over: ``timeout`` after the try's start.
+
+        Deferred, ``execution_timeout`` counts too, since Airflow doesn't enforce it then; in the worker Airflow does.
+        """
+        allowed = [seconds("timeout", self.timeout)]
+        if self.deferrable and self.execution_timeout:
+            allowed.append(self.execution_timeout.total_seconds())
+        shortest = min((value for value in allowed if value is not None), default=None)
+        if shortest is None:
+            return None
+        started = getattr(self._context and self._context.get("ti"), "start_date", None)
+        return (started.timestamp() if started else self.hook.api.now()) + shortest
+
+    def _waiter(self, run: PipelineRun) -> Waiter:
+        from airflow_provider_flowengine.protocol.waiting import Waiter
+
+        api = self.hook.api
+        return Waiter(
+            run.id,
+            run.pipeline_id,
+            self._limits(),
+            began=api.now(),
+            run_url=self.hook.run_url(run.pipeline_id, run.id),
+            before=self._before,
+            last=run,
+        )
+
+    def _history(self, pipeline_id: Identifier) -> History:
+        from airflow_provider_flowengine.protocol.history import History
+
+        return History(self.hook.api, pipeline_id)
+
+    def _wait(self, waiter: Waiter) -> PipelineRun:
+        """Wait in the worker; whatever ends the wait early decides about the run first."""
+        from airflow_provider_flowengine.protocol.waiting import wait
+
+        self.log.info("Waiting for run %s of pipeline %s. %s", waiter.run_id, waiter.pipeline_id, waiter.run_url)
+        flow = wait(self.hook.api, self._history(waiter.pipeline_id), waiter, first_look=self._before is not None)
+        with self._giving_up(), self._interruption():
+            return self.hook.client.run(flow)
+
+    def _look(self, waiter: Waiter) -> PipelineRun | None:
+        """Look once before deferring: a run that is over already needs no trigger."""
+        from airflow_provider_flowengine.protocol.waiting import look
+
+        with self._giving_up(), self._interruption():
+            return self.hook.client.run(look(self.hook.api, self._history(waiter.pipeline_id), waiter))
+
+    def _defer(self, run: PipelineRun, waiter: Waiter) -> PipelineRun:
+        from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+        hook, limits = self.hook, waiter.limits
+        if self._ownership:
+            self._ownership.note(Phase.DEFERRED, run.pipeline_id, run.id)
+        self.log.info("Waiting for run %s of pipeline %s in the triggerer. %s", run.id, run.pipeline_id, waiter.run_url)
+        engine = hook.engine
+        left = None if limits.deadline is None else timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0))
+        self.defer(
+            trigger=FlowEnginePipelineRunTrigger(
+                flowengine_conn_id=hook.flowengine_conn_id,
+                engine_key=engine.key,
+                engine_url=engine.url,
+                engine_id=engine.id,
+                pipeline_id=run.pipeline_id,
+                run_id=run.id,
+                poll_interval=limits.poll_interval,
+                deadline=limits.deadline,
+                unreachable_timeout=limits.unreachable_timeout,
+                run_url=waiter.run_url,
+                began=waiter.began,
+                before=self._before.as_dict() if self._before else None,
+                cancel_on_kill=self.cancel_on_kill,
+            ),
+            method_name="execute_complete",
+            timeout=None if left is None else left + BACKSTOP,
+        )
+        raise AssertionError("defer raises")
+
+    def _finish(self, run: PipelineRun) -> Identifier:
+        """Tell how the run ended: its id, or the error that says why it isn't a success."""
+        from airflow_provider_flowengine.protocol.waiting import check_success, describe_nodes
+
+        self._settle_kill_in_time()
+        hook = self.hook
+        if run.state != "succeeded":
+            run = hook.with_nodes(run)
+        nodes = describe_nodes(run)
+        if nodes:
+            self.log.info("Nodes of run %s:\n%s", run.id, nodes)
+        self._run = None
+        check_success(run, self._link(run))
+        self.log.info("Run %s of pipeline %s succeeded.", run.id, run.pipeline_id)
+        if self._ownership:
+            self._ownership.note(Phase.HANDED_ON, run.pipeline_id, run.id)
+        return run.id
+
+    # --- what others see ------------------------------------------------------------------------------------------
+
+    def _make_known(self, context: Context, run: PipelineRun) -> None:
+        """Write the run down, then show it; once it is started, no side errand may fail the task."""
+        self._run = run
+        if self._ownership:
+            try:
+                self._ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
+            except Exception:
+                self.log.warning("Run %s could not be noted in the task state store", run.id, exc_info=True)
+        push_run_link(context, self._link(run))
+        try:
+            context["ti"].xcom_push(key=RUN_KEY, value=run.as_dict())
+        except Exception:
+            self.log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
+
+    def _link(self, run: PipelineRun) -> str:
+        try:
+            return self.hook.run_url(run.pipeline_id, run.id)
+        except FlowEngineError:
+            return ""
+
+    def _remembered(self, context: Context, ownership: Ownership) -> PipelineRun | None:
+        """Return the run that an earlier part of this try has written down."""
+        from airflow_provider_flowengine.protocol.models import run_from_dict
+
+        record = ownership.read()
+        if record and record.run_id is not None:
+            return run_from_dict({"run_id": record.run_id, "pipeline_id": record.pipeline_id})
+        known = context["ti"].xcom_pull(key=RUN_KEY, task_ids=self.task_id)
+        return run_from_dict(known) if isinstance(known, dict) else None
+
+    # --- ends before the run's ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _executing(self, context: Context) -> Generator[Ownership]:
+        self._context, self._thread = context, threading.get_ident()
+        self._ownership = Ownership(context, self.durable)
+        try:
+            yield self._ownership
+        finally:
+            self._thread = None
+
+    @contextmanager
+    def _giving_up(self) -> Generator[None]:
+        """Decide about the run when the wait for it ends before it does."""
+        try:
+            yield
+        except AirflowTaskTimeout:
+            self._stop("The task's execution_timeout is over")
+            raise
+        except _Killed:
+            self._settle_kill()
+            raise TaskInterruptedError(
+                "The task was ended before its run; see the log above for what became of the run"
+            ) from None
+        except RunTimeoutError as error:
+            if not isinstance(error, UnreachableError):
+                self._stop("The time for the run is over")
+            else:
+                self._stop_on_last_try()
+            raise
+        except RunLostError as error:
+            if self._ownership and self._run and (error.run is None or error.run.state.is_final):
+                self._ownership.note(Phase.VANISHED, self._run.pipeline_id, self._run.id)
+            else:
+                self._stop_on_last_try()
+            raise
+        except FlowEngineError as error:
+            if not isinstance(error, RunError):
+                self._stop_on_last_try()
+            raise
+
+    def _stop_on_last_try(self) -> None:
+        ownership = self._ownership
+        if ownership is None or ownership.is_last_try:
+            self._stop("The last try gives up")
+        elif self._run:
+            self.log.warning("Run %s is left as it is; the next try goes on with it.", self._run.id)
+
+    def _stop(self, why: str, patience: float = 60.0, timeout: float = 30.0) -> None:
+        """Stop the run where ``cancel_on_kill`` says so; what comes of it is logged, and never hides why."""
+        from airflow_provider_flowengine.protocol.stopping import stop
+
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if not self.cancel_on_kill:
+            self.log.warning("%s; run %s goes on, since cancel_on_kill is off. %s", why, run.id, self._link(run))
+            return
+        self.log.info("%s: stopping run %s of pipeline %s.", why, run.id, run.pipeline_id)
+        try:
+            api = self.hook.api.hurried(timeout)
+            from airflow_provider_flowengine.protocol.history import History
+
+            stopped = self.hook.client.run(stop(api, History(api, run.pipeline_id), run.id, patience=patience))
+            self.log.info("Run %s: %s.", run.id, "stop sent" if stopped else "it needs no stop any more")
+        except Exception:
+            self.log.exception("Run %s could not be stopped and may be going on: %s", run.id, self._link(run))
+
+    # --- kills ----------------------------------------------------------------------------------------------------
+
+    def on_kill(self) -> None:
+        """
+        Stop the run if a person ended the task; leave it to the next try if the worker is being shut down.
+
+        Airflow calls this in a signal's handler while :meth:`execute` waits, and after its ``execution_timeout``.
+        """
+        self._kill_asked = True
+        if self._thread != threading.get_ident():
+            self._settle_kill()
+        elif self._interruptible:
+            raise _Killed
+
+    @contextmanager
+    def _interruption(self) -> Generator[None]:
+        """Mark where a kill may strike at once: nothing here talks to Airflow, whose channel it could break."""
+        self._interruptible = True
+        try:
+            if self._kill_asked:
+                raise _Killed
+            yield
+        finally:
+            self._interruptible = False
+
+    def _settle_kill_in_time(self) -> None:
+        """Act on a kill that came while it couldn't be acted on."""
+        if self._kill_asked:
+            with self._giving_up():
+                raise _Killed
+
+    def _settle_kill(self) -> None:
+        if self._run is None or self._context is None:
+            return
+        if self._is_wanted_dead(self._context):
+            self._stop("The task was ended", patience=KILL_PATIENCE, timeout=KILL_PATIENCE / 2)
+        else:
+            self.log.warning(
+                "The task's process is being ended, but nobody has ended the task: run %s goes on. %s",
+                self._run.id,
+                self._link(self._run),
+            )
+            self._run = None
+
+    def _is_wanted_dead(self, context: Context) -> bool:
+        """Whether a person has ended this task, and this try is the one that owns the run."""
+        if not compat.can_ask_state(context):
+            return True
+        try:
+            state = compat.ask_state(context)
+            if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
+                return True
+            ours = self._ownership is None or self._ownership.is_ours()
+        except Exception:
+            self.log.warning("Airflow can't be asked whether the task was ended by a person", exc_info=True)
+            return False
+        return ours and state not in _ALIVE
+
+
+_ALIVE = (None, "running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input")
+"""States of a task that nobody has ended: its run is left to this or the next try."""

@@ -1,0 +1,323 @@
+"""Runs: started exactly once, resumed, stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.operators.base import (
+    FlowEnginePipelineOperator,
+    rendered_flag,
+    rendered_id,
+    rendered_mapping,
+    seconds,
+)
+from airflow_provider_flowengine.operators.ownership import RECORD_KEY, Next, Ownership, Phase, decide
+from airflow_provider_flowengine.operators.running import FlowEngineRunOperator
+from airflow_provider_flowengine.protocol.errors import (
+    ApiRefusedError,
+    CannotReachError,
+    ConfigurationError,
+    RunLostError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowengine.operators.base import Seconds
+    from airflow_provider_flowengine.operators.ownership import Record
+    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.starting import Intent
+
+RetryMode = Literal["restart", "resume"]
+
+_METRICS = {
+    Next.GO_ON: "resumable_job.reconnect_success",
+    Next.TAKE: "resumable_job.already_succeeded",
+    Next.START: "resumable_job.terminal_resubmit",
+}
+_DECISIONS = {Next.GO_ON: "reconnect", Next.TAKE: "already_succeeded", Next.START: "terminal_resubmit"}
+
+
+class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
+    """
+    Start a pipeline, exactly once whatever breaks, and wait for its run.
+
+    A task that is tried again goes on with the run that an earlier try started; what it does in each case stands in
+    the reliability page. That needs Airflow 3.3; before, ``reuse_running_run`` is the nearest there is.
+
+    :param pipeline_id: the pipeline, by its id; or by one of the next two (templated, as all that names something).
+    :param pipeline_key: by its ``pipelineKey``.
+    :param pipeline_name: by its name.
+    :param job_params: what nodes are given: ``{node: {key: value}}``, a node named by its id or, where that is
+        unambiguous, its name. Unknown nodes and keys are refused before anything starts.
+    :param wait_for_completion: whether the task ends when the run has ended (default), or once it is started.
+    :param deferrable: whether to wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two looks at most, default 30.
+    :param timeout: seconds that the run may take, counted from the try's start; default without end.
+    :param cancel_on_kill: whether the run is stopped when a person ends the task, when it takes too long, and when the
+        last try gives up; default True.
+    :param durable: whether a later try goes on with an earlier one's run, default True.
+    :param retry_mode: what a retry does about a run that failed: ``"restart"`` (default) starts a new one, ``"resume"``
+        goes on with it from its failed nodes.
+    :param reuse_running_run: whether to go on with a run of the pipeline that is running already, whoever started it,
+        instead of starting another one; default False.
+    :param start_confirmation_timeout: seconds that a started run may take to appear in the history, default 30.
+    :param unreachable_timeout: seconds that FlowEngine may give no usable answer while it is waited for, default 900.
+    :param flowengine_conn_id: the connection, default ``flowengine_default``.
+    :param engine_key: the engine; default the connection's.
+    :return: the run's id.
+    """
+
+    template_fields: Sequence[str] = ("job_params", *FlowEngineRunOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"job_params": "json"}
+
+    def __init__(
+        self,
+        *,
+        job_params: Mapping[str, Mapping[str, Any]] | str | None = None,
+        retry_mode: RetryMode = "restart",
+        reuse_running_run: bool = False,
+        start_confirmation_timeout: Seconds = 30,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if retry_mode not in get_args(RetryMode):
+            raise ConfigurationError(f"Task {self.task_id}: retry_mode {retry_mode!r} must be restart or resume")
+        seconds("start_confirmation_timeout", start_confirmation_timeout)
+        self.job_params = job_params
+        self.retry_mode = retry_mode
+        self.reuse_running_run = reuse_running_run
+        self.start_confirmation_timeout = start_confirmation_timeout
+
+    def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
+        """Return the run: an earlier try's where there is one to go on with, a new one otherwise."""
+        ownership = self._ownership or Ownership(context, self.durable)
+        record = ownership.read()
+        if record and record.pipeline_id != pipeline_id:
+            self.log.warning(
+                "An earlier try was about pipeline %s, this one is about %s: starting anew. Run %s is left as it is.",
+                record.pipeline_id,
+                pipeline_id,
+                record.run_id,
+            )
+            record = None
+        with compat.decision_span(type(self).__name__, RECORD_KEY) as span:
+            if not ownership.is_kept:
+                span["resumable.decision"] = "no_task_state_store"
+            run = self._earlier_run(ownership, record, span)
+        return run or self._running_run(pipeline_id) or self._start(ownership, pipeline_id)
+
+    def _earlier_run(self, ownership: Ownership, record: Record | None, span: dict[str, str]) -> PipelineRun | None:
+        """Return the run of an earlier try that this one goes on with, or None to start a new one."""
+        if record is None:
+            span.setdefault("resumable.decision", "fresh_submit")
+            self._count("resumable_job.fresh_submit" if ownership.is_kept else None)
+            return None
+        self._count("resumable_job.reconnect_attempt")
+        run = self._find(record)
+        decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
+        if decision is Next.LOOK:
+            run = self._look_for_intended(ownership, record)
+            if run:
+                record = ownership.read() or record
+                decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
+            else:
+                decision = Next.START
+        span["resumable.external_id"] = str(run.id if run else record.run_id)
+        span["resumable.prior_status"] = run.status if run else ""
+        span["resumable.decision"] = _DECISIONS.get(decision, decision.value)
+        self._count(_METRICS.get(decision))
+        what = f"{run} (status {run.status})" if run else f"run {record.run_id} of pipeline {record.pipeline_id}"
+        self.log.info("Try %d left %s, phase %r: %s.", record.try_number, what, record.phase.value, decision.value)
+        if decision is Next.RESUME and run:
+            return self._resume(run)
+        if decision is Next.REPLACE and run:
+            self._run = run
+            self._stop("The task was cleared")
+        if decision in (Next.GO_ON, Next.TAKE):
+            from airflow_provider_flowengine.protocol.models import run_from_dict
+
+            return run or run_from_dict({"run_id": record.run_id, "pipeline_id": record.pipeline_id})
+        return None
+
+    def _find(self, record: Record) -> PipelineRun | None:
+        if record.run_id is None:
+            return None
+        return self.hook.client.run(self._history(record.pipeline_id).find(record.run_id))
+
+    def _look_for_intended(self, ownership: Ownership, record: Record) -> PipelineRun | None:
+        from airflow_provider_flowengine.protocol.starting import Intent, look_for
+
+        self.log.info("Try %d may have started the pipeline; looking for its run.", record.try_number)
+        intent = Intent.from_dict(record.intent)
+        run = self.hook.client.run(look_for(self.hook.api, intent, rendered_mapping("job_params", self.job_params)))
+        if run:
+            ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
+        return run
+
+    def _resume(self, run: PipelineRun) -> PipelineRun | None:
+        """Resume a failed run; where FlowEngine refuses, say so and return None, so that a new one is started."""
+        from airflow_provider_flowengine.protocol.stopping import resume
+
+        try:
+            self.hook.client.run(resume(self.hook.api, self._history(run.pipeline_id), run.id))
+        except ApiRefusedError as error:
+            self.log.warning("%s Starting a new run instead.", error)
+            return None
+        self._before = run
+        self.log.info("Resumed %s.", run)
+        return run
+
+    def _running_run(self, pipeline_id: Identifier) -> PipelineRun | None:
+        if not self.reuse_running_run:
+            return None
+        from airflow_provider_flowengine.protocol.stopping import running_runs
+
+        running = self.hook.client.run(running_runs(self._history(pipeline_id)))
+        if not running:
+            return None
+        self.log.warning(
+            "%s is running already (started %s, %s): going on with it instead of starting another one, since "
+            "reuse_running_run is on. It may be somebody else's.",
+            str(running[0]).capitalize(),
+            running[0].started or "at an unknown time",
+            running[0].trigger or "unknown by what",
+        )
+        return running[0]
+
+    def _start(self, ownership: Ownership, pipeline_id: Identifier) -> PipelineRun:
+        from airflow_provider_flowengine.protocol.starting import match_job_params, start_once
+
+        hook = self.hook
+        job_params: dict[str, dict[str, Json]] = rendered_mapping("job_params", self.job_params)
+        if job_params:
+            job_params = match_job_params(hook.get_pipeline(pipeline_id), job_params)
+
+        def remember(intent: Intent) -> None:
+            ownership.intend(pipeline_id, intent.as_dict())
+
+        flow = start_once(
+            hook.api,
+            pipeline_id,
+            job_params,
+            remember=remember,
+            confirmation_timeout=seconds("start_confirmation_timeout", self.start_confirmation_timeout) or 30.0,
+        )
+        try:
+            return hook.client.run(flow)
+        except (ApiRefusedError, CannotReachError):
+            ownership.forget()  # nothing was started, so there is nothing that a later try should look for
+            raise
+
+    def _count(self, metric: str | None) -> None:
+        if metric:
+            compat.count(metric, {"operator": type(self).__name__})
+
+
+class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
+    """
+    Go on with a failed or stopped run from where it ended, and wait for it; it keeps its id.
+
+    A run that goes on already is only waited for.
+
+    :param run_id: the run (templated).
+    :param pipeline_id: its pipeline, by its id; or by ``pipeline_key`` or ``pipeline_name``.
+    :return: the run's id.
+
+    The other parameters are those of :class:`FlowEngineStartPipelineOperator`.
+    """
+
+    template_fields: Sequence[str] = ("run_id", *FlowEngineRunOperator.template_fields)
+
+    def __init__(self, *, run_id: int | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+
+    def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
+        """Return the run, resumed where it doesn't go on already."""
+        from airflow_provider_flowengine.protocol.stopping import resume
+
+        run_id = rendered_id("run_id", self.run_id)
+        ownership = self._ownership or Ownership(context, self.durable)
+        record = ownership.read()
+        history = self._history(pipeline_id)
+        if record and record.run_id == run_id and record.max_tries == ownership.max_tries:
+            # An earlier try has resumed it; how it has ended since is this try's result, unless it failed again.
+            seen = self.hook.client.run(history.find(run_id))
+            if seen and (seen.state == "succeeded" or seen.state == "running"):
+                return seen
+        run = self.hook.client.run(resume(self.hook.api, history, run_id))
+        if run is None:
+            raise RunLostError(f"Run {run_id} of pipeline {pipeline_id} can't be seen")
+        self._before = run if run.state.is_final else None
+        self.log.info("Resumed %s." if self._before else "%s goes on already.", run)
+        return run
+
+
+class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
+    """
+    Stop one run of a pipeline, or all that are running.
+
+    :param run_id: the run (templated); default all that are running.
+    :param all_running: whether all running runs are stopped where no ``run_id`` is given, default True.
+    :param wait_for_completion: whether the task ends when the runs have ended (default), or once they are told to.
+    :param poll_interval: seconds (or a timedelta) between two looks at most, default 30.
+    :param timeout: seconds (or a timedelta) that the runs may take to stop, default 600.
+    :param pipeline_id: the pipeline, by its id; or by ``pipeline_key`` or ``pipeline_name``.
+    :return: the ids of the runs that were stopped; a run that had ended already isn't among them.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "all_running", *FlowEnginePipelineOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        run_id: int | str | None = None,
+        all_running: bool | str = True,
+        wait_for_completion: bool = True,
+        poll_interval: Seconds = 30,
+        timeout: Seconds = 600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        seconds("poll_interval", poll_interval)
+        seconds("timeout", timeout)
+        if run_id is None and all_running is False:
+            raise ConfigurationError(f"Task {self.task_id}: give run_id, or leave all_running on")
+        self.run_id = run_id
+        self.all_running = all_running
+        self.wait_for_completion = wait_for_completion
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> list[Identifier]:
+        """Stop the runs, and wait until they have ended."""
+        from airflow_provider_flowengine.protocol.history import History
+        from airflow_provider_flowengine.protocol.stopping import running_runs
+        from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, wait
+
+        hook, pipeline_id = self.hook, self.find_pipeline_id()
+        history = History(hook.api, pipeline_id)
+        if self.run_id is not None:
+            run_ids = [rendered_id("run_id", self.run_id)]
+        elif rendered_flag("all_running", self.all_running):
+            run_ids = [run.id for run in hook.client.run(running_runs(history))]
+        else:
+            raise ConfigurationError("Give run_id, or leave all_running on")
+        stopped = [run_id for run_id in run_ids if hook.stop_run(run_id, pipeline_id)]
+        self.log.info("Stopped of pipeline %s: %s", pipeline_id, ", ".join(map(str, stopped)) or "none was running")
+        if self.wait_for_completion:
+            began = hook.api.now()
+            limits = Limits(
+                poll_interval=seconds("poll_interval", self.poll_interval) or 30.0,
+                deadline=began + (seconds("timeout", self.timeout) or 600.0),
+            )
+            for run_id in stopped:
+                waiter = Waiter(run_id, pipeline_id, limits, began, hook.run_url(pipeline_id, run_id))
+                run = hook.client.run(wait(hook.api, history, waiter))
+                self.log.info("Run %s: %s", run.id, run.status)
+        return stopped

@@ -1,0 +1,287 @@
+"""Waiting for a run that something else has started: another task, or FlowEngine's own schedule."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
+from airflow_provider_flowengine.operators.base import (
+    CONNECTION_FIELDS,
+    DEFAULT_CONN_ID,
+    PIPELINE_FIELDS,
+    UsesPipeline,
+    one_of,
+    rendered_id,
+    rendered_text,
+    seconds,
+)
+from airflow_provider_flowengine.protocol.errors import (
+    ConfigurationError,
+    FlowEngineError,
+    RunError,
+    RunTimeoutError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+
+    from airflow_provider_flowengine.operators.base import Seconds
+    from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.waiting import Waiter
+
+BACKSTOP = timedelta(minutes=5)
+_SILENT_SINCE = "flowengine_silent_since"
+
+
+class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
+    """
+    Wait until a run has succeeded; fail at once, not at the timeout, when it failed or was stopped.
+
+    With ``run_id`` it waits for that run; without, for the first run that started at or after ``started_after``: so a
+    DAG can follow a pipeline that FlowEngine schedules itself. It never stops a run: it doesn't own one.
+
+    :param pipeline_id: the pipeline, by its id; or by one of the next two (templated, as all that names something).
+    :param pipeline_key: by its ``pipelineKey``.
+    :param pipeline_name: by its name.
+    :param run_id: the run.
+    :param started_after: a datetime or its ISO 8601 text, e.g. ``{{ data_interval_start }}``, which is the default
+        (where the DAG run has none: when it was due).
+    :param deferrable: whether to wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
+    :param poke_interval: seconds (or a timedelta) between two looks at most, default 60. A short run is looked at more
+        often: the delay is a tenth of its length so far, at least a second.
+    :param timeout: seconds (or a timedelta) to wait at most, counted from the first start of this try, default 7 days.
+    :param soft_fail: whether the task is skipped instead of failed when the run doesn't succeed in time. A mistake,
+        such as an unknown pipeline, fails it all the same.
+    :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer, default 900.
+    :param flowengine_conn_id: the connection, default ``flowengine_default``.
+    :param engine_key: the engine; default the connection's.
+    :return: the run: ``{"run_id", "pipeline_id", "status", "state", "started", "ended", "trigger"}``.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "started_after", *PIPELINE_FIELDS, *CONNECTION_FIELDS)
+    operator_extra_links: Sequence[BaseOperatorLink] = (FlowEngineRunLink(),)
+    ui_color = "#f1f5fe"
+
+    def __init__(
+        self,
+        *,
+        pipeline_id: int | str | None = None,
+        pipeline_key: str | None = None,
+        pipeline_name: str | None = None,
+        run_id: int | str | None = None,
+        started_after: datetime | str | None = None,
+        deferrable: bool | None = None,
+        unreachable_timeout: Seconds = 900,
+        flowengine_conn_id: str = DEFAULT_CONN_ID,
+        engine_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        one_of(self.task_id, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
+        if run_id is not None and started_after is not None:
+            raise ConfigurationError(f"Task {self.task_id}: give run_id or started_after, not both")
+        seconds("unreachable_timeout", unreachable_timeout)
+        self.pipeline_id = pipeline_id
+        self.pipeline_key = pipeline_key
+        self.pipeline_name = pipeline_name
+        self.run_id = run_id
+        self.started_after = started_after
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+        )
+        self.unreachable_timeout = unreachable_timeout
+        self.flowengine_conn_id = flowengine_conn_id
+        self.engine_key = engine_key
+        self._waiter: Waiter | None = None
+        self._history: History | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the run, in the worker or in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        seen = self.poke(context)
+        return seen.xcom_value if isinstance(seen, PokeReturnValue) else self._defer(context)
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """
+        Look at the run once.
+
+        :return: the run when it has succeeded, False while it goes on.
+        :raises RunFailedError: when it failed.
+        :raises RunStoppedError: when it was stopped.
+        """
+        from airflow_provider_flowengine.protocol.waiting import look
+
+        waiter, history = self._prepare(context)
+        try:
+            run = self.hook.client.run(look(self.hook.api, history, waiter))
+        except RunError as error:
+            self._fail(error)
+        self._remember_silence(context, waiter)
+        if waiter.last:
+            push_run_link(context, self.hook.run_url(waiter.last.pipeline_id, waiter.last.id))
+        return PokeReturnValue(True, self._succeed(run)) if run else False
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """
+        Take over from the trigger, and tell how the run ended.
+
+        :param event: what the trigger saw.
+        :return: the run.
+        """
+        from airflow_provider_flowengine.protocol.models import run_from_dict
+
+        if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
+            raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
+        if event.get("outcome") == "ended":
+            run = run_from_dict(event["run"])
+            push_run_link(context, self.hook.run_url(run.pipeline_id, run.id))
+            return self._succeed(run)
+        message = str(event.get("message"))
+        kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError}
+        self._fail(kinds.get(str(event.get("outcome")), RunError)(message))
+
+    # --- how it ends ----------------------------------------------------------------------------------------------
+
+    def _succeed(self, run: PipelineRun) -> dict[str, Any]:
+        from airflow_provider_flowengine.protocol.waiting import check_success
+
+        hook = self.hook
+        if run.state != "succeeded":
+            run = hook.with_nodes(run)
+        try:
+            check_success(run, hook.run_url(run.pipeline_id, run.id))
+        except RunError as error:
+            self._fail(error)
+        self.log.info("%s succeeded.", str(run).capitalize())
+        return run.as_dict()
+
+    def _fail(self, error: RunError) -> NoReturn:
+        if self.soft_fail:
+            raise AirflowSkipException(f"Skipped, since soft_fail is on: {error}") from error
+        if isinstance(error, RunTimeoutError) and not isinstance(error, UnreachableError):
+            raise AirflowSensorTimeout(str(error)) from error
+        raise error
+
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    def _prepare(self, context: Context) -> tuple[Waiter, History]:
+        """Build what decides about the wait, once a process: rescheduled, each look is a new one."""
+        if self._waiter is None or self._history is None:
+            from airflow_provider_flowengine.protocol.history import History
+            from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+
+            hook, pipeline_id = self.hook, self.find_pipeline_id()
+            run_id = None if self.run_id is None else rendered_id("run_id", self.run_id)
+            self._history = History(hook.api, pipeline_id)
+            self._waiter = Waiter(
+                run_id,
+                pipeline_id,
+                Limits(
+                    poll_interval=self._poke_seconds(),
+                    deadline=self._deadline(context),
+                    unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
+                ),
+                began=self._began(context),
+                run_url=hook.run_url(pipeline_id, run_id) if run_id is not None else "",
+                started_after=None if run_id is not None else self._started_after(context),
+                silent_since=self._remembered_silence(context),
+            )
+        return self._waiter, self._history
+
+    def _defer(self, context: Context) -> NoReturn:
+        from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+        waiter, _ = self._prepare(context)
+        hook = self.hook
+        engine = hook.engine
+        deadline = self._deadline(context)
+        self.defer(
+            trigger=FlowEnginePipelineRunTrigger(
+                flowengine_conn_id=hook.flowengine_conn_id,
+                engine_key=engine.key,
+                engine_url=engine.url,
+                engine_id=engine.id,
+                pipeline_id=waiter.pipeline_id,
+                run_id=waiter.run_id,
+                started_after=None if waiter.run_id or not waiter.started_after else waiter.started_after.isoformat(),
+                poll_interval=self._poke_seconds(),
+                deadline=deadline,
+                unreachable_timeout=waiter.limits.unreachable_timeout,
+                run_url=waiter.run_url,
+                began=waiter.began,
+                cancel_on_kill=False,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(deadline - time.time(), 0.0)) + BACKSTOP,
+        )
+        raise AssertionError("defer raises")
+
+    def _get_next_poke_interval(self, started_at: Any, run_duration: Callable[[], float], poke_count: int) -> float:
+        """Look as often as the operator does, unless Airflow's own ``exponential_backoff`` is asked for."""
+        if self.exponential_backoff or self._waiter is None:
+            return super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        return self._waiter.delay(time.time())
+
+    def _poke_seconds(self) -> float:
+        interval: Any = self.poke_interval
+        return interval.total_seconds() if isinstance(interval, timedelta) else float(interval)
+
+    def _began(self, context: Context) -> float:
+        """When the wait began: rescheduled, with this try's first look."""
+        ti = context["ti"]
+        first = ti.get_first_reschedule_date(context) if self.reschedule else None
+        moment = first or getattr(ti, "start_date", None)
+        return moment.timestamp() if moment else time.time()
+
+    def _deadline(self, context: Context) -> float:
+        timeout: Any = self.timeout
+        allowed = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+        if self.deferrable and self.execution_timeout:
+            allowed = min(allowed, self.execution_timeout.total_seconds())
+        return self._began(context) + allowed
+
+    def _started_after(self, context: Context) -> datetime:
+        import pendulum
+
+        value: Any = self.started_after
+        if value is None:
+            run: Any = context.get("dag_run")
+            value = context.get("data_interval_start") or getattr(run, "run_after", None) or run.start_date
+        if not isinstance(value, datetime):
+            try:
+                value = pendulum.parse(rendered_text("started_after", value), tz="UTC")
+            except ValueError:
+                raise ConfigurationError(f"started_after has rendered to {value!r}; it must be a time") from None
+        if not isinstance(value, datetime):
+            raise ConfigurationError(f"started_after has rendered to {value!r}; it must be a time")
+        return pendulum.instance(value, tz=value.tzinfo or "UTC")
+
+    # --- how long FlowEngine has been silent, for looks in processes of their own -----------------------------------
+
+    def _remembered_silence(self, context: Context) -> float | None:
+        store = compat.task_state_store(context) if self.reschedule else None
+        since = store.get(_SILENT_SINCE) if store else None
+        return float(since) if isinstance(since, int | float) else None
+
+    def _remember_silence(self, context: Context, waiter: Waiter) -> None:
+        store = compat.task_state_store(context) if self.reschedule else None
+        if store and waiter.silent_since is not None:
+            store.set(_SILENT_SINCE, waiter.silent_since)
+        elif store and self._remembered_silence(context) is not None:
+            store.delete(_SILENT_SINCE)

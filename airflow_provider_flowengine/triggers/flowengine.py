@@ -1,0 +1,167 @@
+"""Waiting for runs in the triggerer."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_flowengine.protocol.errors import (
+    FlowEngineError,
+    RunLostError,
+    RunTimeoutError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_flowengine.protocol.models import Identifier
+    from airflow_provider_flowengine.protocol.settings import Settings
+    from airflow_provider_flowengine.protocol.waiting import Waiter
+
+KILL_PATIENCE = 20.0
+"""Seconds to stop a run in when the task is killed: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""
+
+
+class FlowEnginePipelineRunTrigger(BaseTrigger):
+    """
+    Waits for a run to end, sharing one poll with all triggers of the same pipeline in this triggerer.
+
+    All arguments are plain values, none is secret: the connection is named, and read where it is needed.
+
+    :param flowengine_conn_id: the connection's id.
+    :param engine_key: the engine.
+    :param engine_url: ``engineUrl`` as the task resolved it, so that the handshake isn't repeated.
+    :param engine_id: ``engineId``, likewise.
+    :param pipeline_id: the pipeline.
+    :param run_id: the run; None waits for the first one that started at or after ``started_after``.
+    :param started_after: an ISO 8601 time, for a wait without ``run_id``.
+    :param poll_interval: seconds between two looks at most.
+    :param deadline: when the wait is over, in seconds since the epoch: it doesn't move when the triggerer restarts.
+    :param unreachable_timeout: seconds that FlowEngine may give no usable answer.
+    :param run_url: the address of the run's page, for messages.
+    :param began: when the run began, in seconds since the epoch.
+    :param before: the run as it was before it was resumed, whose end doesn't count (:meth:`.PipelineRun.as_dict`).
+    :param cancel_on_kill: whether the run is stopped when a person ends the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        flowengine_conn_id: str,
+        engine_key: str,
+        engine_url: str,
+        engine_id: int | str,
+        pipeline_id: int | str,
+        run_id: int | str | None = None,
+        started_after: str | None = None,
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        unreachable_timeout: float = 900.0,
+        run_url: str = "",
+        began: float | None = None,
+        before: dict[str, Any] | None = None,
+        cancel_on_kill: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no hints
+        self.flowengine_conn_id = flowengine_conn_id
+        self.engine_key = engine_key
+        self.engine_url = engine_url
+        self.engine_id: Identifier = engine_id
+        self.pipeline_id: Identifier = pipeline_id
+        self.run_id: Identifier | None = run_id
+        self.started_after = started_after
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.unreachable_timeout = unreachable_timeout
+        self.run_url = run_url
+        self.began = began
+        self.before = before
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow keeps of this trigger: plain values only."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "flowengine_conn_id": self.flowengine_conn_id,
+                "engine_key": self.engine_key,
+                "engine_url": self.engine_url,
+                "engine_id": self.engine_id,
+                "pipeline_id": self.pipeline_id,
+                "run_id": self.run_id,
+                "started_after": self.started_after,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "unreachable_timeout": self.unreachable_timeout,
+                "run_url": self.run_url,
+                "began": self.began,
+                "before": self.before,
+                "cancel_on_kill": self.cancel_on_kill,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and fire one event that says how the wait ended: the run's end, or why there was none."""
+        from airflow_provider_flowengine.client import poller
+
+        known = {"run_id": self.run_id, "pipeline_id": self.pipeline_id}
+        try:
+            run = await poller.wait(
+                self.flowengine_conn_id,
+                partial(_settings, self.flowengine_conn_id),
+                poller.EngineName(self.engine_key, self.engine_url, self.engine_id),
+                self._waiter(),
+            )
+            yield TriggerEvent({"outcome": "ended", "run": run.as_dict()})
+        except FlowEngineError as error:
+            kinds = {UnreachableError: "unreachable", RunTimeoutError: "timeout", RunLostError: "lost"}
+            outcome = next((word for kind, word in kinds.items() if isinstance(error, kind)), "error")
+            last = getattr(error, "run", None)
+            yield TriggerEvent({"outcome": outcome, "run": last.as_dict() if last else known, "message": str(error)})
+
+    async def on_kill(self) -> None:
+        """Stop the run: Airflow (3.3 and later) calls this when a person ends the deferred task, and only then."""
+        if not self.cancel_on_kill or self.run_id is None:
+            return
+        from airflow_provider_flowengine.client.aio import AsyncClient
+        from airflow_provider_flowengine.protocol.flows import Api
+        from airflow_provider_flowengine.protocol.history import History
+        from airflow_provider_flowengine.protocol.models import Engine
+        from airflow_provider_flowengine.protocol.stopping import stop
+
+        settings = await _settings(self.flowengine_conn_id)
+        engine = Engine(self.engine_key, self.engine_url, self.engine_id, settings.generation)
+        api = Api(settings, self.engine_key, engine=engine).hurried(KILL_PATIENCE / 4)
+        self.log.info("The task was ended: stopping run %s of pipeline %s.", self.run_id, self.pipeline_id)
+        try:
+            async with AsyncClient(settings) as client:
+                history = History(api, self.pipeline_id)
+                stopped = await client.run(stop(api, history, self.run_id, patience=KILL_PATIENCE))
+            self.log.info("Run %s: %s.", self.run_id, "stop sent" if stopped else "it needs no stop any more")
+        except FlowEngineError as error:
+            self.log.error("Run %s could not be stopped and may be going on: %s %s", self.run_id, self.run_url, error)
+
+    def _waiter(self) -> Waiter:
+        from airflow_provider_flowengine.protocol.models import run_from_dict
+        from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+
+        return Waiter(
+            self.run_id,
+            self.pipeline_id,
+            Limits(self.poll_interval, self.deadline, self.unreachable_timeout),
+            began=self.began or time.time(),
+            run_url=self.run_url,
+            before=run_from_dict(self.before) if self.before else None,
+            started_after=datetime.fromisoformat(self.started_after) if self.started_after else None,
+        )
+
+
+async def _settings(conn_id: str) -> Settings:
+    from airflow_provider_flowengine.hooks.flowengine import async_settings
+
+    return await async_settings(conn_id)
