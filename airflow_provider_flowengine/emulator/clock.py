@@ -12,6 +12,10 @@ class Clock:
     """
 
     def __init__(self, start: float | None = None) -> None:
+        self.reset(start)
+
+    def reset(self, start: float | None = None) -> None:
+        """Begin anew, as if just made."""
         self._frozen_at = start
         self._ahead = 0.0
 

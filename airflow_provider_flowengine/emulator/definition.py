@@ -35,10 +35,9 @@ class Param:
 
 @dataclass(frozen=True)
 class Wire:
-    """An edge that hands a value on: the source node's output slot and the param it goes to."""
+    """An edge that hands a value on: whose output, and to which param."""
 
     source: str
-    slot: str
     key: str
 
 
@@ -53,7 +52,6 @@ class Node:
     job_type: str
     source: str
     params: tuple[Param, ...]
-    outputs: tuple[str, ...]
     execution: dict[str, Any]
     hooks: dict[str, Any]
     upstream: tuple[str, ...]
@@ -149,7 +147,6 @@ def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[d
 def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]]) -> Node:
     params = _params(node, node_id)
     key_of = {param.id: param.key for param in params if param.id}
-    slots = _objects(node.get("outputSlots"), f"outputSlots of node {node_id}")
     return Node(
         id=node_id,
         name=_text(node.get("name")),
@@ -158,12 +155,11 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
         job_type=node.get("indexType") or "DAG",
         source=_text(node.get("indexSource")),
         params=params,
-        outputs=tuple(_text(slot.get("id")) for slot in slots),
         execution=node.get("executionConfig") or {},
         hooks={hook: node[hook] for hook in HOOKS if node.get(hook)},
         upstream=tuple(dict.fromkeys(edge["srcNodeId"] for edge in incoming)),
         wires=tuple(
-            Wire(edge["srcNodeId"], _text(edge.get("srcSlotId")), key_of[slot])
+            Wire(edge["srcNodeId"], key_of[slot])
             for edge in incoming
             if (slot := _text(edge.get("destSlotId"))) in key_of
         ),

@@ -16,21 +16,28 @@ if TYPE_CHECKING:
     from .server import Emulator
 
 
-@pytest.fixture
-def flowengine_emulator() -> Iterator[Emulator]:
-    """A FlowEngine of one's own on a free port of 127.0.0.1, with nothing in it.
-
-    Runs end at once where their nodes have no param ``duration``. The handle scripts outcomes and faults and tells what
-    was called: see :class:`.server.Emulator`.
-    """
+@pytest.fixture(scope="session")
+def _flowengine_server() -> Iterator[Emulator]:
     try:
         from .server import Emulator
     except ModuleNotFoundError as error:
         raise pytest.UsageError(
             f"The FlowEngine emulator needs {error.name}: install airflow-provider-flowengine[emulator]"
         ) from error
-    with Emulator(node_seconds=0, stop_seconds=0) as emulator:
+    with Emulator() as emulator:
         yield emulator
+
+
+@pytest.fixture
+def flowengine_emulator(_flowengine_server: Emulator) -> Emulator:
+    """A FlowEngine on a free port of 127.0.0.1, with nothing in it: each test begins with a new one.
+
+    Runs end at once where their nodes have no param ``duration``. The handle scripts outcomes and faults and tells what
+    was called: see :class:`.server.Emulator`.
+    """
+    _flowengine_server.reset(node_seconds=0, stop_seconds=0)
+    _flowengine_server.start()  # if a test stopped it
+    return _flowengine_server
 
 
 @pytest.fixture

@@ -100,6 +100,19 @@ class Emulator:
             fields["password"] = self.options.access_key
         return json.dumps(fields, ensure_ascii=False)
 
+    def reset(self, **options: Any) -> None:
+        """Begin anew: no pipelines, runs, calls and faults, the machine's clock, and these options.
+
+        :param options: fields of :class:`.options.Options`; what isn't named gets its default.
+        """
+        fresh = Options(**options)
+        with self.world.lock:
+            for name in Options.model_fields:
+                setattr(self.options, name, getattr(fresh, name))
+            self.faults.clear()
+            self.clock.reset()
+            self.world.store.clear()
+
     # Serving
 
     def start(self) -> None:

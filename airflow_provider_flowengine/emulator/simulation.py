@@ -31,7 +31,7 @@ class NodeRun:
     message: str = ""
     attempts: int = 0
     params: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
+    output: str = ""
 
     def state(self, now: float, *, settled: bool) -> str:
         """Where the node stands.

@@ -71,6 +71,11 @@ class Store:
         """Close the database."""
         self._sql.close()
 
+    def clear(self) -> None:
+        """Forget everything; ids begin at 1 again."""
+        for table in ("runs", "pipelines", "versions", "calls", "sqlite_sequence"):
+            self._sql.execute(f"DELETE FROM {table}")
+
     def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._sql.execute(sql, values).fetchone()
         return row

@@ -105,7 +105,7 @@ def _node_row(options: Options, node: NodeRun, now: float, settled: bool) -> dic
         "message": node.message if done else "",
         "attempts": node.attempts if reached else 0,
         "params": node.params,
-        "outputs": node.outputs if done else {},
+        "output": node.output if done else "",
     }
 
 
