@@ -96,6 +96,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self.durable = durable
         self.unreachable_timeout = unreachable_timeout
         self._run: PipelineRun | None = None
+        self._run_url = ""
         self._context: Context | None = None
         self._ownership: Ownership | None = None
         self._before: PipelineRun | None = None
@@ -146,7 +147,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
                 raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
             run = run_from_dict(event["run"])
-            self._run = run
+            self._run, self._run_url = run, str(event.get("run_url") or "")
             ownership.read()
             ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
             if event.get("outcome") == "ended":
@@ -210,7 +211,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             run.pipeline_id,
             self._limits(),
             began=api.now(),
-            run_url=self.hook.run_url(run.pipeline_id, run.id),
+            run_url=self._link(run),
             before=self._before,
             last=run,
         )
@@ -301,10 +302,12 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             self.log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
 
     def _link(self, run: PipelineRun) -> str:
-        try:
-            return self.hook.run_url(run.pipeline_id, run.id)
-        except FlowEngineError:
-            return ""
+        if not self._run_url:
+            try:
+                self._run_url = self.hook.run_url(run.pipeline_id, run.id)
+            except FlowEngineError:
+                self.log.debug("The address of the run's page can't be told", exc_info=True)
+        return self._run_url
 
     def _remembered(self, context: Context, ownership: Ownership) -> PipelineRun | None:
         """Return the run that an earlier part of this try has written down."""

@@ -83,7 +83,7 @@ class Waiter:
     :param pipeline_id: its pipeline.
     :param limits: how it is waited for.
     :param began: when the run began, as far as is known here, in seconds since the epoch.
-    :param run_url: the address of the run's page, for errors.
+    :param run_url: the address of the run's page, for errors; may hold ``{run_id}`` while the run isn't known.
     :param before: the run as it was before it was resumed: that end of it doesn't count, for the grace's length.
     :param started_after: for a wait without ``run_id``: the run is the first that started at or after this.
     :param last: the run as it was last seen.
@@ -137,6 +137,7 @@ class Waiter:
         if fitting:
             first = min(fitting, key=lambda run: (run.started, str(run.id)))
             self.run_id = first.id
+            self.run_url = self.run_url.replace("{run_id}", str(first.id))
             self.began = now - max(0.0, now - first.started.timestamp()) if first.started else now
             return self.saw(first, now)
         self._answered()

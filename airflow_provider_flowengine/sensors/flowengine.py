@@ -134,8 +134,8 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             self._fail(error)
         self._remember_silence(context, waiter)
         if waiter.last:
-            push_run_link(context, self.hook.run_url(waiter.last.pipeline_id, waiter.last.id))
-        return PokeReturnValue(True, self._succeed(run)) if run else False
+            push_run_link(context, waiter.run_url)
+        return PokeReturnValue(True, self._succeed(run, waiter.run_url)) if run else False
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -149,23 +149,22 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
             raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
         if event.get("outcome") == "ended":
-            run = run_from_dict(event["run"])
-            push_run_link(context, self.hook.run_url(run.pipeline_id, run.id))
-            return self._succeed(run)
+            url = str(event.get("run_url") or "")
+            push_run_link(context, url)
+            return self._succeed(run_from_dict(event["run"]), url)
         message = str(event.get("message"))
         kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError}
         self._fail(kinds.get(str(event.get("outcome")), RunError)(message))
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
-    def _succeed(self, run: PipelineRun) -> dict[str, Any]:
+    def _succeed(self, run: PipelineRun, run_url: str) -> dict[str, Any]:
         from airflow_provider_flowengine.protocol.waiting import check_success
 
-        hook = self.hook
         if run.state != "succeeded":
-            run = hook.with_nodes(run)
+            run = self.hook.with_nodes(run)
         try:
-            check_success(run, hook.run_url(run.pipeline_id, run.id))
+            check_success(run, run_url)
         except RunError as error:
             self._fail(error)
         self.log.info("%s succeeded.", str(run).capitalize())
@@ -198,7 +197,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
                     unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
                 ),
                 began=self._began(context),
-                run_url=hook.run_url(pipeline_id, run_id) if run_id is not None else "",
+                run_url=hook.run_url(pipeline_id, run_id if run_id is not None else "{run_id}"),
                 started_after=None if run_id is not None else self._started_after(context),
                 silent_since=self._remembered_silence(context),
             )

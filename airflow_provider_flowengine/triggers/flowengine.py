@@ -43,7 +43,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks at most.
     :param deadline: when the wait is over, in seconds since the epoch: it doesn't move when the triggerer restarts.
     :param unreachable_timeout: seconds that FlowEngine may give no usable answer.
-    :param run_url: the address of the run's page, for messages.
+    :param run_url: the address of the run's page; may hold ``{run_id}`` while the run isn't known.
     :param began: when the run began, in seconds since the epoch.
     :param before: the run as it was before it was resumed, whose end doesn't count (:meth:`.PipelineRun.as_dict`).
     :param cancel_on_kill: whether the run is stopped when a person ends the task.
@@ -110,19 +110,21 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         from airflow_provider_flowengine.client import poller
 
         known = {"run_id": self.run_id, "pipeline_id": self.pipeline_id}
+        waiter = self._waiter()
         try:
             run = await poller.wait(
                 self.flowengine_conn_id,
                 partial(_settings, self.flowengine_conn_id),
                 poller.EngineName(self.engine_key, self.engine_url, self.engine_id),
-                self._waiter(),
+                waiter,
             )
-            yield TriggerEvent({"outcome": "ended", "run": run.as_dict()})
+            yield TriggerEvent({"outcome": "ended", "run": run.as_dict(), "run_url": waiter.run_url})
         except FlowEngineError as error:
             kinds = {UnreachableError: "unreachable", RunTimeoutError: "timeout", RunLostError: "lost"}
             outcome = next((word for kind, word in kinds.items() if isinstance(error, kind)), "error")
             last = getattr(error, "run", None)
-            yield TriggerEvent({"outcome": outcome, "run": last.as_dict() if last else known, "message": str(error)})
+            run_or_id = last.as_dict() if last else known
+            yield TriggerEvent({"outcome": outcome, "run": run_or_id, "run_url": waiter.run_url, "message": str(error)})
 
     async def on_kill(self) -> None:
         """Stop the run: Airflow (3.3 and later) calls this when a person ends the deferred task, and only then."""
