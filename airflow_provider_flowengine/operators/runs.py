@@ -141,7 +141,9 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         if decision in (Next.GO_ON, Next.TAKE):
             from airflow_provider_flowengine.protocol.models import run_from_dict
 
-            return run or run_from_dict({"run_id": record.run_id, "pipeline_id": record.pipeline_id})
+            known: dict[str, Json] = {"run_id": record.run_id, "pipeline_id": record.pipeline_id}
+            # A result is handed on for a success only, so a run that has been pruned since can still be taken for one.
+            return run or run_from_dict({**known, "state": "succeeded"} if decision is Next.TAKE else known)
         return None
 
     def _find(self, record: Record) -> PipelineRun | None:
