@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_provider_flowengine.protocol.models import Engine, Identifier
@@ -33,6 +33,7 @@ class Call:
     :param file: the file that is sent as multipart instead of a body.
     :param repeatable: whether sending it twice does no harm.
     :param enveloped: whether its answer always carries the envelope's ``status``.
+    :param mask: hides the connection's secrets in whatever an error quotes.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Call:
     file: Path | None = None
     repeatable: bool = False
     enveloped: bool = True
+    mask: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
         engine,
         f"create a pipeline on engine {engine.key!r}",
         "POST",
-        f"pipeline/template/{engine.id}/create",
+        f"pipeline/template/{_segment(engine.id)}/create",
         body=pipeline,
     )
 
@@ -164,7 +166,7 @@ def list_pipelines(engine: Engine) -> Call:
         engine,
         f"list pipelines of engine {engine.key!r}",
         "GET",
-        f"pipeline/{engine.id}/list",
+        f"pipeline/{_segment(engine.id)}/list",
         repeatable=True,
     )
 
@@ -175,7 +177,7 @@ def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Call:
         engine,
         f"read pipeline {pipeline_id}",
         "GET",
-        f"pipeline/template/{engine.id}/{_segment(pipeline_id)}/get",
+        f"pipeline/template/{_segment(engine.id)}/{_segment(pipeline_id)}/get",
         repeatable=True,
     )
 
@@ -186,7 +188,7 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
         engine,
         f"update pipeline {pipeline.get('id')}",
         "PUT",
-        f"pipeline/template/{engine.id}/update",
+        f"pipeline/template/{_segment(engine.id)}/update",
         body=pipeline,
         repeatable=True,
     )
@@ -194,7 +196,7 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
 
 def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Call:
     """08: turn the pipeline's own schedule on or off."""
-    path = f"pipeline/{engine.id}/{_segment(pipeline_id)}"
+    path = f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}"
     if enabled:
         return _call(
             engine,
@@ -221,7 +223,7 @@ def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[
         engine,
         f"start pipeline {pipeline_id}",
         "POST",
-        f"pipeline/{engine.id}/{_segment(pipeline_id)}/start",
+        f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}/start",
         query=engine.generation.start_query,
         body=dict(job_params),
     )

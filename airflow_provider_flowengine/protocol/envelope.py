@@ -22,7 +22,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_flowengine.protocol.endpoints import Call, Json
 
@@ -48,24 +48,24 @@ class Answer:
     @property
     def server_time(self) -> datetime | None:
         """What the server's clock said, from its ``Date`` header; None where it sent none."""
-        try:
-            moment = parsedate_to_datetime(self.headers["date"])
-        except (KeyError, ValueError):
-            return None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return _date(self.headers.get("date", ""))
 
     @property
     def retry_after(self) -> float | None:
         """Seconds that the server asks to wait (``Retry-After``, as seconds or as a date); None where it doesn't."""
         value = self.headers.get("retry-after", "").strip()
-        if value.isdigit():
+        if value.isascii() and value.isdigit():
             return float(value)
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        now = self.server_time or datetime.now(UTC)
-        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
+        moment = _date(value)
+        return max(0.0, (moment - (self.server_time or datetime.now(UTC))).total_seconds()) if moment else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachError:
@@ -77,13 +77,13 @@ def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachErro
     :param taken: False when the server surely didn't take the call, None when that can't be known.
     """
     hint = " Check the connection's host and port, and that FlowEngine is up." if taken is False else ""
-    return CannotReachError(f"Could not {call.name}: {reason}.{hint}", call=call, taken=taken)
+    return CannotReachError(f"Could not {call.name}: {call.mask(reason)}.{hint}", call=call, taken=taken)
 
 
-def excerpt(body: bytes, mask: Callable[[str], str] = str) -> str:
-    """Return the first 500 characters of an answer, secrets masked and white space folded."""
+def excerpt(call: Call, body: bytes) -> str:
+    """Return the first 500 characters of the answer to a call, secrets masked and white space folded."""
     text = body[: EXCERPT_CHARACTERS * 8].decode("utf-8", "replace")
-    return " ".join(mask(text).split())[:EXCERPT_CHARACTERS]
+    return " ".join(call.mask(text).split())[:EXCERPT_CHARACTERS]
 
 
 def unexpected(call: Call, expected: str, came: object, *, http_status: int | None = None) -> UnexpectedAnswerError:
@@ -92,11 +92,14 @@ def unexpected(call: Call, expected: str, came: object, *, http_status: int | No
 
     :param call: the call that was answered.
     :param expected: what was expected, e.g. ``"a list of runs"``.
-    :param came: what came instead; its first 500 characters are quoted.
+    :param came: what came instead; its first 500 characters are quoted, secrets masked.
     :param http_status: the HTTP status, where it says something.
     """
-    quoted = came if isinstance(came, str) else json.dumps(came, ensure_ascii=False, default=str)
-    quoted = quoted[:EXCERPT_CHARACTERS]
+    try:
+        quoted = came if isinstance(came, str) else json.dumps(came, ensure_ascii=False, default=str)
+    except RecursionError:
+        quoted = "JSON that is nested too deeply"
+    quoted = call.mask(quoted)[:EXCERPT_CHARACTERS]
     return UnexpectedAnswerError(
         f"Could not {call.name}: expected {expected}, but the answer to {call.method} {call.path} was: {quoted}",
         call=call,
@@ -105,13 +108,12 @@ def unexpected(call: Call, expected: str, came: object, *, http_status: int | No
     )
 
 
-def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[str, Json]:
+def read(call: Call, answer: Answer) -> dict[str, Json]:
     """
     Return the whole JSON object of a good answer; its ``data`` is for :mod:`.models` to read.
 
     :param call: the call that was answered.
     :param answer: what came back.
-    :param mask: what hides secrets in text that ends in an error.
     :raises CannotReachError: when the server or a gateway was unable to answer (408, 425, 429, 5xx).
     :raises AccessDeniedError: on HTTP 401 and 403.
     :raises ApiRefusedError: on another 4xx, or an envelope whose status isn't 0.
@@ -121,25 +123,25 @@ def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[s
     content = _json_object(answer.body)
     if answer.status >= 500 or answer.status in _UNAVAILABLE:
         raise CannotReachError(
-            f"Could not {call.name}: {where} answered HTTP {answer.status}: {excerpt(answer.body, mask) or 'nothing'}",
+            f"Could not {call.name}: {where} answered HTTP {answer.status}: {excerpt(call, answer.body) or 'nothing'}",
             call=call,
             taken=False if answer.status in _NOT_TAKEN else None,
             retry_after=answer.retry_after,
             http_status=answer.status,
         )
     if answer.status >= 400:
-        raise _refused_by_http(call, answer, content, mask)
+        raise _refused_by_http(call, answer, content)
     if not 200 <= answer.status < 300:
-        target = mask(answer.headers.get("location", "nowhere"))
+        target = call.mask(answer.headers.get("location", "nowhere"))
         raise UnexpectedAnswerError(
             f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to "
             "another host are not followed, since credentials would go there; set the right host in the connection.",
             call=call,
             http_status=answer.status,
-            excerpt=excerpt(answer.body, mask),
+            excerpt=excerpt(call, answer.body),
         )
     if content is None:
-        text = excerpt(answer.body, mask)
+        text = excerpt(call, answer.body)
         hint = (
             " It is a web page: a login wall, or a proxy's own page? Check the connection's host, port and credentials."
             if text[:200].lstrip().lower().startswith(("<!doctype", "<html", "<head", "<?xml", "<body"))
@@ -154,11 +156,13 @@ def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[s
         )
     status = content.get("status")
     if status is None and call.enveloped:
-        raise unexpected(call, "a JSON object with a status", excerpt(answer.body, mask), http_status=answer.status)
-    if status is not None and str(status).strip() != "0" and (call.enveloped or not content.get("url")):
-        msg = mask(_text(content.get("msg")))
+        raise unexpected(call, "a JSON object with a status", excerpt(call, answer.body), http_status=answer.status)
+    # A bare answer to the handshake may have a status of its own, which is the engine's and not the envelope's.
+    refused = status is not None and str(status).strip() != "0"
+    if refused and (call.enveloped or not {"url", "engineId"} & content.keys()):
+        msg, word = (call.mask(_text(content.get(name))) for name in ("msg", "status"))
         raise ApiRefusedError(
-            f"FlowEngine refused to {call.name}: {msg or 'it gave no reason'} (status {mask(_text(status))}, {where})",
+            f"FlowEngine refused to {call.name}: {msg or 'it gave no reason'} (status {word}, {where})",
             call=call,
             status=status if isinstance(status, int | str) else str(status),
             msg=msg,
@@ -167,10 +171,8 @@ def read(call: Call, answer: Answer, mask: Callable[[str], str] = str) -> dict[s
     return content
 
 
-def _refused_by_http(
-    call: Call, answer: Answer, content: dict[str, Json] | None, mask: Callable[[str], str]
-) -> ApiRefusedError:
-    msg = mask(_text((content or {}).get("msg"))) or excerpt(answer.body, mask)
+def _refused_by_http(call: Call, answer: Answer, content: dict[str, Json] | None) -> ApiRefusedError:
+    msg = call.mask(_text((content or {}).get("msg"))) or excerpt(call, answer.body)
     denied = answer.status in (401, 403)
     hint = " Check the connection's login (user id) and password (access key)." if denied else ""
     status = (content or {}).get("status")

@@ -174,6 +174,10 @@ class Api:
             timeout=self.settings.timeout,
         )
 
+    def _guarded(self, call: Call) -> Call:
+        """Let no secret of the connection be quoted in an error about this call."""
+        return replace(call, mask=self.settings.mask)
+
     def answer(self, call: Call) -> Flow[Answer]:
         """Send a call once; redirects are followed for reads, and on the same host only."""
         request = self.request(call)
@@ -198,11 +202,12 @@ class Api:
 
         A call that is not repeatable is sent again only when the server surely didn't take it.
         """
+        call = self._guarded(call)
         attempt = 1
         while True:
             try:
                 answer = yield from self.answer(call)
-                return envelope.read(call, answer, self.settings.mask)
+                return envelope.read(call, answer)
             except CannotReachError as error:
                 again = error.taken is False or (call.repeatable and error.http_status in _WORTH_RETRYING)
                 if not again or attempt >= self.retry.attempts:
@@ -225,7 +230,7 @@ class Api:
         return self.engine
 
     def _handshake(self) -> Flow[Engine]:
-        call = endpoints.engine_info(self.engine_key)
+        call = self._guarded(endpoints.engine_info(self.engine_key))
         try:
             whole = yield from self.send(call)
         except AccessDeniedError:
@@ -242,7 +247,7 @@ class Api:
                 f"({envelope.unexpected(call, 'a url', whole).excerpt})"
             )
         generation = self.settings.generation
-        call = endpoints.engine_param(self.engine_key, url, generation)
+        call = self._guarded(endpoints.engine_param(self.engine_key, url, generation))
         whole = yield from self.send(call)
         return Engine(self.engine_key, url, models.read_engine_id(call, whole), generation)
 
@@ -254,7 +259,7 @@ class Api:
         :return: the call that was sent, and the whole object that answered it.
         """
         engine = yield from self.resolve()
-        call = build(engine)
+        call = self._guarded(build(engine))
         try:
             return call, (yield from self.send(call))
         except (ApiRefusedError, CannotReachError) as error:
@@ -268,7 +273,7 @@ class Api:
             if self.engine == engine:
                 raise
             log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
-            call = build(self.engine)
+            call = self._guarded(build(self.engine))
             return call, (yield from self.send(call))
 
     # --- pipelines ------------------------------------------------------------------------------------------------
@@ -385,7 +390,7 @@ class Api:
     def read_run(self, pipeline_id: Identifier, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run with its nodes by the one-run call, best effort: None where the call is missing or odd."""
         engine = yield from self.resolve()
-        call = endpoints.get_run(engine, run_id)
+        call = self._guarded(endpoints.get_run(engine, run_id))
         try:
             whole = yield from self.send(call)
             data = whole.get("data")

@@ -192,7 +192,8 @@ def identifier(value: object) -> Identifier | None:
     text = str(value).strip()
     if not text:
         return None
-    return int(text) if re.fullmatch(r"[0-9]+", text) and (text == "0" or text[0] != "0") else text
+    # Up to 19 digits: what a database's 64 bits hold. Longer digits, or with leading zeros, are text that looks so.
+    return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,18}", text) else text
 
 
 def newest_first(runs: Iterable[PipelineRun]) -> list[PipelineRun]:
@@ -231,10 +232,10 @@ def read_time(value: Json, zone: str, call: Call) -> datetime | None:
             text = value.strip()
             if text.isdigit():
                 return read_time(int(text), zone, call)
-            moment = pendulum.parse(text, tz=zone)
-            if isinstance(moment, pendulum.DateTime):
-                return moment
-    except (ValueError, OverflowError, OSError):
+            # pendulum also reads times of day, weeks, durations and "now": none of these is when something happened.
+            if re.fullmatch(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T].*)?", text):
+                return cast("datetime", pendulum.parse(text, tz=zone))
+    except (ValueError, TypeError, OverflowError, OSError):
         pass
     raise unexpected(call, "a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)
 
@@ -276,15 +277,19 @@ def read_engine_url(call: Call, whole: JsonObject, fl_url: str) -> str | None:
         return None
     if not isinstance(url, str) or re.search(r"[\s\\?#]", url.strip()):
         raise unexpected(call, "the engine's url as a path", url)
-    parts, gateway = urlsplit(url.strip()), urlsplit(fl_url)
+    gateway = urlsplit(fl_url)
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        raise unexpected(call, "the engine's url as a path", url) from None
     if (parts.scheme or parts.netloc) and (parts.hostname or "").lower() != (gateway.hostname or "").lower():
         raise unexpected(
             call, f"an engine url on the connection's host {gateway.hostname}, where credentials may go", url
         )
     path = "/" + parts.path.strip("/")
-    if parts.netloc and gateway.path.strip("/"):
-        path = path.removeprefix(gateway.path.rstrip("/"))
-    if path == "/":
+    if parts.netloc and f"{path}/".startswith(f"{gateway.path}/"):
+        path = path.removeprefix(gateway.path)
+    if path in ("", "/"):
         raise unexpected(call, "the engine's url as a path", url)
     return path
 

@@ -15,7 +15,7 @@ from airflow_provider_flowengine.protocol.errors import ConfigurationError, know
 from airflow_provider_flowengine.protocol.status import StatusWords
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_provider_flowengine.protocol.models import Identifier
 
@@ -97,9 +97,12 @@ class Settings:
         if workspace_id not in (None, ""):
             sent["X-Prophet-Workspace-Id"] = str(workspace_id)
         more = {str(name): str(value) for name, value in (headers or {}).items()}
+        sent, more = ({name: value.strip() for name, value in part.items()} for part in (sent, more))
         for name, value in {**sent, **more}.items():
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-                raise ConfigurationError(f"headers: {name!r} is no header that can be sent")
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", value):
+                raise ConfigurationError(
+                    f"The header {name!r} can't be sent: its name must be a word, its value plain ASCII on one line"
+                )
         return cls(
             fl_url=_gateway(fl_url),
             engine_key=engine_key.strip(),
@@ -110,7 +113,7 @@ class Settings:
             timezone=_timezone(timezone),
             words=StatusWords(status_words),
             ui_url=_template(ui_url),
-            secrets=tuple(secret for secret in (access_key, *more.values()) if len(secret) >= 3),
+            secrets=_secrets(access_key, more.values()),
         )
 
     def mask(self, text: str) -> str:
@@ -130,15 +133,23 @@ class Settings:
         )
 
 
+def _secrets(access_key: str, headers: Iterable[str]) -> tuple[str, ...]:
+    """Return what must not be seen, the longest first: values, and the long words in a header's, such as a token."""
+    words = {word for value in headers for word in re.split(r"[\s;,=]+", value) if len(word) >= 8}
+    secrets = words | {secret for secret in (access_key.strip(), *headers) if len(secret) >= 3}
+    return tuple(sorted(secrets, key=lambda secret: (-len(secret), secret)))
+
+
 def _gateway(url: str) -> str:
-    parts = urlsplit(url.strip())
     try:
+        parts = urlsplit(url.strip())
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid or re.search(r"\s", url.strip()) or parts.username or parts.query or parts.fragment:
+    if not valid or re.search(r"[\s\\]", url.strip()) or "@" in url or parts.query or parts.fragment:
+        shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
         raise ConfigurationError(
-            f"host: {url!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
+            f"host: {shown!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
             "with the port in its own field, and credentials in login and password"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
@@ -181,10 +192,10 @@ def _timezone(name: str) -> str:
 def _template(template: str) -> str:
     template = template.strip() or DEFAULT_UI_URL
     try:
-        fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
         raise ConfigurationError(f"ui_url: {template!r} can't be read as a template: {error}") from None
-    strange = [name for name in fields if name not in UI_URL_FIELDS]
+    strange = [name for _, name, form, conversion in fields if name not in UI_URL_FIELDS or form or conversion]
     if strange:
         raise ConfigurationError(f"ui_url: {{{strange[0]}}} isn't known; {known('fields', UI_URL_FIELDS)}")
     return template

@@ -89,6 +89,12 @@ class StatusWords:
                 raise ConfigurationError(f"status_words[{key!r}] must be a list of words, not {words!r}")
             self._meanings.update({_fold(word): state for word in listed})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StatusWords) and self._meanings == other._meanings
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._meanings.items()))
+
     def read(self, word: object) -> RunState:
         """
         Return what a status word means.

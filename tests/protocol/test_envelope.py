@@ -1,0 +1,229 @@
+"""Answers in: the envelope, HTTP's own outcome, and every odd thing that comes instead."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_flowengine.protocol import envelope
+from airflow_provider_flowengine.protocol.endpoints import Call
+from airflow_provider_flowengine.protocol.envelope import Answer
+from airflow_provider_flowengine.protocol.errors import (
+    AccessDeniedError,
+    ApiRefusedError,
+    CannotReachError,
+    FlowEngineError,
+    UnexpectedAnswerError,
+)
+
+from .conftest import answer, refused, sample
+
+CALL = Call(name="read pipeline 19", method="GET", path="/engine/15/x/pipeline/19", repeatable=True)
+SECRETIVE = replace(CALL, mask=lambda text: text.replace("s3cret", "***"))
+HANDSHAKE = replace(CALL, enveloped=False)
+
+
+def caught(answer, call=CALL):
+    with pytest.raises(FlowEngineError) as error:
+        envelope.read(call, answer)
+    return error.value
+
+
+@pytest.mark.parametrize("name", ["get", "history.plain", "start.empty", "upload", "resume"])
+def test_a_good_answer_is_its_whole_object(name):
+    whole = envelope.read(CALL, sample(name))
+
+    assert whole == json.loads(sample(name).body)
+
+
+@pytest.mark.parametrize("status", [0, "0", " 0 "])
+@pytest.mark.parametrize("http", [200, 201, 202])
+def test_success_is_0_as_a_number_or_as_text(status, http):
+    assert envelope.read(CALL, answer(http, {"status": status, "data": 1}))["data"] == 1
+
+
+@pytest.mark.parametrize("name", ["refused", "refused.text"])
+def test_a_refusal_carries_the_status_and_the_reason_as_flowengine_wrote_it(name):
+    error = caught(sample(name))
+
+    assert isinstance(error, ApiRefusedError)
+    assert error.status in (1, "1")
+    assert error.msg == "pipeline 99 does not exist"
+    assert str(error).startswith("FlowEngine refused to read pipeline 19: pipeline 99 does not exist (status 1, GET")
+    assert error.call == CALL
+
+
+@pytest.mark.parametrize("status", [1, -1, "500", True, False, 0.5, [], {}, "zero", ""])
+def test_any_other_status_is_a_refusal(status):
+    assert isinstance(caught(answer(200, {"status": status, "msg": None})), ApiRefusedError)
+
+
+def test_a_refusal_without_a_reason_says_so():
+    assert "it gave no reason" in str(caught(refused(None)))
+
+
+@pytest.mark.parametrize("http", [400, 404, 405, 409, 422])
+def test_a_4xx_is_a_refusal_of_https_own(http):
+    error = caught(answer(http, "404 page not found"))
+
+    assert type(error) is ApiRefusedError
+    assert (error.http_status, error.status, error.msg) == (http, None, "404 page not found")
+
+
+@pytest.mark.parametrize("http", [401, 403])
+def test_who_is_not_let_in_is_told_what_to_check(http):
+    error = caught(Answer(http, sample("unauthorized").body))
+
+    assert isinstance(error, AccessDeniedError)
+    assert error.msg == "未登录或登录已过期"
+    assert "access key" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("http", "taken"), [(408, None), (425, None), (429, False), (500, None), (502, None), (503, False), (504, None)]
+)
+def test_a_server_that_is_unable_to_answer_says_what_it_may_have_taken(http, taken):
+    error = caught(answer(http, "<html>Bad Gateway</html>", retry_after="7"))
+
+    assert isinstance(error, CannotReachError)
+    assert (error.http_status, error.taken, error.retry_after) == (http, taken, 7.0)
+    assert "<html>Bad Gateway</html>" in str(error)
+
+
+@pytest.mark.parametrize(
+    "page", ["<!DOCTYPE html><title>Login</title>", "  <HTML><body>", "<?xml version='1.0'?>", "<body>"]
+)
+def test_a_web_page_with_status_200_is_no_result(page):
+    error = caught(answer(200, page))
+
+    assert isinstance(error, UnexpectedAnswerError)
+    assert "a login wall" in str(error)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"ok", b"[]", b"null", b'"0"', b'{"status": 0,', b"\xff\xfe\x00", b"[" * 100_000]
+)
+def test_what_is_no_json_object_is_quoted(body):
+    error = caught(Answer(200, body))
+
+    assert isinstance(error, UnexpectedAnswerError)
+    assert "expected a JSON object with status, msg and data" in str(error)
+
+
+def test_an_object_without_a_status_is_no_answer_of_flowengines():
+    assert isinstance(caught(answer(200, {"hello": "world"})), UnexpectedAnswerError)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"url": "/e"}, {"engineId": 6, "status": "running"}, {"url": "/e", "status": 1}, {"data": {"url": "/e"}}],
+)
+def test_the_handshake_may_answer_without_an_envelope(content):
+    assert envelope.read(HANDSHAKE, answer(200, content)) == content
+
+
+def test_the_handshake_may_be_refused_all_the_same():
+    assert isinstance(caught(refused("engine xyz does not exist"), HANDSHAKE), ApiRefusedError)
+
+
+def test_a_redirect_is_no_answer_and_says_where_it_leads():
+    error = caught(answer(302, "", location="https://login.example.com/?from=fl"))
+
+    assert isinstance(error, UnexpectedAnswerError)
+    assert "https://login.example.com/?from=fl" in str(error)
+
+
+def test_at_most_500_characters_are_quoted():
+    for body in ("x" * 5000, json.dumps({"data": "y" * 5000}), "<html>" + "z" * 5000):
+        error = caught(answer(200, body))
+        assert len(error.excerpt) <= 500
+        assert len(str(error)) < 900
+
+
+@pytest.mark.parametrize("http", [200, 302, 401, 404, 500])
+@pytest.mark.parametrize(
+    "content",
+    ["<html>s3cret</html>", {"status": "s3cret", "msg": "no s3cret"}, {"s3cret": 1}, {"status": None, "a": "s3cret"}],
+)
+def test_no_error_quotes_a_secret(http, content):
+    error = caught(answer(http, content, location="http://x/?k=s3cret"), SECRETIVE)
+
+    assert "s3cret" not in str(error)
+    assert "s3cret" not in getattr(error, "excerpt", "") + getattr(error, "msg", "")
+
+
+def test_what_is_nested_too_deeply_to_be_quoted_is_called_so():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert "nested too deeply" in str(envelope.unexpected(CALL, "a list", deep))
+
+
+def test_no_answer_says_what_to_check_only_when_nothing_got_through():
+    refused = envelope.no_answer(SECRETIVE, "refused by s3cret.host", taken=False)
+    lost = envelope.no_answer(CALL, "timed out", taken=None)
+
+    assert str(refused) == (
+        "Could not read pipeline 19: refused by ***.host."
+        " Check the connection's host and port, and that FlowEngine is up."
+    )
+    assert str(lost) == "Could not read pipeline 19: timed out."
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
+        ("Tue, 14 Nov 2023 20:00:00 GMT", 0.0),
+        ("Tue, 14 Nov 2023 22:14:20 -0000", 60.0),
+        ("soon", None),
+        ("-5", None),
+        ("²", None),
+        ("1.5", None),
+        ("", None),
+        ("Tue, 14 Nov 99999999999999999999 22:14:20 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_by_the_servers_own_clock(value, seconds):
+    assert answer(503, "", retry_after=value, date="Tue, 14 Nov 2023 22:13:20 GMT").retry_after == seconds
+
+
+def test_retry_after_as_a_date_counts_from_now_where_the_server_tells_no_time():
+    assert answer(503, "", retry_after="Tue, 14 Nov 2023 22:14:20 GMT").retry_after == 0.0
+
+
+def test_the_servers_clock_is_read_from_its_date():
+    assert answer(200, "", date="Tue, 14 Nov 2023 22:13:20 GMT").server_time == datetime(
+        2023, 11, 14, 22, 13, 20, tzinfo=UTC
+    )
+    assert answer(200, "").server_time is None
+    assert answer(200, "", date="yesterday").server_time is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["status", "msg", "data", "url", "x"]), inner),
+    max_leaves=10,
+)
+
+
+@given(
+    st.integers(100, 599),
+    st.binary() | JSON.map(lambda content: json.dumps(content).encode()),
+    st.dictionaries(st.sampled_from(["location", "retry-after", "date"]), st.text()),
+    st.booleans(),
+)
+def test_whatever_comes_is_an_object_or_an_error_of_ours(status, body, headers, enveloped):
+    try:
+        whole = envelope.read(replace(CALL, enveloped=enveloped), Answer(status, body, headers))
+    except FlowEngineError:
+        return
+    assert 200 <= status < 300
+    assert isinstance(whole, dict)
+    assert not enveloped or str(whole["status"]).strip() == "0"

@@ -1,0 +1,181 @@
+"""What a connection says becomes settings, or an error that names the field and what is allowed in it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_flowengine.protocol.endpoints import AUTOML, KERNEL
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.settings import Settings
+
+
+def build(**fields):
+    return Settings.build(**{"fl_url": "http://gw:31101", **fields})
+
+
+def test_a_bare_connection_has_the_vendors_defaults():
+    settings = build()
+
+    assert settings.headers == {"X-FlowEngine-UserId": "1"}
+    assert settings.generation is KERNEL
+    assert (settings.verify, settings.timeout, settings.timezone) == (True, 30.0, "UTC")
+    assert settings.secrets == ()
+
+
+def test_login_password_and_workspace_are_sent_as_headers():
+    settings = build(user="7", access_key="a-secret-key", workspace_id=3, headers={"X-Gateway": "inner"})
+
+    assert settings.headers == {
+        "X-FlowEngine-UserId": "7",
+        "Access-Key": "a-secret-key",
+        "X-Prophet-Workspace-Id": "3",
+        "X-Gateway": "inner",
+    }
+
+
+def test_a_header_of_the_connection_wins():
+    assert build(headers={"X-FlowEngine-UserId": "9"}).headers["X-FlowEngine-UserId"] == "9"
+
+
+def test_white_space_around_a_pasted_key_is_no_part_of_it():
+    settings = build(access_key=" a-secret-key\n")
+
+    assert settings.headers["Access-Key"] == "a-secret-key"
+    assert settings.mask("key a-secret-key") == "key ***"
+
+
+@pytest.mark.parametrize("name", ["kernel/v1", "/kernel/v1/", "", " "])
+def test_the_newest_generation_is_the_default(name):
+    assert build(api_root=name).generation is KERNEL
+
+
+def test_the_older_generation_is_chosen_by_its_root():
+    assert build(api_root="automl/v1").generation is AUTOML
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://gw.example.com/fl/", "https://gw.example.com/fl"),
+        (" http://gw:31101 ", "http://gw:31101"),
+        ("http://[::1]:31101", "http://[::1]:31101"),
+    ],
+)
+def test_the_gateways_path_and_port_are_kept(url, kept):
+    assert build(fl_url=url).fl_url == kept
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fl_url", "gw"),
+        ("fl_url", "ftp://gw"),
+        ("fl_url", "http://"),
+        ("fl_url", "http://g w"),
+        ("fl_url", "http://gw?x=1"),
+        ("fl_url", "http://gw#x"),
+        ("fl_url", "http://gw:port"),
+        ("fl_url", "http://gw:0"),
+        ("fl_url", "http://[gw"),
+        ("fl_url", "http://gw\\@other"),
+        ("api_root", "kernel/v2"),
+        ("verify", 1),
+        ("timeout", 0),
+        ("timeout", "soon"),
+        ("timeout", "nan"),
+        ("timeout", "inf"),
+        ("timezone", "Mars/Olympus"),
+        ("ui_url", "{fl_url}/{secret}"),
+        ("ui_url", "{fl_url:{secret}}"),
+        ("ui_url", "{fl_url!r}"),
+        ("ui_url", "{fl_url.__class__}"),
+        ("ui_url", "{"),
+        ("ui_url", "{}"),
+        ("status_words", {"good": ["ok"]}),
+    ],
+)
+def test_a_field_that_cant_be_right_is_named(field, value):
+    with pytest.raises(ConfigurationError, match="host" if field == "fl_url" else field):
+        build(**{field: value})
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@gw", "http://:s3cret@gw", "me:s3cret@gw"])
+def test_credentials_in_the_host_are_refused_and_not_repeated(url):
+    with pytest.raises(ConfigurationError, match="login and password") as caught:
+        build(fl_url=url)
+
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X Y": "1"}, {"X-Key": "a\r\nX-More: b"}, {"X-Key": "密钥"}, {"": "1"}, {"X-Key": "a\0"}]
+)
+def test_a_header_that_cant_be_sent_is_refused_without_its_value(headers):
+    (name, value) = next(iter(headers.items()))
+    with pytest.raises(ConfigurationError, match="can't be sent") as caught:
+        build(headers=headers)
+
+    assert name in str(caught.value)
+    assert value == "1" or value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given_", "meant"),
+    [(True, True), (False, False), (None, True), ("", True), ("False", False), ("true", True), ("/ca.pem", "/ca.pem")],
+)
+def test_verify_is_yes_no_or_a_bundle(given_, meant):
+    assert build(verify=given_).verify == meant
+
+
+@pytest.mark.parametrize(("given_", "meant"), [(None, 30.0), ("", 30.0), ("2.5", 2.5), (90, 90.0)])
+def test_timeout_is_seconds(given_, meant):
+    assert build(timeout=given_).timeout == meant
+
+
+def test_a_runs_page_follows_the_template():
+    settings = build(ui_url="https://ui/{engine_key}/{pipeline_id}/{run_id}?at={fl_url}{engine_url}")
+
+    url = settings.run_url(engine_url="/engine/15/x", engine_key="demo", pipeline_id=19, run_id=43)
+
+    assert url == "https://ui/demo/19/43?at=http://gw:31101/engine/15/x"
+
+
+def test_every_secret_is_masked_the_longest_first():
+    settings = build(access_key="abcdef", headers={"X-Short": "abc", "Authorization": "Bearer tok-1234567"})
+
+    assert settings.mask("abcdef abc Bearer tok-1234567 tok-1234567 ab") == "*** *** *** *** ab"
+
+
+def test_what_is_too_short_to_be_a_secret_is_not_masked():
+    assert build(access_key="1", headers={"X-A": "no"}).mask("1 no") == "1 no"
+
+
+def test_settings_say_nothing_secret_when_they_are_shown():
+    shown = repr(build(access_key="a-secret-key", headers={"Cookie": "User-Token=xyz12345"}))
+
+    assert "a-secret-key" not in shown
+    assert "xyz12345" not in shown
+
+
+@given(
+    st.fixed_dictionaries(
+        {"fl_url": st.text() | st.from_regex(r"https?://\S*", fullmatch=True)},
+        optional={
+            "user": st.text(),
+            "access_key": st.text(),
+            "api_root": st.text(),
+            "verify": st.none() | st.booleans() | st.text() | st.integers(),
+            "timeout": st.none() | st.text() | st.floats() | st.booleans(),
+            "headers": st.dictionaries(st.text(), st.text() | st.integers()),
+            "timezone": st.text(),
+            "ui_url": st.text(alphabet="{}:!.[]flur_ed0 "),
+            "status_words": st.dictionaries(st.text(), st.text() | st.lists(st.text() | st.integers())),
+        },
+    )
+)
+def test_whatever_is_typed_is_taken_or_refused_by_our_own_error(fields):
+    try:
+        settings = Settings.build(**fields)
+    except ConfigurationError:
+        return
+    assert settings.run_url(engine_url="/e", engine_key="k", pipeline_id=1, run_id=2) is not None
