@@ -99,6 +99,10 @@ def advance(flow: Flow[T], outcome: Answer | CannotReachError | None) -> Request
         return Finished(end.value)
 
 
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds that a server may ask to wait: what it asks beyond them is too long for a task that waits."""
+
+
 @dataclass(frozen=True)
 class Retry:
     """
@@ -106,7 +110,8 @@ class Retry:
 
     :param attempts: how often it is sent at most, default 5.
     :param first_delay: seconds before the second time, doubled for each further one, default 0.5.
-    :param longest_delay: no pause is longer, a server's ``Retry-After`` included, in seconds, default 30.
+    :param longest_delay: no pause of our own is longer, in seconds, default 30; what a server asks for by
+        ``Retry-After`` is obeyed up to :data:`LONGEST_RETRY_AFTER`.
     :param jitter: by which part a pause may be longer, so that many clients don't come back at once, default 0.25.
     """
 
@@ -117,8 +122,8 @@ class Retry:
 
     def delay(self, attempt: int, retry_after: float | None = None) -> float:
         """Return the seconds to pause after so many attempts, at least what the server asked for."""
-        seconds = max(self.first_delay * 2.0 ** (attempt - 1), retry_after or 0.0)
-        return min(seconds, self.longest_delay) * (1 + random.uniform(0, self.jitter))
+        doubled = min(self.first_delay * 2.0 ** min(attempt - 1, 32), self.longest_delay)
+        return max(doubled, min(retry_after or 0.0, LONGEST_RETRY_AFTER)) * (1 + random.uniform(0, self.jitter))
 
 
 ONCE = Retry(attempts=1)
@@ -126,6 +131,8 @@ ONCE = Retry(attempts=1)
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 3
+_MOVED = (404, 502, 503)
+"""What a gateway answers for an engine that isn't there any more. Source: inference, from how traefik answers."""
 _WORTH_RETRYING = (None, 408, 425, 429, 502, 503, 504)
 
 
@@ -183,16 +190,12 @@ class Api:
         request = self.request(call)
         for _ in range(_MOST_REDIRECTS):
             answer = cast("Answer", (yield request))
-            target = urljoin(request.url, answer.headers.get("location", ""))
-            here, there = urlsplit(request.url), urlsplit(target)
-            if (
-                answer.status not in _REDIRECTS
-                or call.method != "GET"
-                or target == request.url
-                or (there.hostname, there.scheme) not in ((here.hostname, here.scheme), (here.hostname, "https"))
-            ):
+            target = _redirected(request.url, answer) if call.method == "GET" else None
+            if target is None:
                 break
             request = replace(request, url=target)
+        else:
+            answer = cast("Answer", (yield request))
         self.server_time = answer.server_time or self.server_time
         return answer
 
@@ -263,7 +266,7 @@ class Api:
         try:
             return call, (yield from self.send(call))
         except (ApiRefusedError, CannotReachError) as error:
-            if error.http_status not in (404, 502) or not call.repeatable:
+            if error.http_status not in _MOVED or not call.repeatable:
                 raise
             try:
                 self.engine = yield from self._handshake()
@@ -353,6 +356,10 @@ class Api:
         if not path.is_file():
             kind = "is a directory" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
             raise ConfigurationError(f"path: {str(path)!r} {kind}; name one file to upload")
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise ConfigurationError(f"path: {str(path)!r} can't be read: {error.strerror}") from error
         _, whole = yield from self.call(lambda engine: endpoints.upload_file(engine, path, target))
         return whole.get("data")
 
@@ -403,7 +410,21 @@ class Api:
         except FlowEngineError as error:
             log.debug("No details of run %s: %s", run_id, error)
             return None
-        return run if run.id == run_id else None
+        # Without a status it isn't a run: where the call is missing, its path may be that of a pipeline.
+        return run if run.id == run_id and run.status else None
+
+
+def _redirected(url: str, answer: Answer) -> str | None:
+    """Return where an answer leads to, where that is on the same host and no less safe: credentials go there too."""
+    if answer.status not in _REDIRECTS or not answer.headers.get("location"):
+        return None
+    try:
+        target = urljoin(url, answer.headers["location"])
+        here, there = urlsplit(url), urlsplit(target)
+    except ValueError:
+        return None
+    safe = there.hostname == here.hostname and there.scheme in (here.scheme, "https") and "@" not in there.netloc
+    return target if safe and target != url else None
 
 
 def _name_pipeline(pipeline: Pipeline) -> str:

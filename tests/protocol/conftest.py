@@ -180,7 +180,7 @@ class FakeServer:
             run_id = parts.path.split("/")[-2]
             row = next((run for run in self.runs if str(run["id"]) == run_id), None)
             return ok(row) if self.one_run_call and row else answer(404, "no such call")
-        return ok({})
+        return ok([] if call == "pipelines" else {})
 
     def _page(self, page, size):
         rows = [run for run in self.runs if self.appears[run["id"]] <= self.now]
@@ -214,6 +214,8 @@ def kind(request):
     found = next((call for end, call in KINDS.items() if path.endswith(end)), None)
     if found == "start" and request.call.query.get("once") == "false":
         return "schedule on"
+    if "/uploadJobFileParam/" in path:
+        return "upload"
     return found or ("pipeline" if "/template/" in path else "one run")
 
 
