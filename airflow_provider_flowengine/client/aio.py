@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
 from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
 from airflow_provider_flowengine.protocol.errors import CannotReachError, ConfigurationError
@@ -36,6 +36,8 @@ class AsyncClient:
     def __init__(self, settings: Settings) -> None:
         self._verify = settings.verify
         self._session: aiohttp.ClientSession | None = None
+        self._gateway = settings.fl_url
+        self._proxy: str | None = None
         self._opening = asyncio.Lock()
 
     async def run(self, flow: Flow[T]) -> T:
@@ -85,6 +87,7 @@ class AsyncClient:
                 headers=dict(request.headers),
                 json=call.body,
                 data=form,
+                proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(
                     total=request.timeout, sock_connect=min(request.timeout, LONGEST_CONNECT)
                 ),
@@ -102,12 +105,13 @@ class AsyncClient:
     async def _open(self) -> aiohttp.ClientSession:
         async with self._opening:
             if self._session is None:
+                # Once a session: aiohttp's own trust_env reads files in a thread for every single request.
+                self._proxy = await asyncio.to_thread(proxy_for, self._gateway)
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(
                         limit=MOST_REQUESTS, ssl=await asyncio.to_thread(_ssl_context, self._verify)
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
-                    trust_env=True,
                 )
             return self._session
 
@@ -115,6 +119,12 @@ class AsyncClient:
 def _taken(error: Exception) -> bool | None:
     """False when no connection came about, so nothing can have been taken."""
     return False if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) else None
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that requests would take from the environment for an address, so that both transports do."""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:

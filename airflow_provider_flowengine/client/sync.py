@@ -77,6 +77,7 @@ class Client:
                 headers=headers,
                 json=call.body,
                 data=upload,
+                auth=_no_netrc,
                 timeout=(min(request.timeout, LONGEST_CONNECT), request.timeout),
                 allow_redirects=False,
                 # Given with each request, since requests lets an environment's CA bundle win over the session's value.
@@ -108,6 +109,11 @@ def _taken(error: requests.RequestException) -> bool | None:
 def _reason(error: requests.RequestException) -> str:
     cause = error.args[0] if error.args else error
     return f"{type(error).__name__}: {getattr(cause, 'reason', None) or cause}"
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from adding what a .netrc says of the host: credentials come from the connection alone."""
+    return request
 
 
 class _Upload(io.RawIOBase):

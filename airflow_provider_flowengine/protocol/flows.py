@@ -146,7 +146,6 @@ class Api:
     :param engine: the engine, where it is resolved already.
     :param retry: how calls are sent again.
     :param now: tells the time, in seconds since the epoch.
-    :param server_time: what the server's clock said in its last answer, where it said so.
     :raises ConfigurationError: when no engine key is given anywhere.
     """
 
@@ -155,7 +154,7 @@ class Api:
     engine: Engine | None = None
     retry: Retry = Retry()
     now: Callable[[], float] = time.time
-    server_time: datetime | None = None
+    _last_answer: Answer | None = None
 
     def __post_init__(self) -> None:
         self.engine_key = self.engine_key or self.settings.engine_key
@@ -168,6 +167,11 @@ class Api:
         """Return the same view with requests that are sent once and may take ``timeout`` seconds at most."""
         settings = replace(self.settings, timeout=min(timeout, self.settings.timeout))
         return replace(self, settings=settings, retry=ONCE)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What the server's clock said in its last answer; None where it didn't say."""
+        return self._last_answer.server_time if self._last_answer else None
 
     # --- one call -------------------------------------------------------------------------------------------------
 
@@ -196,7 +200,7 @@ class Api:
             request = replace(request, url=target)
         else:
             answer = cast("Answer", (yield request))
-        self.server_time = answer.server_time or self.server_time
+        self._last_answer = answer
         return answer
 
     def send(self, call: Call) -> Flow[JsonObject]:

@@ -5,29 +5,33 @@ Installations hold up to 100,000 runs of a pipeline, and the history's order isn
 it by id). The newest generation pages it; the older one returns it whole (the vendor's older client). So: the first
 page usually holds what is asked for; if not, the page grows, the run is asked for by its id, and at last its page is
 searched for by bisection, since ids grow.
+
+A paged history may begin with its newest run or with its oldest. One that is paged in no order at all, and is longer
+than a page, can't be searched without reading it whole: of that, what its first page shows is taken for the newest.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun, newest_first
+from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
+from airflow_provider_flowengine.protocol.models import HistoryPage, Identifier, PipelineRun, newest_first
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from airflow_provider_flowengine.protocol.flows import Api, Flow
-
-log = logging.getLogger(__name__)
+    from airflow_provider_flowengine.protocol.settings import Settings
 
 FIRST_SIZE = 20
 GROWN_SIZE = 100
 _SIZES = (FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
-_MOST_SEARCHES = 5
 _MOST_PAGES = 1 << 16
+_MOST_PAGES_BACK = 50
+
+Runs = tuple[PipelineRun, ...]
 
 
 @dataclass
@@ -45,8 +49,13 @@ class History:
     api: Api
     pipeline_id: Identifier
     _size: int = FIRST_SIZE
-    _last_page: int | None = None
+    _last_page: int | None = None  # of a history that begins with its oldest run
+    _whole: bool = False  # whether the last look at the newest runs has shown all there are
+    _found_on: dict[Identifier, int] = field(default_factory=dict)
     _seen: dict[Identifier, PipelineRun] = field(default_factory=dict)
+    _seen_by: Settings | None = None
+
+    # --- finding --------------------------------------------------------------------------------------------------
 
     def newest(self, size: int | None = None) -> Flow[list[PipelineRun]]:
         """
@@ -55,19 +64,26 @@ class History:
         :param size: how many at least, where there are so many; default what the last search needed.
         """
         size = size or self._size
+        self._whole = False
         if self._last_page is not None and size == self._size:
             tail = yield from self._tail(size, self._last_page)
             if tail:
                 return newest_first(tail)
+            self._last_page = None
         first = yield from self._page(1, size)
-        if len(first) != size or not _ascends(first):
-            return newest_first(first)
-        second = yield from self._page(2, size)
-        if not second or second[0].id == first[0].id:
-            return newest_first({run.id: run for run in (*first, *second)}.values())
+        self._whole = _holds_all(first, size)
+        if self._whole or not _ascends(first.runs):
+            return newest_first(first.runs)
+        size = len(first.runs)
+        if first.total:
+            last = -(-first.total // size)
+        else:
+            last, _ = yield from self._last_page_before(lambda rows: False, 1, first.runs, size)
+        if last == 1:
+            self._whole = True
+            return newest_first(first.runs)
         self._size = size
-        last = yield from self._find_last_page(size)
-        return newest_first((yield from self._tail(size, last)))
+        return newest_first((yield from self._tail(size, last)) or first.runs)
 
     def find(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run, or None when the history doesn't hold it; in a few requests, however long it is."""
@@ -77,130 +93,159 @@ class History:
         """
         Return those of some runs that the history holds, by id; in one request where its first page holds them all.
 
-        :param run_ids: the runs; of those that are beyond the longest page only a few are searched for at a time.
+        :param run_ids: the runs.
         """
         wanted = set(run_ids)
-        newest = yield from self.newest()
+        newest = yield from self._grown(lambda runs: wanted <= {run.id for run in runs})
         found = {run.id: run for run in newest if run.id in wanted}
-        for size in _SIZES:
-            if len(found) == len(wanted) or len(newest) < self._size or self._last_page is not None:
-                break
-            if size > self._size:
-                self._size = size
-                newest = yield from self.newest()
-                found = {run.id: run for run in newest if run.id in wanted}
-        self._fit(newest, found)
-        if len(newest) >= FIRST_SIZE:  # not ">= size": a server may hold its pages shorter than it is asked
-            for run_id in sorted(wanted - found.keys(), key=str, reverse=True)[:_MOST_SEARCHES]:
+        if found and self._last_page is None:
+            # Ask next time for no more than what holds the oldest run that was found now.
+            needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
+            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
+        if not self._whole:
+            for run_id in sorted(wanted - found.keys(), key=str):
                 run = yield from self.search(run_id)
                 if run:
                     found[run_id] = run
         return found
 
-    def since(self, moment: datetime | None) -> Flow[list[PipelineRun]]:
-        """Return the newest runs, as many as are needed to hold all that started at or after a moment."""
-        newest = yield from self.newest()
-        for size in _SIZES:
-            reached = any(moment and run.started and run.started < moment for run in newest)
-            if reached or moment is None or len(newest) < self._size or self._last_page is not None:
-                break
-            if size > self._size:
-                self._size = size
-                newest = yield from self.newest()
-        return newest
-
     def search(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return a run that the newest page doesn't hold: by its id, or by bisection."""
-        run = yield from self.api.read_run(self.pipeline_id, run_id)
+        run = None if run_id in self._found_on else (yield from self.api.read_run(self.pipeline_id, run_id))
         if run or not isinstance(run_id, int):
             return run
         return (yield from self._bisect(run_id))
 
-    def _fit(self, newest: list[PipelineRun], found: Mapping[Identifier, PipelineRun]) -> None:
-        """Ask next time for no more than what holds the oldest run that was found now."""
-        if found and self._last_page is None:
-            needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
-            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
+    def since(self, moment: datetime | None) -> Flow[list[PipelineRun]]:
+        """Return the newest runs, as many as are needed to hold all that started at or after a moment."""
+        runs, _ = yield from self._back_to(
+            lambda run: moment is None or (run.started is not None and run.started < moment)
+        )
+        return runs
 
     def newer_than(self, newest: Identifier | None, known: frozenset[Identifier]) -> Flow[list[PipelineRun]]:
         """
-        Return the runs that came after a baseline, newest first; at least those of one grown page.
+        Return the runs that came after a baseline, all of them, newest first.
 
         :param newest: the newest run's id at the time, or None when there was none.
         :param known: the ids that were known at the time, for ids that are no numbers.
+        :raises AmbiguousRunError: when there are more than can be looked through.
         """
-        runs = yield from self.newest()
+        runs, reached = yield from self._back_to(lambda run: not is_newer(run, newest, known))
         new = [run for run in runs if is_newer(run, newest, known)]
-        if len(new) == len(runs) >= self._size:
-            self._size = GROWN_SIZE
-            runs = yield from self.newest()
-            new = [run for run in runs if is_newer(run, newest, known)]
+        if not reached:
+            raise AmbiguousRunError(
+                f"Pipeline {self.pipeline_id} has run more than {len(new)} times since run {newest}: too often to tell "
+                "which run is this task's. Look at its runs in FlowEngine, then clear this task to start anew.",
+                pipeline_id=self.pipeline_id,
+                candidates=new[:20],
+            )
         return new
+
+    def _grown(self, enough: Callable[[list[PipelineRun]], bool]) -> Flow[list[PipelineRun]]:
+        """Return the newest runs, of a page that grows until it holds enough, or all, or as many as it can."""
+        runs = yield from self.newest()
+        for size in _SIZES:
+            if self._whole or self._last_page is not None or enough(runs):
+                break
+            if size > self._size:
+                held, self._size = len(runs), size
+                runs = yield from self.newest()
+                if len(runs) <= held:
+                    break
+        return runs
+
+    def _back_to(self, reached: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
+        """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
+        newest = yield from self._grown(lambda runs: any(map(reached, runs)))
+        runs = {run.id: run for run in newest}
+        rows: Runs = ()
+        page, step = (self._last_page, -1) if self._last_page else (1, 1)
+        for _ in range(_MOST_PAGES_BACK):
+            page += step
+            if self._whole or any(map(reached, runs.values())) or not page:
+                break
+            before, rows = rows, (yield from self._page(page, self._size)).runs
+            if not rows or _ids(rows) == _ids(before):
+                break
+            runs |= {run.id: run for run in rows}
+        else:
+            return newest_first(runs.values()), False
+        return newest_first(runs.values()), True
 
     # --- pages ----------------------------------------------------------------------------------------------------
 
-    def _page(self, page: int, size: int) -> Flow[tuple[PipelineRun, ...]]:
-        runs = (yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)).runs
-        self._seen = {run.id: run for run in runs}
-        return runs
+    def _page(self, page: int, size: int) -> Flow[HistoryPage]:
+        settings = self.api.settings
+        if settings is not self._seen_by:  # other words or another zone read the same rows differently
+            self._seen, self._seen_by = {}, settings
+        answer = yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
+        self._seen = {run.id: run for run in answer.runs}
+        return answer
 
     def _tail(self, size: int, page: int) -> Flow[list[PipelineRun]]:
-        """Read an ascending history's end: from a page that was the last one, as far as it has grown since."""
-        runs: list[PipelineRun] = []
-        rows = yield from self._page(page, size)
-        while rows:
-            runs += rows
+        """Read the end of a history that begins with its oldest run: what was its last page, and what has come since."""
+        runs: dict[Identifier, PipelineRun] = {}
+        rows = (yield from self._page(page, size)).runs
+        while rows and rows[-1].id not in runs:
+            runs |= {run.id: run for run in rows}
             self._last_page = page
             if len(rows) < size:
                 break
             page += 1
-            rows = yield from self._page(page, size)
-        else:
-            if not runs:
-                self._last_page = None
+            rows = (yield from self._page(page, size)).runs
         if runs and len(runs) < size and self._last_page and self._last_page > 1:
-            runs += yield from self._page(self._last_page - 1, size)
-        return runs
-
-    def _find_last_page(self, size: int) -> Flow[int]:
-        """Find an ascending history's last page: by doubling, then by halving."""
-        held, empty = 2, 4
-        while empty < _MOST_PAGES and (yield from self._page(empty, size)):
-            held, empty = empty, empty * 2
-        while empty - held > 1:
-            middle = (held + empty) // 2
-            if (yield from self._page(middle, size)):
-                held = middle
-            else:
-                empty = middle
-        return held
+            rows = (yield from self._page(self._last_page - 1, size)).runs
+            runs = {run.id: run for run in rows} | runs
+        return list(runs.values())
 
     def _bisect(self, run_id: int) -> Flow[PipelineRun | None]:
-        """Find the page that holds a run by its id, in either order: by doubling, then by halving."""
-        size, descends = GROWN_SIZE, self._last_page is None
-        before, beyond = 0, 1
-        while beyond < _MOST_PAGES:
-            rows = yield from self._page(beyond, size)
-            run = pick(rows, run_id)
-            if run:
-                return run
-            if _beyond(rows, run_id, descends):
+        """Find the page that holds a run by its id, in either order; the next time, begin where it was found."""
+        ascends = self._last_page is not None
+
+        def is_beyond(rows: Runs) -> bool:
+            ids = [run.id for run in rows if isinstance(run.id, int)]
+            return not ids or (min(ids) > run_id if ascends else max(ids) < run_id)
+
+        page = self._found_on.pop(run_id, 1)
+        rows = (yield from self._page(page, GROWN_SIZE)).runs
+        if page > 1 and is_beyond(rows):
+            page, rows = 1, (yield from self._page(1, GROWN_SIZE)).runs
+        if not is_beyond(rows) and not pick(rows, run_id):
+            page, rows = yield from self._last_page_before(is_beyond, page, rows, GROWN_SIZE)
+        run = pick(rows, run_id)
+        if run:
+            self._found_on[run_id] = page
+        return run
+
+    def _last_page_before(
+        self, is_beyond: Callable[[Runs], bool], page: int, rows: Runs, size: int
+    ) -> Flow[tuple[int, Runs]]:
+        """
+        Return the last page that isn't beyond what is looked for, and its rows: by doubling, then by halving.
+
+        A page beyond the history's end is empty, or the one before it over again: there are servers that give the last
+        page for it, and some give all runs for every page.
+
+        :param is_beyond: whether a page is beyond.
+        :param page: a page that isn't.
+        :param rows: its rows.
+        :param size: how many runs a page holds.
+        """
+        step, beyond = 1, _MOST_PAGES
+        while page + 1 < beyond:
+            step, probe = (step * 2, page + step) if beyond == _MOST_PAGES else (step, (page + beyond) // 2)
+            if probe >= _MOST_PAGES:
                 break
-            before, beyond = beyond, beyond * 2
-        while beyond - before > 1:
-            middle = (before + beyond) // 2
-            rows = yield from self._page(middle, size)
-            run = pick(rows, run_id)
-            if run:
-                return run
-            if _beyond(rows, run_id, descends):
-                beyond = middle
+            there = (yield from self._page(probe, size)).runs
+            if not there or _ids(there) == _ids(rows) or is_beyond(there):
+                beyond = probe
             else:
-                before = middle
-        return None
+                page, rows = probe, there
+        return page, rows
 
 
-def pick(runs: list[PipelineRun] | tuple[PipelineRun, ...], run_id: Identifier) -> PipelineRun | None:
+def pick(runs: Iterable[PipelineRun], run_id: Identifier) -> PipelineRun | None:
     """Return the run of this id among some."""
     return next((run for run in runs if run.id == run_id), None)
 
@@ -218,15 +263,22 @@ def is_newer(run: PipelineRun, newest: Identifier | None, known: frozenset[Ident
     return run.id not in known
 
 
-def _ascends(runs: tuple[PipelineRun, ...]) -> bool:
-    ids = [run.id for run in runs]
-    numbers = [run_id for run_id in ids if isinstance(run_id, int)]
-    return len(numbers) == len(ids) > 1 and numbers == sorted(numbers)
+def _holds_all(page: HistoryPage, size: int) -> bool:
+    """Whether a first page is the whole history: by the server's own count, or since it isn't as long as a page."""
+    held = len(page.runs)
+    if page.total is not None and page.total >= held:
+        return page.total == held
+    # A page that is shorter than asked for may be as long as this server's pages get.
+    return held < FIRST_SIZE or held > size
 
 
-def _beyond(rows: tuple[PipelineRun, ...], run_id: int, descends: bool) -> bool:
-    """Whether a page lies beyond the one that would hold a run."""
-    ids = [run.id for run in rows if isinstance(run.id, int)]
-    if not ids:
-        return True
-    return max(ids) < run_id if descends else min(ids) > run_id
+def _ascends(runs: Runs) -> bool:
+    """Whether a page begins with its oldest run."""
+    ids = [run.id for run in runs if isinstance(run.id, int)]
+    times = [run.started for run in runs if run.started]
+    keys = next((keys for keys in (ids, times) if len(keys) == len(runs)), [])
+    return len(keys) > 1 and keys == sorted(keys) and keys[0] != keys[-1]
+
+
+def _ids(runs: Runs) -> list[Identifier]:
+    return [run.id for run in runs]

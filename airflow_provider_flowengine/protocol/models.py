@@ -185,7 +185,9 @@ def identifier(value: object) -> Identifier | None:
     :param value: a number or text; anything else is no id.
     :return: an int when it is written in digits, the text otherwise, None when there is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | str | float):
+    if type(value) is int:
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | float):
         return None
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
@@ -200,11 +202,7 @@ def newest_first(runs: Iterable[PipelineRun]) -> list[PipelineRun]:
     """Return runs with the newest first: run ids grow; where they aren't numbers, their start times do."""
     return sorted(
         runs,
-        key=lambda run: (
-            isinstance(run.id, int),
-            run.id if isinstance(run.id, int) else 0,
-            _epoch(run.started),
-        ),
+        key=lambda run: (True, run.id, 0.0) if isinstance(run.id, int) else (False, 0, _epoch(run.started)),
         reverse=True,
     )
 
