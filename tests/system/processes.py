@@ -1,0 +1,134 @@
+"""Processes that a test starts, strikes and ends, each by its id."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+OWNER = "FLOWENGINE_SYSTEM_TEST"
+"""Stands in the environment of every process of the suite, and holds the id of the process that began it."""
+
+
+class Process:
+    """
+    One process, known by the file that holds its id: whoever names it can strike it down and start it again.
+
+    :param name: its name, for its files.
+    :param argv: the command.
+    :param env: its environment.
+    :param folder: where its output and its id are kept.
+    :param user: the account that it runs under, where that isn't ours.
+    """
+
+    def __init__(self, name: str, argv: list[str], env: dict[str, str], folder: Path, user: str | None = None) -> None:
+        self.name, self.argv, self.env, self.user = name, argv, env, user
+        self.log, self._id = folder / f"{name}.log", folder / f"{name}.pid"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            begun = subprocess.Popen(
+                self.argv,
+                env=self.env,
+                cwd=self.log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=self.user,
+            )
+        self._id.write_text(str(begun.pid))
+
+    @property
+    def pid(self) -> int:
+        return int(self._id.read_text())
+
+    def tree(self) -> list[int]:
+        """The process and all below it."""
+        return [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
+
+    def is_alive(self) -> bool:
+        return not is_gone(self.pid)
+
+    def end(self, sign: signal.Signals = signal.SIGTERM, *, whole_tree: bool = False, seconds: float = 60) -> None:
+        """Strike the process, or it and all below it, and wait until all that was struck is gone."""
+        struck = self.tree() if whole_tree else [self.pid]
+        for pid in struck:
+            strike(pid, sign)
+        until(lambda: all(map(is_gone, struck)), seconds, f"{self.name} does not end after {sign.name}")
+
+
+def strike(pid: int, sign: signal.Signals) -> None:
+    """Send a signal to a process that may be gone already."""
+    try:
+        os.kill(pid, sign)
+    except ProcessLookupError:
+        pass
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def end_all(owner: int) -> None:
+    """End whatever still runs of what a process has begun, orphans too: by their ids, known by their environment."""
+    for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGCONT, 0.0), (signal.SIGKILL, 5.0)):
+        left = _begun_by(owner)
+        for pid in left:
+            strike(pid, sign)
+        deadline = time.monotonic() + patience
+        while any(not is_gone(pid) for pid in left) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def end_leftovers() -> None:
+    """End what an earlier run of the suite has left, if that was ended the hard way."""
+    for owner in {owner for _, owner in _marked()}:
+        if is_gone(owner):
+            end_all(owner)
+
+
+def _begun_by(owner: int) -> list[int]:
+    return [pid for pid, begun_by in _marked() if begun_by == owner and pid != os.getpid()]
+
+
+def _marked() -> list[tuple[int, int]]:
+    marked = []
+    for process in psutil.process_iter():
+        try:
+            owner = process.environ().get(OWNER, "")
+            if owner.isdigit() and process.status() != psutil.STATUS_ZOMBIE:
+                marked.append((process.pid, int(owner)))
+        except psutil.Error:
+            continue
+    return marked
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def kept_port(file: Path) -> int:
+    """The port that a file holds; a free one where there is no such file yet."""
+    if not file.exists():
+        file.write_text(str(free_port()))
+    return int(file.read_text())
+
+
+def until(what, seconds: float, message: str, pause: float = 0.25):
+    """Ask again and again until there is an answer, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < deadline, message() if callable(message) else message
+        time.sleep(pause)
+    return answer

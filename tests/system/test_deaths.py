@@ -1,0 +1,187 @@
+"""Something dies while a run is under way: the run goes on untouched, is started once, and the task ends as it does."""
+
+import signal
+from contextlib import contextmanager
+
+import pytest
+
+from .processes import is_gone, strike, until
+
+KILL, TERM, STOP, CONT = signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP, signal.SIGCONT
+
+both_signals = pytest.mark.parametrize("sign", [KILL, TERM], ids=["KILL", "TERM"])
+both_stacks = pytest.mark.parametrize("stack", ["local", "celery"], indirect=True)
+on_celery = pytest.mark.parametrize("stack", ["celery"], indirect=True)
+
+
+def succeeds_untouched(*scenarios):
+    """End the one run of each, and see that it was started once and never stopped."""
+    for scenario in scenarios:
+        scenario.flowengine.finish(scenario.starts())
+    for scenario in scenarios:
+        scenario.ends("success", starts=1, stops=0, runs=["succeeded"])
+
+
+@contextmanager
+def down(process, sign, **how):
+    """Strike a process down; start it again at the end."""
+    try:
+        process.end(sign, **how)
+        yield
+    finally:
+        process.start()
+
+
+def worker_of(scenario):
+    """The Celery worker that executes a task."""
+    return next(worker for worker in scenario.stack.workers if scenario.task.pid in worker.tree())
+
+
+# --- while the run is waited for --------------------------------------------------------------------------------------
+
+
+@both_stacks
+@both_signals
+def test_the_task_process(begin, sign):
+    scenario = begin("sync")
+    scenario.waits()
+    strike(scenario.task.pid, sign)
+    scenario.waits(try_number=2)
+    succeeds_untouched(scenario)
+
+
+@both_stacks
+@both_signals
+def test_the_worker_process_above_the_task(begin, sign):
+    scenario = begin("sync")
+    scenario.waits()
+    strike(scenario.supervisor, sign)
+    scenario.waits(try_number=2)
+    succeeds_untouched(scenario)
+
+
+@on_celery
+@pytest.mark.alone
+@both_signals
+def test_a_whole_celery_worker(begin, sign):
+    scenario, deferred = begin("sync"), begin("deferrable")
+    scenario.waits()
+    deferred.waits()
+    with down(worker_of(scenario), sign, whole_tree=True):
+        scenario.waits(try_number=2)
+        succeeds_untouched(scenario, deferred)
+
+
+@both_stacks
+@pytest.mark.alone
+@both_signals
+def test_the_triggerer(begin, sign):
+    scenarios = begin("sync"), begin("deferrable")
+    for scenario in scenarios:
+        scenario.waits()
+    with down(scenarios[0].stack.triggerer, sign):
+        pass
+    succeeds_untouched(*scenarios)
+
+
+@both_stacks
+@pytest.mark.alone
+@both_signals
+def test_the_scheduler(begin, sign):
+    scenarios = begin("sync"), begin("deferrable")
+    for scenario in scenarios:
+        scenario.waits()
+    # Told to end, it first waits for its tasks, unless they are told too, as service managers do.
+    with down(scenarios[0].stack.scheduler, sign, whole_tree=sign is TERM):
+        pass
+    succeeds_untouched(*scenarios)
+
+
+@both_signals
+def test_flowengine(begin, flowengine, sign):
+    scenarios = begin("sync"), begin("deferrable")
+    for scenario in scenarios:
+        scenario.waits()
+    flowengine.kill(sign)
+    for scenario in scenarios:
+        scenario.task.stays("running", "deferred", seconds=5)
+    flowengine.start()
+    succeeds_untouched(*scenarios)
+
+
+# --- after FlowEngine has made the run, before the task knows it ------------------------------------------------------
+
+late = {"kind": "slow", "where": "after", "seconds": 25}
+
+
+@both_signals
+def test_the_task_process_before_it_knows_the_run(begin, flowengine, mode, sign):
+    flowengine.fail("start", **late)
+    scenario = begin(mode)
+    scenario.starts()
+    strike(scenario.task.pid, sign)
+    scenario.waits(try_number=2)
+    succeeds_untouched(scenario)
+
+
+@both_signals
+def test_the_worker_process_before_the_task_knows_the_run(begin, flowengine, mode, sign):
+    flowengine.fail("start", **late)
+    scenario = begin(mode)
+    scenario.starts()
+    strike(scenario.supervisor, sign)
+    scenario.waits(try_number=2)
+    succeeds_untouched(scenario)
+
+
+@on_celery
+@pytest.mark.alone
+def test_a_whole_celery_worker_before_the_task_knows_the_run(begin, flowengine, mode):
+    flowengine.fail("start", **late)
+    scenario = begin(mode)
+    scenario.starts()
+    with down(worker_of(scenario), KILL, whole_tree=True):
+        scenario.waits(try_number=2)
+        succeeds_untouched(scenario)
+
+
+@both_stacks
+@pytest.mark.alone
+def test_the_scheduler_before_the_task_knows_the_run(begin, flowengine, mode):
+    flowengine.fail("start", **late)
+    scenario = begin(mode)
+    scenario.starts()
+    with down(scenario.stack.scheduler, KILL):
+        pass
+    scenario.waits()
+    succeeds_untouched(scenario)
+
+
+@both_signals
+def test_flowengine_before_the_task_knows_the_run(begin, flowengine, mode, sign):
+    flowengine.fail("start", **late)
+    scenario = begin(mode)
+    scenario.starts()
+    flowengine.kill(sign)
+    flowengine.start()
+    scenario.waits()
+    succeeds_untouched(scenario)
+
+
+# --- not dead after all -----------------------------------------------------------------------------------------------
+
+
+@both_stacks
+def test_a_worker_that_was_thought_dead_wakes_up(begin):
+    scenario = begin("sync")
+    scenario.waits()
+    stale, worker = scenario.task.pid, scenario.supervisor
+    strike(worker, STOP)
+    try:
+        scenario.waits(try_number=2)
+    finally:
+        strike(worker, CONT)
+    until(lambda: is_gone(stale), 60, "The stale try goes on")
+    scenario.task.stays("running", seconds=5)
+    succeeds_untouched(scenario)
+    assert scenario.task.try_number == 2
