@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -211,7 +212,7 @@ def run_dag(stage: Stage, file: Path, client: Client, api: Api) -> Any:
 
 def main() -> int:
     """Run the demo in a scratch folder, and return the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="flowengine-demo-") as home:
         log = Path(home, "airflow.log")
         well = False
@@ -220,9 +221,11 @@ def main() -> int:
                 well = demonstrate(Stage(terminal), Path(home))
         except KeyboardInterrupt:
             sys.stderr.write("\nStopped.\n")
-        finally:
-            if not well and log.exists():
-                sys.stderr.write("\n".join(["", "The end of Airflow's log:", *log.read_text().splitlines()[-30:], ""]))
+            return 130
+        except Exception:
+            traceback.print_exc()
+        if not well:
+            sys.stderr.write("\n".join(["", "The end of Airflow's log:", *log.read_text().splitlines()[-40:], ""]))
     return 0 if well else 1
 
 
