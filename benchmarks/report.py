@@ -1,0 +1,189 @@
+"""Tables as text and as Markdown, and bar charts as SVG."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+PACKAGES = (
+    "airflow-provider-flowengine",
+    "apache-airflow",
+    "apache-airflow-providers-dbt-cloud",
+    "apache-airflow-providers-databricks",
+    "apache-airflow-providers-airbyte",
+    "apache-airflow-providers-microsoft-azure",
+    "apache-airflow-providers-http",
+    "aiohttp",
+)
+
+Row = Mapping[str, object]
+
+
+def _number(row: Row, name: str) -> float:
+    return float(str(row[name]))
+
+
+def waiting_line(row: Row) -> str:
+    """One case of waiting, on one line."""
+    early = f"  {row['ended_early']} ended early: {row['first_end']}" if row["ended_early"] else ""
+    return (
+        f"{row['provider']:<12} {row['runs']:>6} runs / {row['pipelines']:>5} pipelines: "
+        f"{_number(row, 'requests_per_second'):7.1f} requests/s  {_number(row, 'cpu_percent'):6.2f} % CPU  "
+        f"lag {_number(row, 'lag_p50_ms'):6.2f} / {_number(row, 'lag_p99_ms'):7.2f} ms  "
+        f"{_number(row, 'kilobytes_per_run'):7.1f} kB/run{early}"
+    )
+
+
+def waiting(rows: Sequence[Row], into: Path) -> None:
+    """Requests, CPU, lag and memory of waiting runs."""
+    idle = next((_number(row, "cpu_percent") for row in rows if row["provider"] == "idle"), 0.0)
+    shown = [row for row in rows if row["provider"] != "idle"]
+    _table(
+        into / "waiting.md",
+        (
+            "Provider",
+            "Waiting runs",
+            "Pipelines",
+            "Requests/s",
+            "CPU, %",
+            "beyond idle, %",
+            "Lag p50, ms",
+            "p99, ms",
+            "kB a run",
+        ),
+        [
+            (
+                row["provider"],
+                f"{row['runs']:,}",
+                f"{row['pipelines']:,}" if row["provider"] == "FlowEngine" else "–",
+                f"{_number(row, 'requests_per_second'):.1f}",
+                f"{_number(row, 'cpu_percent'):.2f}",
+                f"{_number(row, 'cpu_percent') - idle:.2f}",
+                f"{_number(row, 'lag_p50_ms'):.2f}",
+                f"{_number(row, 'lag_p99_ms'):.1f}",
+                f"{_number(row, 'kilobytes_per_run'):.1f}",
+            )
+            for row in shown
+        ],
+    )
+    thousand = [row for row in shown if row["runs"] == 1000]
+    _bars(
+        into / "waiting.svg",
+        "CPU for 1,000 waiting runs, % of a core beyond an idle event loop",
+        {
+            f"{row['provider']}" + (f", {row['pipelines']} pipelines" if row["provider"] == "FlowEngine" else ""): (
+                max(_number(row, "cpu_percent") - idle, 0.0)
+            )
+            for row in thousand
+        },
+    )
+
+
+def parsing(rows: Sequence[Row], into: Path) -> None:
+    """What an operator module costs a parse."""
+    _table(
+        into / "parsing.md",
+        ("Operator module", "CPU, ms"),
+        [(row["module"], f"{_number(row, 'milliseconds'):.1f}") for row in rows],
+    )
+    _bars(
+        into / "parsing.svg",
+        "CPU to import the operators, ms beyond Airflow's own",
+        {str(row["module"]): _number(row, "milliseconds") for row in rows},
+    )
+
+
+def noticing(rows: Sequence[Row], into: Path) -> None:
+    """How late an end is noticed."""
+    names = [name for name in rows[0] if name != "run"]
+
+    def cell(value: object) -> str:
+        lag, looks = value  # type: ignore[misc]  # a pair, see benchmarks.noticing
+        return f"{lag:.1f} s, {looks:.0f} req."
+
+    _table(
+        into / "noticing.md",
+        ("Run's length", *names),
+        [(row["run"], *(cell(row[name]) for name in names)) for row in rows],
+    )
+    minute = next(row for row in rows if row["run"] == "1 min")
+    _bars(
+        into / "noticing.svg",
+        "How late the end of a one-minute run is noticed, s on average",
+        {name: float(minute[name][0]) for name in names},  # type: ignore[index]  # a pair, see benchmarks.noticing
+    )
+
+
+def calls(rows: Sequence[Row], into: Path) -> None:
+    """One session or many."""
+    _table(
+        into / "calls.md",
+        ("Way", "Median time of a call, ms"),
+        [(row["way"], f"{_number(row, 'milliseconds'):.2f}") for row in rows],
+    )
+
+
+def load(rows: Sequence[Row], into: Path) -> None:
+    """The emulator under load."""
+    _table(
+        into / "load.md",
+        ("Requests/s", "p50, ms", "p99, ms"),
+        [
+            (row["requests_per_second"], f"{_number(row, 'p50_ms'):.1f}", f"{_number(row, 'p99_ms'):.1f}")
+            for row in rows
+        ],
+    )
+
+
+def machine(into: Path) -> None:
+    """What was measured, where and when."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    text = (
+        f"Measured on {datetime.now(UTC):%d %B %Y}: {os.cpu_count()} cores ({model}), {platform.system()} "
+        f"{platform.release().split('-')[0]}, Python {platform.python_version()}; {versions}.\n"
+    )
+    (into / "machine.md").write_text(text, encoding="utf-8")
+    print(f"\n{text}")
+
+
+def _table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [head, ["---", *("--:" for _ in head[1:])], *rows]
+    path.write_text("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n", encoding="utf-8")
+    widths = [max(len(str(line[column])) for line in (head, *rows)) for column in range(len(head))]
+    print(f"\n{path.stem}")
+    for line in (head, *rows):
+        print("  " + "  ".join(f"{cell!s:<{width}}" for cell, width in zip(line, widths, strict=False)).rstrip())
+
+
+def _bars(path: Path, title: str, values: Mapping[str, float]) -> None:
+    """Write a bar chart that reads on light and on dark pages."""
+    height, label, width = 30, 210, 760
+    most = max(values.values()) or 1.0
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {50 + height * len(values)}" role="img" '
+        f'aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="13" fill="#7a8594">',
+        f'<text x="0" y="20" font-size="15" font-weight="600">{escape(title)}</text>',
+    ]
+    for place, (name, value) in enumerate(values.items()):
+        top, length = 40 + height * place, max(2.0, (width - label - 70) * value / most)
+        colour = "#2f6fde" if name.startswith("FlowEngine") else "#aab4c2"
+        parts.append(
+            f'<text x="{label - 10}" y="{top + 16}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{label}" y="{top + 2}" width="{length:.0f}" height="{height - 10}" rx="3" fill="{colour}"/>'
+            f'<text x="{label + length + 8:.0f}" y="{top + 16}">{value:.3g}</text>'
+        )
+    path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")

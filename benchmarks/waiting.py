@@ -1,0 +1,195 @@
+"""
+What waiting costs: one provider's triggers in a process and an event loop of their own, as in a triggerer.
+
+Run as a program it measures one case and prints it as JSON; :func:`measure` runs that program for each case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERVAL = 5.0
+SETTLE, MEASURE = 7.0, 15.0
+
+Trigger = Any
+
+
+def ours(number: int, pipelines: int) -> Callable[[int], Trigger]:
+    from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+    def build(index: int) -> Trigger:
+        # The runs of one pipeline are its newest ones. They began long ago, so they are polled at the interval.
+        return FlowEnginePipelineRunTrigger(
+            flowengine_conn_id="flowengine_default",
+            engine_key="bench",
+            engine_url="/engine/1/bench",
+            engine_id=1,
+            pipeline_id=1 + index % pipelines,
+            run_id=1_000_000 - index // pipelines,
+            poll_interval=INTERVAL,
+            began=time.time() - 3600,
+        )
+
+    return build
+
+
+def dbt(number: int, pipelines: int) -> Callable[[int], Trigger]:
+    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
+
+    return lambda index: DbtCloudRunJobTrigger(
+        conn_id="dbt", run_id=index, end_time=time.time() + 9999, poll_interval=INTERVAL, account_id=1
+    )
+
+
+def databricks(number: int, pipelines: int) -> Callable[[int], Trigger]:
+    from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
+
+    return lambda index: DatabricksExecutionTrigger(
+        run_id=index, databricks_conn_id="databricks", polling_period_seconds=int(INTERVAL)
+    )
+
+
+def airbyte(number: int, pipelines: int) -> Callable[[int], Trigger]:
+    from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
+
+    return lambda index: AirbyteSyncTrigger(
+        job_id=index, conn_id="airbyte", end_time=time.time() + 9999, poll_interval=INTERVAL
+    )
+
+
+def http(number: int, pipelines: int) -> Callable[[int], Trigger]:
+    from airflow.providers.http.triggers.http import HttpSensorTrigger
+
+    return lambda index: HttpSensorTrigger(http_conn_id="http", endpoint=f"run/{index}", poke_interval=INTERVAL)
+
+
+def idle(number: int, pipelines: int) -> Callable[[int], Trigger]:
+    """An event loop with nothing in it, to tell what the measurement itself costs."""
+
+    class Nothing:
+        async def run(self) -> Any:
+            await asyncio.sleep(9999)
+            yield None
+
+    return lambda index: Nothing()
+
+
+PROVIDERS = {
+    "FlowEngine": ours,
+    "dbt Cloud": dbt,
+    "Databricks": databricks,
+    "Airbyte": airbyte,
+    "HttpSensor": http,
+    "idle": idle,
+}
+
+
+def connections(port: int) -> dict[str, str]:
+    """Airflow connections to the local server, for every provider."""
+    secure = {"host": "127.0.0.1", "port": port, "schema": "https"}
+    return {
+        "AIRFLOW_CONN_FLOWENGINE_DEFAULT": json.dumps({"conn_type": "flowengine", **secure}),
+        "AIRFLOW_CONN_DBT": json.dumps({"conn_type": "dbt_cloud", "host": f"127.0.0.1:{port}", "password": "bench"}),
+        "AIRFLOW_CONN_DATABRICKS": json.dumps(
+            {"conn_type": "databricks", **secure, "host": f"https://127.0.0.1:{port}", "password": "bench"}
+        ),
+        "AIRFLOW_CONN_AIRBYTE": json.dumps({"conn_type": "airbyte", "host": f"https://127.0.0.1:{port}/api/public/v1"}),
+        "AIRFLOW_CONN_HTTP": json.dumps({"conn_type": "http", **secure}),
+    }
+
+
+async def _lags(seconds: float) -> list[float]:
+    """How late the event loop wakes a sleeper, in seconds, over some time."""
+    lags, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        before = time.perf_counter()
+        await asyncio.sleep(0.01)
+        lags.append(time.perf_counter() - before - 0.01)
+    return sorted(lags)
+
+
+async def _first(trigger: Trigger) -> Any:
+    return await anext(aiter(trigger.run()))
+
+
+async def _case(provider: str, number: int, pipelines: int, asked: Callable[[], int]) -> dict[str, Any]:
+    build = PROVIDERS[provider](number, pipelines)
+    # What the first waiter brings along (imports, a session) belongs to nobody in particular.
+    warm = asyncio.create_task(_first(build(0)))
+    await asyncio.sleep(2)
+    gc.collect()
+    memory = _memory()
+    tasks = [asyncio.create_task(_first(build(index))) for index in range(1, number)]
+    await asyncio.sleep(SETTLE)
+    gc.collect()
+    memory = _memory() - memory
+    requests, cpu, wall = asked(), time.process_time(), time.perf_counter()
+    lags = await _lags(MEASURE)
+    cpu, wall, requests = time.process_time() - cpu, time.perf_counter() - wall, asked() - requests
+    ended = [task for task in (warm, *tasks) if task.done()]
+    for task in (warm, *tasks):
+        task.cancel()
+    results = await asyncio.gather(warm, *tasks, return_exceptions=True)
+    return {
+        "provider": provider,
+        "runs": number,
+        "pipelines": pipelines,
+        "requests_per_second": requests / wall,
+        "cpu_percent": 100 * cpu / wall,
+        "lag_p50_ms": 1000 * lags[len(lags) // 2],
+        "lag_p99_ms": 1000 * lags[int(len(lags) * 0.99)],
+        "kilobytes_per_run": memory / 1024 / max(number - 1, 1),
+        "ended_early": len(ended),
+        "first_end": str(next((result for task, result in zip((warm, *tasks), results, strict=False) if task in ended), "")),
+    }
+
+
+def _memory() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def measure(provider: str, number: int, pipelines: int, *, port: int, environment: dict[str, str]) -> dict[str, Any]:
+    """Measure one case in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.waiting", provider, str(number), str(pipelines), str(port)],
+        env={**os.environ, **environment, **connections(port)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{provider}, {number} runs: {done.stderr[-2000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    import ssl
+    import urllib.request
+
+    provider, number, pipelines, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+
+    def asked() -> int:
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}/asked", context=context) as answer:
+            return int(answer.read())
+
+    logging.disable(logging.INFO)
+    print(json.dumps(asyncio.run(_case(provider, number, pipelines, asked))))
+
+
+if __name__ == "__main__":
+    main()
