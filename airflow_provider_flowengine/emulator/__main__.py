@@ -57,14 +57,18 @@ def main(argv: list[str] | None = None) -> int:
     except (ValidationError, OSError) as error:
         sys.stderr.write(f"flowengine-emulator: {error}\n")
         return 2
+    emulator.serve(ready=lambda: _announce(emulator))
+    return 0
+
+
+def _announce(emulator: Emulator) -> None:
+    """Tell where it is: the URL alone on the first line, for programs; the rest is for people."""
     sys.stdout.write(
         f"{emulator.url}\n"
         f"FlowEngine emulator, engine key {emulator.engine_key}. For Airflow:\n"
         f"export AIRFLOW_CONN_FLOWENGINE_DEFAULT='{emulator.connection()}'\n"
     )
     sys.stdout.flush()
-    emulator.serve()
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from . import wire
 from .api import AUTOML, GATEWAY, KERNEL, BadRequest, Call, Sent, carry_out, find_call
 from .control import router as control_router
 from .definition import Refused
+from .page import mount as mount_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +94,8 @@ def _broken(fault: Fault, response: Response, world: World) -> Response:
             return _gateway_error(fault.status, headers)
         case "html":
             return _html(200, "登录 FlowEngine")
+        case "redirect":
+            return Response("", 302, {"Location": fault.location})
         case "reset":
             return _Hangup()
         case "hang":
@@ -132,19 +135,19 @@ def _split(path: str, engine_url: str) -> tuple[str, str] | None:
     return None if path.startswith(("/engine/", "/automl-engine/")) else (GATEWAY, path)
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """The body; all of it is taken, so that the client gets to read the refusal, but no more than the limit is kept."""
+async def _read(request: Request, limit: int) -> bytes | None:
+    """The body; None if it is too long: all of it is taken, so that the client gets to read the refusal."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size <= limit:
             chunks.append(chunk)
-    if size > limit:
-        raise Refused(f"the body has {size} bytes; at most {limit} are taken")
-    return b"".join(chunks)
+    return b"".join(chunks) if size <= limit else None
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytes | None, limit: int) -> Any:
+    if body is None:
+        raise Refused(f"the body is too large; at most {limit} bytes are taken")
     if not body.strip():
         return None
     try:
@@ -171,7 +174,9 @@ class Gateway:
         query = dict(request.query_params)
         call, parts, elsewhere = find_call(self.world.options, root, request.method, path, query)
         name = call.name if call else "unknown"
-        number = self._note(request, name)
+        # A fault strikes a request that has arrived; of an upload, its first part has.
+        raw = await _read(request, self.world.options.max_json_bytes) if name != "upload" else b""
+        number = self._note(request, name, raw or b"")
         fault = self.faults.strike(name)
         if fault and fault.where == "before" and fault.kind != "slow":
             response = _broken(fault, _json(wire.envelope(self.world.options, {})), self.world)
@@ -179,7 +184,7 @@ class Gateway:
             if fault and fault.where == "before":
                 await asyncio.sleep(fault.seconds)
             response = self._forbidden(request, name) or (
-                await self._work(request, call, Sent(root, parts, query), number)
+                await self._work(request, call, Sent(root, parts, query), raw)
                 if call
                 else self._nowhere(request, split is None, root, elsewhere)
             )
@@ -191,7 +196,7 @@ class Gateway:
             self.world.store.answer_call(number, status, f"{fault.kind} {fault.where}" if fault else "")
         return response
 
-    def _note(self, request: Request, name: str) -> int:
+    def _note(self, request: Request, name: str, raw: bytes) -> int:
         with self.world.lock:
             return self.world.store.add_call(
                 self.world.clock.now(),
@@ -200,6 +205,7 @@ class Gateway:
                 request.url.path,
                 request.url.query,
                 json.dumps(dict(request.headers)),
+                raw[:_LOGGED_BYTES].decode(errors="replace"),
             )
 
     def _forbidden(self, request: Request, name: str) -> Response | None:
@@ -218,16 +224,13 @@ class Gateway:
             return _framework_error(405, path, f"Request method '{request.method}' not supported")
         return _framework_error(404, path, "No message available") if root else _gateway_error(404)
 
-    async def _work(self, request: Request, call: Call, sent: Sent, number: int) -> Response:
+    async def _work(self, request: Request, call: Call, sent: Sent, raw: bytes | None) -> Response:
         world = self.world
         try:
             if call.name == "upload":
                 body: Any = await _take_file(request, world)
             else:
-                raw = await _read(request, world.options.max_json_bytes)
-                with world.lock:
-                    world.store.add_call_body(number, raw[:_LOGGED_BYTES].decode(errors="replace"))
-                body = _parse(raw)
+                body = _parse(raw, world.options.max_json_bytes)
             sent = Sent(sent.root, sent.path, sent.query, body)
             response = _json(carry_out(world, call, sent))
         except BadRequest as error:
@@ -257,6 +260,7 @@ def build_app(world: World, faults: Faults) -> ASGIApp:
     app = FastAPI(title="FlowEngine emulator", docs_url="/__control__/docs", openapi_url="/__control__/openapi.json")
     app.state.world, app.state.faults = world, faults
     app.include_router(control_router)
+    mount_page(app, world)
     app.add_route("/{path:path}", Gateway(world, faults).__call__, methods=_METHODS, include_in_schema=False)
 
     async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:

@@ -184,7 +184,7 @@ def read_definition(pipeline: dict[str, Any]) -> Definition:
     try:
         order = tuple(TopologicalSorter({node.id: node.upstream for node in nodes.values()}).static_order())
     except CycleError as error:
-        raise Refused(f"the pipeline has a cycle: {' → '.join(reversed(error.args[1]))}") from error
+        raise Refused(f"the pipeline has a cycle: {' → '.join(error.args[1])}") from error
     return Definition(
         nodes=tuple(nodes[node_id] for node_id in order),
         execution=data.get("executionConfig") or {},

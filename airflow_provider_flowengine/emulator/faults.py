@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["status", "html", "reset", "hang", "slow", "truncated", "broken_json", "envelope"]
+Kind = Literal["status", "html", "redirect", "reset", "hang", "slow", "truncated", "broken_json", "envelope"]
 
 
 class Fault(BaseModel):
@@ -18,9 +18,9 @@ class Fault(BaseModel):
 
     kind: Kind = Field(
         "status",
-        description="status: an HTTP status with HTML; html: HTML with status 200; reset: the connection is reset; "
-        "hang: no answer, then a reset; slow: the right answer, late; truncated: less than Content-Length says; "
-        "broken_json: JSON cut in the middle; envelope: a refusal",
+        description="status: an HTTP status with HTML; html: HTML with status 200; redirect: 302; "
+        "reset: the connection is reset; hang: no answer, then a reset; slow: the right answer, late; "
+        "truncated: less than Content-Length says; broken_json: JSON cut in the middle; envelope: a refusal",
     )
     calls: list[str] = Field(default_factory=list, description="names of the calls it strikes; empty: all")
     where: Literal["before", "after"] = Field("before", description="before the work is done, or after")
@@ -28,6 +28,7 @@ class Fault(BaseModel):
     skip: Annotated[int, Field(ge=0)] = Field(0, description="how many matching calls pass first")
     status: Annotated[int, Field(ge=400, le=599)] = Field(500, description="HTTP status, for kind status")
     retry_after: str = Field("", description="header Retry-After, for kind status")
+    location: str = Field("http://example.invalid/", description="where to, for kind redirect")
     seconds: Annotated[float, Field(ge=0)] = Field(60, description="for kinds hang and slow")
     msg: str = Field("系统异常", description="the refusal's msg, for kind envelope")
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import threading
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import uvicorn
@@ -17,6 +17,9 @@ from .faults import Fault, Faults, RandomFaults
 from .options import Options
 from .store import Store
 from .world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Server(uvicorn.Server):
@@ -143,9 +146,13 @@ class Emulator:
         with self.world.lock:
             self.world.store.close()
 
-    def serve(self) -> None:
-        """Serve from the main thread until the process is told to end."""
+    def serve(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve from the main thread until the process is told to end.
+
+        :param ready: called once connections are taken.
+        """
         self._socket.listen(2048)
+        ready()
         self._make_server(handle_signals=True).run(sockets=[self._socket])
 
     def _make_server(self, *, handle_signals: bool) -> _Server:

@@ -30,6 +30,7 @@ class NodeRun:
     outcome: str = ""
     message: str = ""
     attempts: int = 0
+    attempts_before: int = 0  # in the run's earlier goes, before it was resumed
     params: dict[str, str] = field(default_factory=dict)
     output: str = ""
 
@@ -48,6 +49,11 @@ class NodeRun:
     def succeeded(self) -> bool:
         """Whether it ends well, so that a resumed run keeps it."""
         return self.outcome == "succeeded"
+
+
+def unreached(node: NodeRun) -> NodeRun:
+    """The node as if it had never been reached in this go."""
+    return replace(node, start=None, end=None, outcome="", message="", attempts=node.attempts_before)
 
 
 def _ended(end: float | None, now: float) -> TypeGuard[float]:
@@ -104,7 +110,7 @@ def _simulate(node: Node, at: float, params: dict[str, str], attempts: int, othe
     duration = _duration(node, params, otherwise)
     limit = seconds(node.execution, "timeOut", "timeOutUnit")
     gap = seconds(node.execution, "retryGapTime", "retryGapTimeUnit") or 0
-    begun = node_run(node, start=at, params=params)
+    begun = node_run(node, start=at, params=params, attempts_before=attempts)
     end = at
     for again in range(retries(node.execution) + 1):
         attempts += 1
@@ -154,7 +160,7 @@ def plan(
             ready = max([at, *(run.end for run in upstream if run.end is not None)])
             played[node.id] = _simulate(node, ready, params, attempts, node_seconds)
         else:
-            played[node.id] = node_run(node, params=params, attempts=attempts)
+            played[node.id] = node_run(node, params=params, attempts=attempts, attempts_before=attempts)
     return tuple(played.values())
 
 
@@ -181,7 +187,9 @@ def cut_short(nodes: tuple[NodeRun, ...], now: float, end: float) -> tuple[NodeR
 
     def cut(node: NodeRun) -> NodeRun:
         if node.start is None or node.start > now:
-            return replace(node, start=None, end=None, outcome="", message="")
-        return node if _ended(node.end, now) else replace(node, end=end, outcome="stopped", message="")
+            return unreached(node)
+        if _ended(node.end, now):
+            return node
+        return replace(node, end=end, outcome="stopped", message="", attempts=node.attempts_before + 1)
 
     return tuple(cut(node) for node in nodes)

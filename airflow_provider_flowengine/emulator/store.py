@@ -37,7 +37,7 @@ CREATE TRIGGER IF NOT EXISTS uncounted AFTER DELETE ON runs BEGIN
     UPDATE pipelines SET runs = runs - 1 WHERE id = old.pipeline; END;
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
-    path TEXT NOT NULL, query TEXT NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL DEFAULT '', status INTEGER,
+    path TEXT NOT NULL, query TEXT NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL, status INTEGER,
     fault TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS calls_by_name ON calls (name);
 """
@@ -196,17 +196,13 @@ class Store:
 
     # Calls
 
-    def add_call(self, at: float, name: str, method: str, path: str, query: str, headers: str) -> int:
+    def add_call(self, at: float, name: str, method: str, path: str, query: str, headers: str, body: str) -> int:
         """Note a request on its arrival and return its number."""
         added = self._sql.execute(
-            "INSERT INTO calls (at, name, method, path, query, headers) VALUES (?, ?, ?, ?, ?, ?)",
-            (at, name, method, path, query, headers),
+            "INSERT INTO calls (at, name, method, path, query, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (at, name, method, path, query, headers, body),
         )
         return int(added.lastrowid or 0)
-
-    def add_call_body(self, call_id: int, body: str) -> None:
-        """Note what a request brought, once it has arrived."""
-        self._sql.execute("UPDATE calls SET body = ? WHERE id = ?", (body, call_id))
 
     def answer_call(self, call_id: int, status: int | None, fault: str) -> None:
         """Note how a request was answered."""

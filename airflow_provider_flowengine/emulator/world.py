@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .definition import Definition, Refused, check_job_params, read_definition
-from .simulation import NodeRun, cut_short, ending, node_run, plan
+from .simulation import NodeRun, cut_short, ending, node_run, plan, unreached
 from .store import Store, dump_nodes, load_nodes
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def _finished(node: NodeRun, now: float, outcome: str, message: str) -> NodeRun:
     begun = node.start is not None and node.start <= now
     if begun or outcome == "succeeded":
         return replace(node, start=node.start if begun else now, end=now, outcome=outcome, message=message)
-    return replace(node, start=None, end=None, outcome="", message="")
+    return unreached(node)
 
 
 def _number(identifier: object) -> int | None:

@@ -1,0 +1,92 @@
+"""The emulator as a program: what it prints, that it goes on after a restart, and what it turns down."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+MODULE = "airflow_provider_flowengine.emulator"
+
+
+@contextmanager
+def running(*arguments):
+    command = [sys.executable, "-m", MODULE, "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def get(url, path):
+    session = requests.Session()
+    session.trust_env = False
+    return session.get(url + path, headers={"X-FlowEngine-UserId": "1"}, timeout=5)
+
+
+def test_it_prints_its_address_first_and_then_how_airflow_finds_it():
+    with running("--engine-key", "cess", "--engine-id", "9", "--ids", "text", "--words", '{"failed": "KO"}') as (
+        process,
+        url,
+    ):
+        process.stdout.readline()
+        export = process.stdout.readline()
+        answer = get(url, "/engine/15/cess-data-3/kernel/v1/system/getParam?engineKey=cess")
+        options = get(url, "/__control__/options").json()
+        process.send_signal(signal.SIGTERM)
+
+        assert answer.json()["data"] == {"engineId": "9"}
+        assert options["words"] == {"failed": "KO"}
+        name, _, value = export.strip().removeprefix("export ").partition("=")
+        assert name == "AIRFLOW_CONN_FLOWENGINE_DEFAULT"
+        assert url.endswith(f":{json.loads(value.strip(chr(39)))['port']}")
+        assert process.wait(5) in (0, -signal.SIGTERM)
+
+
+def test_after_a_kill_it_goes_on_where_it_was(tmp_path):
+    db = str(tmp_path / "state.db")
+    prefix = "/engine/15/cess-data-3/kernel/v1"
+    body = {
+        "data": {
+            "nodes": [
+                {
+                    "nodeId": "a",
+                    "type": "TASK",
+                    "indexType": "SHELL",
+                    "params": {"values": [{"key": "duration", "value": "60"}]},
+                }
+            ]
+        }
+    }
+    headers = {"X-FlowEngine-UserId": "1"}
+    with running("--db", db) as (process, url):
+        requests.post(f"{url}{prefix}/pipeline/template/6/create?engineKey=demo", json=body, headers=headers, timeout=5)
+        requests.post(f"{url}{prefix}/pipeline/6/1/start?engineKey=demo", json={}, headers=headers, timeout=5)
+        process.kill()
+        process.wait()
+
+    with running("--db", db) as (_, url):
+        (run,) = get(url, f"{prefix}/pipeline/1/historyList?page=1&size=5&engineId=6&engineKey=demo").json()["data"][
+            "list"
+        ]
+        counts = get(url, "/__control__/calls/counts").json()
+
+        assert (run["id"], run["status"]) == (1, "running")
+        assert counts["start"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--ids", "roman"], ["--timezone", "Mars/Olympus"], ["--words", "{"], ["--history-delay", "-1"], ["--nonsense"]],
+)
+def test_an_option_that_makes_no_sense_ends_it_with_code_2(arguments):
+    command = [sys.executable, "-m", MODULE, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "flowengine-emulator: " in ended.stderr

@@ -1,0 +1,92 @@
+"""The run history: pages, order, and runs that come late or are gone."""
+
+import pytest
+
+from .conftest import Caller, node
+
+
+@pytest.fixture
+def runs(emulator, call):
+    """Seven finished runs of pipeline 1."""
+    pipeline_id = call.create(node("a"))
+    for _ in range(7):
+        call.start(pipeline_id)
+    return pipeline_id
+
+
+def ids(rows):
+    return [int(row["id"]) for row in rows]
+
+
+def test_pages_count_from_one_and_go_from_newest_to_oldest(call, runs):
+    assert [ids(call.history(runs, page, 3)) for page in (1, 2, 3, 4)] == [[7, 6, 5], [4, 3, 2], [1], []]
+
+
+def test_page_0_is_page_1(call, runs):
+    assert call.history(runs, 0, 3) == call.history(runs, 1, 3)
+
+
+def test_ascending_pages_begin_with_the_oldest(emulator, call, runs):
+    emulator.options.history_order = "ascending"
+
+    assert [ids(call.history(runs, page, 3)) for page in (1, 2, 3)] == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+def test_shuffled_pages_hold_the_same_runs_in_no_order(emulator, call, runs):
+    emulator.options.history_order = "shuffled"
+    page = ids(call.history(runs, 1, 7))
+
+    assert sorted(page) == [1, 2, 3, 4, 5, 6, 7]
+    assert page not in ([1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1])
+
+
+def test_the_older_generation_tells_the_whole_history_whatever_page_is_asked_for(emulator, runs):
+    assert len(Caller(emulator, "automl/v1").history(runs, 5, 3)) == 7
+
+
+@pytest.mark.parametrize(("paging", "length"), [("always", 3), ("never", 7)])
+def test_paging_can_be_chosen_whatever_the_generation(emulator, runs, paging, length):
+    emulator.options.history_paging = paging
+
+    assert {len(Caller(emulator, root).history(runs, 1, 3)) for root in ("kernel/v1", "automl/v1")} == {length}
+
+
+def test_a_run_may_show_in_the_history_only_after_a_while(emulator, call):
+    emulator.options.history_delay = 5
+    pipeline_id = call.create(node("a", duration="1"))
+    run = call.start(pipeline_id)
+
+    assert call.history(pipeline_id) == []
+    assert call.run(run)["status"] == "running"
+    emulator.clock.advance(5)
+    assert ids(call.history(pipeline_id)) == [run]
+
+
+def test_a_pruned_run_is_gone_and_its_id_isnt_used_again(emulator, call, runs):
+    assert call.control("DELETE", "/runs/7").status_code == 204
+    assert emulator.world.prune(runs, 3) == 3
+
+    assert ids(call.history(runs)) == [6, 5, 4]
+    assert "does not exist" in call.refusal("GET", "/pipeline/7/get")
+    assert call.start(runs) == 8
+
+
+def test_times_told_are_off_by_the_clock_skew(emulator, call, runs):
+    before = call.history(runs)[0]["startTime"]
+    emulator.options.clock_skew = -3600
+
+    assert call.history(runs)[0]["startTime"] == before - 3_600_000
+
+
+def test_a_status_word_can_be_anything(emulator, call, runs):
+    emulator.options.words = {"running": "EXECUTING"}
+
+    assert call.history(runs)[0]["status"] == "EXECUTING"
+
+
+def test_a_long_history_tells_its_length(emulator, call, runs):
+    assert call.control("POST", f"/pipelines/{runs}/history", {"runs": 1000, "every": 60}).status_code == 204
+
+    answer = call.data("GET", f"/pipeline/{runs}/historyList", page=100, size=10, engineId=6)
+    assert (answer["total"], len(answer["list"])) == (1007, 10)
+    assert call.history(runs, 1, 1)[0]["status"] == "succeeded"
