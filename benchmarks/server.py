@@ -38,7 +38,10 @@ def answer(path: str, query: dict[str, str]) -> bytes | None:
     if path.endswith("/jobs/runs/get"):
         return b'{"state": {"life_cycle_state": "RUNNING", "result_state": "", "state_message": ""}}'
     if "/jobs/" in path:
-        return b'{"jobId": 1, "status": "running", "jobType": "sync", "startTime": "2026-01-01T00:00:00Z", "connectionId": "c"}'
+        return (
+            b'{"jobId": 1, "status": "running", "jobType": "sync", "startTime": "2026-01-01T00:00:00Z",'
+            b' "connectionId": "c"}'
+        )
     return None
 
 

@@ -153,7 +153,9 @@ async def _case(provider: str, number: int, pipelines: int, asked: Callable[[], 
         "lag_p99_ms": 1000 * lags[int(len(lags) * 0.99)],
         "kilobytes_per_run": memory / 1024 / max(number - 1, 1),
         "ended_early": len(ended),
-        "first_end": str(next((result for task, result in zip((warm, *tasks), results, strict=False) if task in ended), "")),
+        "first_end": str(
+            next((result for task, result in zip((warm, *tasks), results, strict=False) if task in ended), "")
+        ),
     }
 
 

@@ -1,0 +1,270 @@
+"""All waiters of a pipeline share one poll, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_flowengine.client import poller
+from airflow_provider_flowengine.protocol.errors import RunTimeoutError, UnreachableError
+from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+
+if TYPE_CHECKING:
+    from airflow_provider_flowengine.emulator.server import Emulator
+
+pytest.importorskip("fastapi")
+
+SHORT = Limits(poll_interval=0.05)
+
+
+def pipeline(emulator: Emulator, key: str = "p") -> int:
+    nodes = [{"nodeId": "train", "type": "TASK", "indexType": "PYTHON3"}]
+    return emulator.world.create_pipeline({"pipelineKey": key, "data": {"name": key, "nodes": nodes, "edges": []}}).id
+
+
+def start(emulator: Emulator, pipeline_id: int, number: int = 1) -> list[int]:
+    """Start runs that end when the test says so."""
+    emulator.options.node_seconds = 9999
+    return [emulator.world.start(pipeline_id).id for _ in range(number)]
+
+
+class Waiting:
+    """Waits for runs as a triggerer's triggers do, against an emulator."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.engine = poller.EngineName(emulator.engine_key, emulator.options.engine_url, emulator.options.engine_id)
+        self.settings = Settings.build(fl_url=emulator.url)
+        self.loads = 0
+
+    async def load(self) -> Settings:
+        self.loads += 1
+        return self.settings
+
+    def task(self, pipeline_id: int, run_id: int | None, limits: Limits = SHORT, **more: Any) -> asyncio.Task[Any]:
+        waiter = Waiter(run_id, pipeline_id, limits, began=time.time(), **more)
+        return asyncio.create_task(poller.wait("flowengine_default", self.load, self.engine, waiter))
+
+
+@pytest.fixture
+def waiting(flowengine_emulator: Emulator) -> Waiting:
+    return Waiting(flowengine_emulator)
+
+
+async def until(true: Any, seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it didn't come true in time"
+        await asyncio.sleep(0.01)
+
+
+async def polls(emulator: Emulator, number: int) -> None:
+    """Let so many polls pass."""
+    goal = emulator.count("history") + number
+    await until(lambda: emulator.count("history") >= goal)
+
+
+async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    runs = start(emulator, one, 100)
+    tasks = [waiting.task(one, run, Limits(poll_interval=0.5)) for run in runs]
+    await polls(emulator, 3)
+    emulator.forget_calls()
+    await asyncio.sleep(2)
+    assert emulator.count("history") <= 5
+    for run in runs:
+        emulator.world.finish(run)
+    assert {run.id for run in await asyncio.gather(*tasks)} == set(runs)
+
+
+async def test_no_handshake_is_repeated_in_the_triggerer(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run)
+    await polls(emulator, 2)
+    emulator.world.finish(run)
+    await task
+    assert {call["name"] for call in emulator.calls()} == {"history"}
+
+
+async def test_each_waiter_is_told_as_soon_as_its_own_run_ends(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    first, second = start(emulator, one, 2)
+    tasks = [waiting.task(one, first), waiting.task(one, second)]
+    await polls(emulator, 1)
+    emulator.world.finish(second, "failed")
+    assert (await tasks[1]).state == "failed"
+    assert not tasks[0].done()
+    emulator.world.finish(first)
+    assert (await tasks[0]).state == "succeeded"
+
+
+async def test_the_poll_ends_with_its_last_waiter(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run)
+    await polls(emulator, 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    emulator.forget_calls()
+    await asyncio.sleep(0.3)
+    assert emulator.count("history") == 0
+
+
+async def test_a_waiter_cancelled_during_a_poll_leaves_the_others_waiting(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    first, second = start(emulator, one, 2)
+    emulator.fail("history", kind="slow", seconds=0.5)
+    going, staying = waiting.task(one, first), waiting.task(one, second)
+    await until(lambda: emulator.count("history") == 1)
+    going.cancel()
+    emulator.world.finish(second)
+    assert (await staying).state == "succeeded"
+    assert going.cancelled()
+
+
+async def test_a_slow_server_never_has_two_polls_of_one_pipeline_in_flight(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    runs = start(emulator, one, 3)
+    emulator.fail("history", kind="slow", seconds=0.4, times=3)
+    tasks = [waiting.task(one, run) for run in runs]
+    await asyncio.sleep(0.7)
+    assert emulator.count("history") <= 2
+    for run in runs:
+        emulator.world.finish(run)
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("kind", ["status", "html", "reset", "broken_json", "envelope"])
+async def test_a_poll_that_fails_says_nothing_about_the_runs(waiting: Waiting, kind: str) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    emulator.fail("history", kind=kind)
+    task = waiting.task(one, run)
+    await polls(emulator, 2)
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+async def test_a_server_that_stays_silent_ends_the_patience_of_each_waiter_by_itself(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    first, second = start(emulator, one, 2)
+    emulator.stop()
+    short = waiting.task(one, first, Limits(poll_interval=0.05, unreachable_timeout=0.5))
+    patient = waiting.task(one, second, Limits(poll_interval=0.05, unreachable_timeout=60))
+    with pytest.raises(UnreachableError, match="unreachable_timeout"):
+        await short
+    assert not patient.done()
+    emulator.start()
+    emulator.world.finish(second)
+    assert (await patient).state == "succeeded"
+
+
+async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    first, second = start(emulator, one, 2)
+    late = waiting.task(one, first, Limits(poll_interval=0.05, deadline=time.time() + 0.3))
+    other = waiting.task(one, second)
+    with pytest.raises(RunTimeoutError, match="was still going on"):
+        await late
+    emulator.world.finish(second)
+    assert (await other).state == "succeeded"
+
+
+async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller, "SETTINGS_AGE", 0.1)
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    waiting.settings = Settings.build(fl_url="http://127.0.0.1:9")  # where nobody answers
+    task = waiting.task(one, run)
+    await until(lambda: waiting.loads >= 2)
+    waiting.settings = Settings.build(fl_url=emulator.url)
+    await polls(emulator, 1)
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    attempts = 0
+
+    async def load() -> Settings:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise OSError("Airflow's API server is down")
+        return waiting.settings
+
+    waiter = Waiter(run, one, SHORT, began=time.time())
+    task = asyncio.create_task(poller.wait("flowengine_default", load, waiting.engine, waiter))
+    await polls(emulator, 1)
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+async def test_an_engine_that_moves_is_found_again(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run)
+    await polls(emulator, 1)
+    emulator.options.engine_url = "/engine/16/elsewhere"
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+async def test_pipelines_have_polls_of_their_own(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one, two = pipeline(emulator, "one"), pipeline(emulator, "two")
+    [first], [second] = start(emulator, one), start(emulator, two)
+    tasks = [waiting.task(one, first), waiting.task(two, second)]
+    await polls(emulator, 4)
+    assert {call["path"].split("/")[-2] for call in emulator.calls("history")} == {str(one), str(two)}
+    emulator.world.finish(first)
+    emulator.world.finish(second)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_run_that_is_yet_to_start_is_waited_for_in_the_same_poll(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    moment = emulator.world.run(run).started
+    known = waiting.task(one, run)
+    coming = waiting.task(one, None, started_after=datetime.fromtimestamp(moment + 0.001, UTC))
+    await polls(emulator, 2)
+    assert not coming.done()
+    await asyncio.sleep(0.01)
+    [later] = start(emulator, one)
+    emulator.world.finish(later)
+    assert (await coming).id == later
+    emulator.world.finish(run)
+    assert (await known).id == run
+
+
+async def test_the_session_is_closed_when_nobody_waits_any_more(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run)
+    await polls(emulator, 1)
+    emulator.world.finish(run)
+    await task
+    assert not poller._lines
