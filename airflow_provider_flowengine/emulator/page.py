@@ -1,0 +1,155 @@
+"""The emulator's page, ``{engineUrl}/#/offline-pipeline``, and what it asks that FlowEngine has no call for.
+
+The page is plain HTML, CSS and ES modules in the folder ``page``. It does what a person does by FlowEngine's own calls
+(list, history, start, stop, resume, …), and asks here only for what no source tells a call for: the facts about the
+engine, the latest runs of many pipelines at once, the definition that a run was started with, and nodes' logs.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Match, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from . import wire
+from .control import TheWorld
+from .definition import Refused
+from .options import NODE_STATES, RUN_STATES
+from .simulation import NodeRun
+from .world import Run, World
+
+Found = TypeVar("Found")
+
+FILES = Path(__file__).parent / "page"
+# Where a run's page is below the gateway: a connection's ``ui_url`` for this emulator.
+RUN_PAGE = "{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
+LATEST = 6  # runs that the list of pipelines shows of each
+
+# Nothing is loaded from anywhere else, and always anew: a browser must not mix the files of two versions.
+_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:", "Cache-Control": "no-cache"}
+
+router = APIRouter(prefix="/__control__", tags=["page"])
+
+
+@router.get("/engine")
+async def read_engine(world: TheWorld) -> dict[str, Any]:
+    """What the page has to know to make FlowEngine's calls and to read their answers."""
+    options = world.options
+    return {
+        "engineKey": options.engine_key,
+        "engineId": options.engine_id,
+        "engineUrl": options.engine_url,
+        "apiRoot": "automl/v1" if options.generation == "automl" else "kernel/v1",
+        "authentication": "access_key" if options.access_key else options.authentication,
+        "words": {state: options.word(state) for state in dict.fromkeys((*RUN_STATES, *NODE_STATES))},
+        "timezone": options.timezone,
+        "now": int((world.clock.now() + options.clock_skew) * 1000),
+    }
+
+
+@router.get("/latest")
+async def read_latest(world: TheWorld, pipeline: Annotated[list[str], Query(max_length=100)]) -> list[dict[str, Any]]:
+    """The schedule and the latest runs of some pipelines, newest first."""
+    now = world.clock.now()
+    with world.lock:
+        return [_latest(world, pipeline_id, now) for pipeline_id in pipeline]
+
+
+def _latest(world: World, pipeline_id: str, now: float) -> dict[str, Any]:
+    pipeline = _known(world.pipeline, pipeline_id)
+    runs, total = world.runs(pipeline.id, size=LATEST)
+    return {
+        "id": pipeline.id,
+        "scheduled": pipeline.scheduled,
+        "nextFire": pipeline.next_fire and int(pipeline.next_fire * 1000),
+        "total": total,
+        "runs": [wire.run_row(world.options, run, now) for run in runs],
+    }
+
+
+@router.get("/runs/{run_id}/definition")
+async def read_definition(world: TheWorld, run_id: str) -> dict[str, Any]:
+    """The pipeline's object as it was when the run started."""
+    run = _known(world.run, run_id)
+    with world.lock:
+        definition: dict[str, Any] = json.loads(world.store.version(run.version))
+    return definition
+
+
+@router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
+async def read_log(world: TheWorld, run_id: str, node: str) -> str:
+    """What a node wrote in a run; of a simulated one, what would have happened."""
+    run = _known(world.run, run_id)
+    found = next((each for each in run.nodes if each.node_id == node), None)
+    if found is None:
+        raise HTTPException(404, f"pipeline run {run_id} has no node {node}")
+    return _simulated_log(world, run, found)
+
+
+def _simulated_log(world: World, run: Run, node: NodeRun) -> str:
+    now = world.clock.now()
+    state = node.state(now, settled=run.settled(now))
+    if node.start is None or state in ("waiting", "unreached"):
+        return ""
+    lines = [f"{_stamp(node.start)} {node.job_type} node {node.node_id} is simulated: nothing runs."]
+    lines += [f"{_stamp(node.start)} {key}={value}" for key, value in node.params.items()]
+    if state != "running":
+        outcome = f"{state}: {node.message}" if node.message else state
+        lines.append(f"{_stamp(node.end or now)} {outcome}")
+    return "\n".join(lines) + "\n"
+
+
+def _stamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _known(look: Callable[[object], Found], identifier: str) -> Found:
+    try:
+        return look(identifier)
+    except Refused as refusal:
+        raise HTTPException(404, str(refusal)) from refusal
+
+
+class _Index(Route):
+    """The page itself, at ``{engineUrl}/``: an option that may change while the emulator runs, so no fixed path."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__("/", self._answer, include_in_schema=False)
+        self._options = world.options
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Take the engine's own address, with or without its slash, and the gateway's."""
+        at = self._options.engine_url
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in ("/", at, f"{at}/"):
+            return Match.FULL, {"endpoint": self.endpoint}
+        return Match.NONE, {}
+
+    async def _answer(self, request: Request) -> Response:
+        at = f"{self._options.engine_url}/"
+        return FileResponse(FILES / "index.html", headers=_HEADERS) if request.url.path == at else RedirectResponse(at)
+
+
+class _Files(StaticFiles):
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(_HEADERS)
+        return response
+
+
+def mount(app: FastAPI, world: World) -> None:
+    """Serve the page and what it asks for.
+
+    :param app: the emulator's application; what it serves at every other path is added after this.
+    :param world: what there is.
+    """
+    app.include_router(router)
+    app.mount("/__control__/page", _Files(directory=FILES))
+    app.router.routes.append(_Index(world))

@@ -1,0 +1,147 @@
+// What asks a person something: start params, a new pipeline's definition, who calls.
+
+import { createPipeline, getPipeline, getRun, signIn, startRun } from "./api.js";
+import { h } from "./dom.js";
+import { shape } from "./parts.js";
+import { say } from "./words.js";
+
+/** Ask with a form, and do what it is for when it is sent; the form stays open, and says why, while that fails.
+ *
+ * @param heading what is asked for.
+ * @param body elements of the form.
+ * @param label of the button that sends it.
+ * @param act what to do with the form; what it returns is the answer.
+ * @returns the answer, or undefined when the person thought better of it.
+ */
+function ask(heading, body, label, act) {
+  const problem = h("p", { class: "problem", role: "alert" });
+  const send = h("button", { class: "primary" }, label);
+  const cancel = h("button", { type: "button" }, say("cancel"));
+  const form = h("form", {}, h("h2", { id: "asked" }, heading), h("div", { class: "fields" }, body), problem, h("div", { class: "actions" }, cancel, send));
+  const dialog = h("dialog", { "aria-labelledby": "asked" }, form);
+  document.body.append(dialog);
+  return new Promise((resolve) => {
+    let answer;
+    cancel.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      send.disabled = true;
+      problem.textContent = "";
+      try {
+        answer = await act(form);
+        dialog.close();
+      } catch (error) {
+        problem.textContent = error.message;
+      }
+      send.disabled = false;
+    });
+    dialog.showModal();
+  });
+}
+
+// Start
+
+/** Ask for start params, and start the pipeline.
+ *
+ * @param pipeline its id.
+ * @param like the id of a run whose params are proposed.
+ * @returns the new run's id.
+ */
+export async function askToStart(pipeline, like) {
+  const definition = shape(await getPipeline(pipeline));
+  const given = like ? (await getRun(like)).params : {};
+  const fields = definition.nodes.map((node) => nodeFields(node, definition.edges, given[node.id] ?? {})).filter(Boolean);
+  const body = fields.length ? [h("p", { class: "quiet" }, say("startHint")), fields] : h("p", { class: "quiet" }, say("noParams"));
+  return ask(say("startPipeline", { name: definition.name || pipeline }), body, say("startNow"), (form) =>
+    startRun(pipeline, changed(form)),
+  );
+}
+
+function nodeFields(node, edges, given) {
+  const params = node.params?.values ?? [];
+  if (!params.length) return null;
+  const wired = new Set(edges.filter(({ to }) => to === node.id).map(({ destSlotId }) => destSlotId));
+  const field = ({ id, key, value, startParam }) => {
+    const why = id && wired.has(id) ? say("wired") : startParam === false ? say("fixed") : "";
+    const text = given[key] ?? value ?? "";
+    const input = h("textarea", { rows: Math.min(6, String(text).split("\n").length), "data-node": node.id, "data-key": key, disabled: Boolean(why) }, text);
+    input.dataset.own = value ?? "";
+    return h("label", {}, h("span", {}, key, why ? h("small", {}, ` ${why}`) : null), input);
+  };
+  return h("fieldset", {}, h("legend", {}, node.label), params.map(field));
+}
+
+/** The start params: what differs from the pipeline's own values. */
+function changed(form) {
+  const params = {};
+  for (const { value, disabled, dataset } of form.querySelectorAll("textarea")) {
+    if (!disabled && value !== dataset.own) (params[dataset.node] ??= {})[dataset.key] = value;
+  }
+  return params;
+}
+
+// New pipeline
+
+const task = (nodeId, title, indexType, params) => ({
+  nodeId,
+  name: nodeId,
+  title,
+  type: "TASK",
+  indexType,
+  params: { values: Object.entries(params).map(([key, value]) => ({ id: `${nodeId}.${key}`, key, value, type: "TEXT" })) },
+});
+
+const EXAMPLE = {
+  data: {
+    name: "churn-model",
+    describe: "Features and labels of a day become a model",
+    nodes: [
+      { nodeId: "start_node", name: "start", title: "开始", type: "START", indexType: "DAG" },
+      task("fetch", "Fetch data", "SHELL", { day: "2025-01-01", duration: "3" }),
+      task("features", "Make features", "PYTHON3", { duration: "5" }),
+      task("labels", "Make labels", "PYTHON3", { duration: "4" }),
+      task("train", "Train the model", "PYTHON3", { trees: "200", duration: "8", outcome: "succeeded" }),
+      task("publish", "Publish", "SHELL", { duration: "2" }),
+    ],
+    edges: ["start_node fetch", "fetch features", "fetch labels", "features train", "labels train", "train publish"].map((text) => {
+      const [srcNodeId, destNodeId] = text.split(" ");
+      return { id: text.replace(" ", "-"), srcNodeId, destNodeId };
+    }),
+    executionConfig: { runMode: "SINGLE" },
+  },
+  pipelineKey: "churn-model",
+};
+
+/** Ask for a definition, and create the pipeline; returns its id. */
+export function askForPipeline() {
+  const text = h("textarea", { class: "code", rows: 16, spellcheck: "false", "aria-label": say("definition") }, JSON.stringify(EXAMPLE, null, 2));
+  const body = [h("p", { class: "quiet" }, say("definitionHint")), text];
+  return ask(say("newPipeline").replace("…", ""), body, say("create"), async () => {
+    let definition;
+    try {
+      definition = JSON.parse(text.value);
+    } catch (error) {
+      throw new Error(say("badJson", { reason: error.message }));
+    }
+    return String((await createPipeline(definition)).id);
+  });
+}
+
+// Sign in
+
+const WHO = { user: ["user"], access_key: ["accessKey"], session: ["username", "password"] };
+
+/** Ask who calls, in the way that the engine wants to know it. */
+export function askWho(authentication) {
+  const fields = WHO[authentication].map((name) =>
+    h("label", {}, h("span", {}, say(name)), h("input", { name, required: true, type: name === "password" || name === "accessKey" ? "password" : "text" })),
+  );
+  return ask(say("signIn"), [h("p", { class: "quiet" }, say("signInHint")), fields], say("signIn"), async (form) => {
+    await signIn(Object.fromEntries(new FormData(form)));
+    return true;
+  });
+}
