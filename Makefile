@@ -13,6 +13,10 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& echo $$python && break; done)
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
+	--no-emit-index-url --custom-compile-command 'make pins'
+TESTED := --extra emulator --extra openlineage --extra test pyproject.toml
+
 .PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench \
 	docs build pins clean
 
@@ -62,8 +66,11 @@ build: $(READY) ## Build the wheel and the source archive into dist
 	@ls dist
 
 pins: $(READY) ## Pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --annotation-style line \
-		--no-emit-index-url --custom-compile-command 'make pins' pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) --upgrade --extra system --constraints requirements/dev.txt pyproject.toml -o requirements/system.txt
+	@for line in requirements/airflow-*.in; do \
+		$(COMPILE) --upgrade $(TESTED) $$line -o $${line%.in}.txt; done
+	@$(COMPILE) --upgrade --resolution lowest-direct $(TESTED) -o requirements/lowest.txt
 
 clean: ## Delete all that the other targets make
 	@rm -rf $(VENV) .nox .demo .standalone .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov \

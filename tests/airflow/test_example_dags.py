@@ -1,0 +1,50 @@
+"""The example DAGs, as Airflow's DAG processor and scheduler see them."""
+
+import runpy
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
+
+
+def dags_of(path):
+    return [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
+
+
+def serialized(dag):
+    """Return the DAG as it comes back from Airflow's database."""
+    if version("apache-airflow") >= "3":
+        from airflow.serialization.serialized_objects import LazyDeserializedDAG
+
+        return LazyDeserializedDAG.from_dag(dag)._real_dag
+    from airflow.serialization.serialized_objects import SerializedDAG
+
+    return SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+
+
+each_file = pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+
+
+@each_file
+def test_an_example_is_one_dag_that_explains_itself(path):
+    (dag,) = dags_of(path)
+
+    assert dag.dag_id == path.stem
+    assert dag.description
+    assert dag.doc_md
+    assert {"flowengine", "example"} <= set(dag.tags)
+
+
+@each_file
+def test_an_example_comes_back_whole_from_airflows_database(path):
+    (dag,) = dags_of(path)
+
+    back = serialized(dag)
+
+    assert set(back.task_ids) == set(dag.task_ids)
+    for task in dag.tasks:
+        assert back.get_task(task.task_id).downstream_task_ids == task.downstream_task_ids
+        assert set(back.get_task(task.task_id).template_fields) == set(task.template_fields)
