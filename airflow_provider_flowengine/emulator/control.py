@@ -169,3 +169,9 @@ async def add_history(world: TheWorld, pipeline_id: int, history: History) -> No
         world.add_history(pipeline_id, (now - history.every * i for i in range(history.runs, 0, -1)))
     except Refused as refusal:
         raise HTTPException(404, str(refusal)) from refusal
+
+
+@router.post("/topics/{topic}")
+async def publish(world: TheWorld, topic: str) -> dict[str, list[int]]:
+    """Send a message, as a job or another program does; tells the runs that it started."""
+    return {"runs": [run.id for run in world.publish(topic)]}

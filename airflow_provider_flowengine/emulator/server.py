@@ -60,6 +60,7 @@ class Emulator:
         self.clock = clock or Clock()
         self.options = Options(**options)
         self.world = World(Store(db), self.clock, self.options)
+        self.world.restart()
         self.faults = Faults()
         self._app = build_app(self.world, self.faults)
         self._socket = self._bind(host, port)

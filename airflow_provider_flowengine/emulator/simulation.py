@@ -164,6 +164,26 @@ def plan(
     return tuple(played.values())
 
 
+def to_be_executed(
+    definition: Definition, job_params: dict[str, dict[str, str]], earlier: dict[str, NodeRun] | None = None
+) -> tuple[NodeRun, ...]:
+    """The nodes of a run whose jobs really run, before they do.
+
+    :param definition: the pipeline.
+    :param job_params: the start call's params.
+    :param earlier: the nodes as they were when the run failed or was stopped; those that succeeded are kept.
+    """
+
+    def fresh(node: Node) -> NodeRun:
+        before = (earlier or {}).get(node.id)
+        if before and before.succeeded:
+            return before
+        attempts = before.attempts if before else 0
+        return node_run(node, params=node.values(job_params), attempts=attempts, attempts_before=attempts)
+
+    return tuple(fresh(node) for node in definition.nodes)
+
+
 def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
     """When a run with these nodes ends, and how.
 

@@ -107,6 +107,11 @@ class Store:
             "SELECT p.*, v.body FROM pipelines p JOIN versions v ON v.id = p.version ORDER BY p.id"
         ).fetchall()
 
+    def run_count(self, pipeline_id: int) -> int | None:
+        """How many runs a pipeline has; None if there is no such pipeline."""
+        row = self._one("SELECT runs FROM pipelines WHERE id = ?", pipeline_id)
+        return int(row["runs"]) if row else None
+
     def has_key(self, key: str, other_than: int = 0) -> bool:
         """Whether a pipeline has this pipelineKey."""
         return self._one("SELECT 1 FROM pipelines WHERE key = ? AND id != ?", key, other_than) is not None
@@ -160,12 +165,12 @@ class Store:
         self._sql.execute("COMMIT")
 
     def change_run(
-        self, run_id: int, *, stopping: float | None, settles: float | None, outcome: str, nodes: str
+        self, run_id: int, *, stopping: float | None, settles: float | None, outcome: str, nodes: str, executed: bool
     ) -> None:
         """Write what a stop, a resume or a finished job changes."""
         self._sql.execute(
-            "UPDATE runs SET stopping = ?, settles = ?, outcome = ?, nodes = ? WHERE id = ?",
-            (stopping, settles, outcome, nodes, run_id),
+            "UPDATE runs SET stopping = ?, settles = ?, outcome = ?, nodes = ?, executed = ? WHERE id = ?",
+            (stopping, settles, outcome, nodes, executed, run_id),
         )
 
     def run(self, run_id: int) -> sqlite3.Row | None:

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .definition import Definition, Refused, check_job_params, read_definition
-from .simulation import NodeRun, cut_short, ending, node_run, plan, unreached
+from .schedule import TRIGGER_OF_MODE, listens_to, next_fire
+from .simulation import NodeRun, cut_short, ending, node_run, plan, to_be_executed, unreached
 from .store import Store, dump_nodes, load_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .clock import Clock
     from .options import Options
 
 # How a run came about, as FlowEngine's page says it. 手动触发 is the vendor's; the others are inference.
 TRIGGERS = {"manual": "手动触发", "interval": "周期触发", "cron": "定时触发", "message": "消息触发"}
+
+# How many runs the schedules start at once at most, when time is advanced far: what is missed then is skipped.
+MOST_FIRED = 10_000
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,16 @@ def _run(row: Any) -> Run:
     )
 
 
+class Executor(Protocol):
+    """What really runs jobs, see :mod:`.execution`; without one, runs are simulated."""
+
+    def begin(self, run: Run, definition: Definition) -> None:
+        """Run the nodes of a run that haven't succeeded."""
+
+    def stop(self, run_id: int) -> None:
+        """End the jobs of a run."""
+
+
 class World:
     """The engine's pipelines and runs. Every method may be called from any thread.
 
@@ -122,6 +137,15 @@ class World:
         self.clock = clock
         self.options = options
         self.lock = threading.RLock()
+        self.executor: Executor | None = None
+
+    @contextmanager
+    def _present(self) -> Iterator[float]:
+        """Hold the world still at a moment, with all done that its schedules have to do by then."""
+        with self.lock:
+            now = self.clock.now()
+            self._fire_due(now)
+            yield now
 
     # Pipelines
 
@@ -132,22 +156,24 @@ class World:
         """
         read_definition(body)
         key = str(body.get("pipelineKey") or "")
-        with self.lock:
+        with self._present() as now:
             self._check_key(key)
-            return self.pipeline(self.store.add_pipeline(json.dumps(body, ensure_ascii=False), key, self.clock.now()))
+            return self._pipeline(self.store.add_pipeline(json.dumps(body, ensure_ascii=False), key, now))
 
     def update_pipeline(self, body: dict[str, Any]) -> Pipeline:
         """Give the pipeline that the object names by its id this object; runs under way keep theirs.
 
-        :raises Refused: when there is no such pipeline, or the definition is wrong.
+        :raises Refused: when there is no such pipeline, or the definition or a schedule that is on makes no sense.
         """
-        with self.lock:
-            pipeline = self.pipeline(body.get("id"))
-            read_definition(body)
+        with self._present() as now:
+            pipeline = self._pipeline(body.get("id"))
+            definition = read_definition(body)
             key = str(body.get("pipelineKey") or "")
             self._check_key(key, pipeline.id)
+            fires = self._next_fire(definition, now) if pipeline.scheduled else None
             self.store.change_pipeline(pipeline.id, json.dumps(body, ensure_ascii=False), key)
-            return self.pipeline(pipeline.id)
+            self.store.schedule(pipeline.id, pipeline.scheduled, fires)
+            return self._pipeline(pipeline.id)
 
     def _check_key(self, key: str, other_than: int = 0) -> None:
         if self.options.duplicate_keys == "refuse" and key and self.store.has_key(key, other_than):
@@ -159,16 +185,19 @@ class World:
         :param pipeline_id: its id, as a number or as digits.
         :raises Refused: when there is none.
         """
-        with self.lock:
-            number = _number(pipeline_id)
-            row = self.store.pipeline(number) if number is not None else None
-            if row is None:
-                raise Refused(f"pipeline {pipeline_id} does not exist")
-            return _pipeline(row)
+        with self._present():
+            return self._pipeline(pipeline_id)
+
+    def _pipeline(self, pipeline_id: object) -> Pipeline:
+        number = _number(pipeline_id)
+        row = self.store.pipeline(number) if number is not None else None
+        if row is None:
+            raise Refused(f"pipeline {pipeline_id} does not exist")
+        return _pipeline(row)
 
     def pipelines(self) -> list[Pipeline]:
         """All pipelines, oldest first."""
-        with self.lock:
+        with self._present():
             return [_pipeline(row) for row in self.store.pipelines()]
 
     # Runs
@@ -181,17 +210,17 @@ class World:
         :param trigger: one of :data:`TRIGGERS`.
         :raises Refused: when there is no such pipeline, or the params name a node it doesn't have.
         """
-        with self.lock:
-            pipeline = self.pipeline(pipeline_id)
+        with self._present() as now:
+            pipeline = self._pipeline(pipeline_id)
             definition = read_definition(pipeline.body)
             params = check_job_params(definition, job_params)
-            return self._add_run(pipeline, definition, params, trigger, self.clock.now())
+            return self._add_run(pipeline, definition, params, trigger, now)
 
     def _add_run(
         self, pipeline: Pipeline, definition: Definition, params: dict[str, dict[str, str]], trigger: str, at: float
     ) -> Run:
-        nodes = plan(definition, params, at, self.options.node_seconds)
-        settles, outcome = ending(nodes, at)
+        nodes = self._plan(definition, params, at)
+        settles, outcome = (None, "") if self.executor else ending(nodes, at)
         run_id = self.store.add_run(
             pipeline.id,
             pipeline.version,
@@ -201,10 +230,25 @@ class World:
             at + self.options.history_delay,
             settles,
             outcome,
-            False,
+            self.executor is not None,
             dump_nodes(nodes),
         )
-        return self.run(run_id)
+        run = self._run(run_id)
+        if self.executor:
+            self.executor.begin(run, definition)
+        return run
+
+    def _plan(
+        self,
+        definition: Definition,
+        params: dict[str, dict[str, str]],
+        at: float,
+        earlier: dict[str, NodeRun] | None = None,
+    ) -> tuple[NodeRun, ...]:
+        """The nodes of a run that begins or goes on: all that will come, or, where jobs really run, what is known."""
+        if not self.executor:
+            return plan(definition, params, at, self.options.node_seconds, earlier)
+        return to_be_executed(definition, params, earlier)
 
     def run(self, run_id: object) -> Run:
         """One run with its nodes, whether it shows in the history yet or not.
@@ -212,12 +256,15 @@ class World:
         :param run_id: its id, as a number or as digits.
         :raises Refused: when there is none, or it was pruned.
         """
-        with self.lock:
-            number = _number(run_id)
-            row = self.store.run(number) if number is not None else None
-            if row is None:
-                raise Refused(f"pipeline run {run_id} does not exist")
-            return _run(row)
+        with self._present():
+            return self._run(run_id)
+
+    def _run(self, run_id: object) -> Run:
+        number = _number(run_id)
+        row = self.store.run(number) if number is not None else None
+        if row is None:
+            raise Refused(f"pipeline run {run_id} does not exist")
+        return _run(row)
 
     def runs(
         self, pipeline_id: object, *, page: int = 1, size: int = -1, ascending: bool = False
@@ -231,58 +278,93 @@ class World:
         :returns: the runs, without their nodes, and how many there are in all.
         :raises Refused: when there is no such pipeline.
         """
-        with self.lock:
-            pipeline = self.pipeline(pipeline_id)
+        with self._present() as now:
+            number = _number(pipeline_id)
+            total = self.store.run_count(number) if number is not None else None
+            if number is None or total is None:
+                raise Refused(f"pipeline {pipeline_id} does not exist")
             offset = (page - 1) * size if size > 0 else 0
-            rows = self.store.runs(pipeline.id, self.clock.now(), ascending=ascending, limit=size, offset=offset)
-            return [_run(row) for row in rows], pipeline.runs
+            rows = self.store.runs(number, now, ascending=ascending, limit=size, offset=offset)
+            return [_run(row) for row in rows], total
 
     def stop(self, run_id: object) -> Run:
-        """Stop a run; it is stopping for ``stop_seconds`` first.
+        """Stop a run; it is stopping for ``stop_seconds`` first, or until its jobs have ended.
 
         :raises Refused: when there is no such run, or it isn't running.
         """
-        with self.lock:
-            run, now = self.run(run_id), self.clock.now()
+        with self._present() as now:
+            run = self._run(run_id)
             if run.state(now) != "running":
                 raise Refused(f"pipeline run {run.id} is not running (status {self.options.word(run.state(now))})")
-            end = now + self.options.stop_seconds
-            self.store.change_run(
-                run.id, stopping=now, settles=end, outcome="stopped", nodes=dump_nodes(cut_short(run.nodes, now, end))
-            )
-            return self.run(run.id)
+            if run.executed and self.executor:
+                self._change(run, stopping=now, settles=None, outcome="", nodes=run.nodes)
+                self.executor.stop(run.id)
+            else:
+                end = now + self.options.stop_seconds
+                self._change(run, stopping=now, settles=end, outcome="stopped", nodes=cut_short(run.nodes, now, end))
+            return self._run(run.id)
 
     def resume(self, run_id: object) -> Run:
         """Go on with a failed or stopped run, under its own id, from the nodes that didn't succeed.
 
         :raises Refused: when there is no such run, or it neither failed nor was stopped.
         """
-        with self.lock:
-            run, now = self.run(run_id), self.clock.now()
+        with self._present() as now:
+            run = self._run(run_id)
             if run.state(now) not in ("failed", "stopped"):
                 raise Refused(f"pipeline run {run.id} can't be resumed (status {self.options.word(run.state(now))})")
             definition = read_definition(json.loads(self.store.version(run.version)))
-            earlier = {node.node_id: node for node in run.nodes}
-            nodes = plan(definition, run.params, now, self.options.node_seconds, earlier)
-            settles, outcome = ending(nodes, now)
-            self.store.change_run(run.id, stopping=None, settles=settles, outcome=outcome, nodes=dump_nodes(nodes))
-            return self.run(run.id)
+            nodes = self._plan(definition, run.params, now, {node.node_id: node for node in run.nodes})
+            settles, outcome = (None, "") if self.executor else ending(nodes, now)
+            self._change(run, stopping=None, settles=settles, outcome=outcome, nodes=nodes)
+            run = self._run(run.id)
+            if self.executor:
+                self.executor.begin(run, definition)
+            return run
+
+    def _change(
+        self, run: Run, *, stopping: float | None, settles: float | None, outcome: str, nodes: tuple[NodeRun, ...]
+    ) -> None:
+        self.store.change_run(
+            run.id,
+            stopping=stopping,
+            settles=settles,
+            outcome=outcome,
+            nodes=dump_nodes(nodes),
+            executed=bool(self.executor),
+        )
 
     def finish(self, run_id: object, outcome: str = "succeeded", message: str = "") -> Run:
-        """End a run that is under way at once, for tests.
+        """End a simulated run that is under way at once, for tests.
 
         :param run_id: the run.
         :param outcome: succeeded, failed or stopped; what is running ends so.
         :param message: what the nodes that failed say.
-        :raises Refused: when there is no such run, or it has ended.
+        :raises Refused: when there is no such run, it has ended, or its jobs really run.
         """
-        with self.lock:
-            run, now = self.run(run_id), self.clock.now()
-            if run.settled(now):
-                raise Refused(f"pipeline run {run.id} has ended already (status {self.options.word(run.outcome)})")
+        with self._present() as now:
+            run = self._run(run_id)
+            if run.settled(now) or run.executed:
+                why = "really runs" if run.executed else f"has ended already (status {self.options.word(run.outcome)})"
+                raise Refused(f"pipeline run {run.id} {why}")
             nodes = tuple(_finished(node, now, outcome, message) for node in run.nodes)
-            self.store.change_run(run.id, stopping=run.stopping, settles=now, outcome=outcome, nodes=dump_nodes(nodes))
-            return self.run(run.id)
+            self._change(run, stopping=run.stopping, settles=now, outcome=outcome, nodes=nodes)
+            return self._run(run.id)
+
+    # What the jobs of executed runs report
+
+    def report_node(self, run_id: int, node: NodeRun) -> None:
+        """Note how a node of an executed run stands."""
+        with self.lock:
+            run = self._run(run_id)
+            nodes = tuple(node if each.node_id == node.node_id else each for each in run.nodes)
+            self._change(run, stopping=run.stopping, settles=None, outcome="", nodes=nodes)
+
+    def report_end(self, run_id: int, outcome: str) -> None:
+        """Note that an executed run has ended."""
+        with self.lock:
+            run = self._run(run_id)
+            self._change(run, stopping=run.stopping, settles=self.clock.now(), outcome=outcome, nodes=run.nodes)
 
     def prune(self, pipeline_id: object, up_to: int) -> int:
         """Delete a pipeline's old runs, as installations do by hand. Source: the vendor's documentation.
@@ -291,16 +373,16 @@ class World:
         :param up_to: the newest run id to go.
         :returns: how many went.
         """
-        with self.lock:
-            return self.store.delete_runs(self.pipeline(pipeline_id).id, up_to)
+        with self._present():
+            return self.store.delete_runs(self._pipeline(pipeline_id).id, up_to)
 
     def forget(self, run_id: int) -> None:
         """Delete one run, as if it had been pruned.
 
         :raises Refused: when there is no such run.
         """
-        with self.lock:
-            self.store.delete_run(self.run(run_id).id)
+        with self._present():
+            self.store.delete_run(self._run(run_id).id)
 
     def add_history(self, pipeline_id: object, moments: Iterable[float]) -> None:
         """Give a pipeline runs that succeeded in the past, for tests of long histories.
@@ -308,8 +390,8 @@ class World:
         :param pipeline_id: the pipeline.
         :param moments: when each ran, oldest first.
         """
-        with self.lock:
-            pipeline = self.pipeline(pipeline_id)
+        with self._present():
+            pipeline = self._pipeline(pipeline_id)
             definition = read_definition(pipeline.body)
             nodes = dump_nodes(node_run(node) for node in definition.nodes)
             self.store.add_runs(pipeline.id, pipeline.version, "manual", moments, nodes)
@@ -319,12 +401,67 @@ class World:
     def set_schedule(self, pipeline_id: object, enabled: bool) -> Pipeline:
         """Turn a pipeline's own schedule on or off.
 
-        :raises Refused: when there is no such pipeline.
+        :raises Refused: when there is no such pipeline, or its schedule makes no sense.
         """
+        with self._present() as now:
+            pipeline = self._pipeline(pipeline_id)
+            fires = self._next_fire(read_definition(pipeline.body), now) if enabled else None
+            self.store.schedule(pipeline.id, enabled, fires)
+            return self._pipeline(pipeline.id)
+
+    def publish(self, topic: str) -> list[Run]:
+        """Send a message: it starts every pipeline whose schedule is on and listens to its topic.
+
+        :param topic: FlowEngine's ``trigger``, e.g. ModelTrainFinishEvent.
+        :returns: the runs it started.
+        """
+        with self._present() as now:
+            return [
+                self._add_run(pipeline, definition, {}, "message", now)
+                for pipeline in map(_pipeline, self.store.pipelines())
+                if pipeline.scheduled and listens_to((definition := read_definition(pipeline.body)).execution, topic)
+            ]
+
+    def catch_up(self) -> None:
+        """Start what the schedules have to start by now; every other method does so first."""
+        with self._present():
+            pass
+
+    def restart(self) -> None:
+        """Do what a restarted kernel does: executed runs have failed, and what schedules missed is skipped."""
         with self.lock:
-            pipeline = self.pipeline(pipeline_id)
-            self.store.schedule(pipeline.id, enabled, None)
-            return self.pipeline(pipeline.id)
+            now = self.clock.now()
+            for run in map(_run, self.store.open_runs()):
+                if run.executed:
+                    nodes = tuple(_lost(node, now) for node in run.nodes)
+                    self._change(run, stopping=run.stopping, settles=now, outcome="failed", nodes=nodes)
+            while due := self.store.due(now):
+                self._skip(due["id"], now)
+
+    def _next_fire(self, definition: Definition, after: float) -> float | None:
+        return next_fire(definition.execution, after, self.options.timezone)
+
+    def _skip(self, pipeline_id: int, now: float) -> None:
+        definition = read_definition(self._pipeline(pipeline_id).body)
+        self.store.schedule(pipeline_id, True, self._next_fire(definition, now))
+
+    def _fire_due(self, now: float) -> None:
+        fired = 0
+        while due := self.store.due(now):
+            fired += 1
+            if fired > MOST_FIRED:
+                self._skip(due["id"], now)
+                continue
+            pipeline, at = self._pipeline(due["id"]), due["next_fire"]
+            definition = read_definition(pipeline.body)
+            self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.execution["runMode"]], at)
+            self.store.schedule(pipeline.id, True, self._next_fire(definition, at))
+
+
+def _lost(node: NodeRun, now: float) -> NodeRun:
+    if node.start is None or node.end is not None:
+        return node
+    return replace(node, end=now, outcome="failed", message="the kernel was restarted")
 
 
 def _finished(node: NodeRun, now: float, outcome: str, message: str) -> NodeRun:

@@ -1,0 +1,52 @@
+"""When a pipeline starts by itself: its own ``executionConfig``, turned on and off by the schedule calls.
+
+Field names and modes are those of the vendor's API page and documentation. That a period begins when the schedule is
+turned on, and that a run starts though the one before it is still under way, is inference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from .definition import Refused
+from .quartz import read_quartz
+from .simulation import seconds
+
+# runMode -> how its runs come about, see world.TRIGGERS
+TRIGGER_OF_MODE = {"PERIODICAL": "interval", "CRONTAB": "cron", "MESSAGE": "message"}
+
+
+def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
+    """When a schedule fires next.
+
+    :param execution: the pipeline's ``executionConfig``.
+    :param after: the last time it fired, or when it was turned on (seconds since the epoch).
+    :param timezone: where the hours of a cron expression are meant.
+    :returns: seconds since the epoch; None if no time makes it fire: runMode SINGLE or MESSAGE, or no date left.
+    :raises Refused: when the schedule makes no sense.
+    """
+    match execution.get("runMode"):
+        case "PERIODICAL":
+            interval = seconds(execution, "interval", "intervalUnit")
+            if interval is None or interval <= 0:
+                raise Refused(f"runMode PERIODICAL with interval {execution.get('interval')!r}: it has to be above 0")
+            return after + interval
+        case "CRONTAB":
+            try:
+                return read_quartz(str(execution.get("cronExpression") or "")).after(after, ZoneInfo(timezone))
+            except ValueError as error:
+                raise Refused(str(error)) from error
+        case _:
+            return None
+
+
+def listens_to(execution: dict[str, Any], topic: str) -> bool:
+    """Whether a message on a topic starts the pipeline.
+
+    :param execution: the pipeline's ``executionConfig``.
+    :param topic: the message's topic, FlowEngine's ``trigger``.
+    """
+    if execution.get("runMode") != "MESSAGE":
+        return False
+    return topic == execution.get("trigger") or topic in (execution.get("triggerList") or [])
