@@ -16,10 +16,22 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.endpoints import Json
 
-try:  # Airflow 3
+try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
-except ImportError:  # goes with Airflow 2.11
-    from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]  # 2.11's own
+
+    DEFERRAL_ERRORS: tuple[type[Exception], ...] = (TaskDeferralError, TaskDeferralTimeout)
+except ImportError:  # goes with Airflow 3.1
+    from airflow import exceptions
+
+    DEFERRAL_ERRORS = tuple(
+        getattr(exceptions, name) for name in ("TaskDeferralError", "TaskDeferralTimeout") if hasattr(exceptions, name)
+    )
+"""What Airflow raises in a task whose deferral it has ended itself."""
+
+
+def is_deferral_timeout(error: Exception) -> bool:
+    """Whether Airflow ended a deferral since its time was over; before Airflow 3 only the error's text tells."""
+    return "timeout" in str(error).lower()
 
 
 class StateStore(Protocol):
@@ -101,12 +113,12 @@ def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
 
 
 __all__ = [
+    "DEFERRAL_ERRORS",
     "StateStore",
-    "TaskDeferralError",
-    "TaskDeferralTimeout",
     "ask_state",
     "can_ask_state",
     "count",
     "decision_span",
+    "is_deferral_timeout",
     "task_state_store",
 ]

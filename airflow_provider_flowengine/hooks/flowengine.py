@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_CONN_ID = "flowengine_default"
 
+_TEST_PATIENCE = 10.0
+"""Seconds that a request of the connection form's "Test" may take."""
+
 
 class FlowEngineHook(BaseHook):
     """
@@ -265,7 +268,9 @@ class FlowEngineHook(BaseHook):
         try:
             if not (self.engine_key or self.settings.engine_key):
                 return False, "No engine_key in the connection's extra: FlowEngine can be tested with one only"
-            engine, pipelines = self.engine, self.list_pipelines()
+            api = self.api.hurried(_TEST_PATIENCE)  # a person waits for the answer
+            engine = self.client.run(api.resolve())
+            pipelines = self.client.run(api.list_pipelines())
         except FlowEngineError as error:
             return False, f"{error}{self._other_generation(error)}"
         except Exception as error:
@@ -284,7 +289,7 @@ class FlowEngineHook(BaseHook):
             return ""
         other: Generation = next(g for g in GENERATIONS.values() if g != self.settings.generation)
         try:
-            api = Api(replace(self.settings, generation=other), self.engine_key or "").hurried(10)
+            api = Api(replace(self.settings, generation=other), self.engine_key or "").hurried(_TEST_PATIENCE)
             engine = self.client.run(api.resolve())
         except FlowEngineError:
             return ""

@@ -162,15 +162,16 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Resume after the deferral; where Airflow itself has ended that, treat it as a give-up of ours."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except compat.TaskDeferralTimeout as error:
-            failure: FlowEngineError = RunTimeoutError(
+        except compat.DEFERRAL_ERRORS as error:
+            cause = error
+        failure = (
+            RunTimeoutError(
                 "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
                 "(is a triggerer running?)."
             )
-            cause: Exception = error
-        except compat.TaskDeferralError as error:
-            failure = FlowEngineError(f"The trigger broke down: {error}. The run itself may be going on.")
-            cause = error
+            if compat.is_deferral_timeout(cause)
+            else FlowEngineError(f"The trigger broke down: {cause}. The run itself may be going on.")
+        )
         with self._executing(context) as ownership:
             self._run = self._remembered(context, ownership)
             with self._giving_up():

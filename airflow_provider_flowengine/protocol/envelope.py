@@ -9,6 +9,7 @@ with HTML or plain text, a login wall with HTML and 200 (inference).
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -76,7 +77,13 @@ def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachErro
     :param reason: what the transport says, e.g. ``"connection refused by gw.example.com:31101"``.
     :param taken: False when the server surely didn't take the call, None when that can't be known.
     """
-    hint = " Check the connection's host and port, and that FlowEngine is up." if taken is False else ""
+    hint = ""
+    if re.search("ssl|certificate", reason, re.IGNORECASE):
+        hint = (
+            " Check the connection's schema (http or https), its port, and verify, which takes the path of a CA bundle."
+        )
+    elif taken is False:
+        hint = " Check the connection's host and port, and that FlowEngine is up."
     return CannotReachError(f"Could not {call.name}: {call.mask(reason)}.{hint}", call=call, taken=taken)
 
 

@@ -1,0 +1,315 @@
+"""
+What tests of DAGs need: an Airflow home of their own, DAGs that run in this process, and pipelines to run.
+
+The emulator and the connection to it come from the package's own pytest plugin (``flowengine_emulator``,
+``flowengine_connection``). Airflow must not be imported before its home is set, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import distributions, version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+(HOME / "dags").mkdir()
+for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
+    "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(bytes(range(32))).decode(),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+
+needs_task_state_store = pytest.mark.skipif(
+    AIRFLOW < (3, 3), reason="Airflow before 3.3 has no task state store: a try can't know what an earlier one did"
+)
+"""Marks a test of what a later try does about an earlier one's run."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this Airflow can't do, each with its reason."""
+    for item in items:
+        if item.get_closest_marker("needs_task_state_store"):
+            item.add_marker(needs_task_state_store)
+
+
+@pytest.fixture(scope="session")
+def airflow_db(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Airflow's database in this process's own home: a copy of one that is migrated once for each set of versions."""
+    packages = sorted(f"{found.name}=={found.version}" for found in distributions() if "airflow" in found.name)
+    cache = getattr(pytestconfig, "cache", None)
+    folder = cache.mkdir("airflow-db") if cache else tmp_path_factory.getbasetemp().parent
+    template = folder / f"airflow-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:16]}.db"
+    with (folder / "airflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of one pytest run want the same
+        if not template.exists():
+            # By a process of its own, since it sets up logging anew.
+            subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+            shutil.copy(HOME / "airflow.db", f"{template}.new")
+            os.replace(f"{template}.new", template)
+    shutil.copy(template, HOME / "airflow.db")
+
+
+# --- DAGs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class TaskResult:
+    """
+    How a task of a DAG run went.
+
+    :param state: its last state.
+    :param tries: how often it was tried.
+    :param errors: what its tries failed or were skipped with, in order.
+    :param xcoms: what it left in XCom, by key.
+    :param link: what its button “FlowEngine run” opens.
+    :param rendered: its templated arguments as Airflow shows them, rendered.
+    """
+
+    state: str
+    tries: int
+    errors: list[BaseException]
+    xcoms: dict[str, Any]
+    link: str | None
+    rendered: dict[str, Any]
+
+    @property
+    def returned(self) -> Any:
+        """What its execute returned."""
+        return self.xcoms.get("return_value")
+
+    @property
+    def error(self) -> str:
+        """The text of what its last try failed with."""
+        return str(self.errors[-1]) if self.errors else ""
+
+
+@dataclass
+class DagResult:
+    """How a DAG run went: its state, and its tasks by their ids, mapped ones as a list."""
+
+    state: str
+    tasks: dict[str, list[TaskResult]]
+
+    def __getitem__(self, task_id: str) -> TaskResult:
+        (only,) = self.tasks[task_id]
+        return only
+
+    def mapped(self, task_id: str) -> list[TaskResult]:
+        """The mapped tasks, by map index."""
+        return self.tasks[task_id]
+
+
+@dataclass
+class _Errors:
+    """What tasks failed or were skipped with, by task id and map index."""
+
+    seen: dict[tuple[str, int], list[BaseException]] = field(default_factory=dict)
+
+    def __call__(self, context: Any) -> None:
+        ti = context["ti"]
+        self.seen.setdefault((ti.task_id, ti.map_index), []).append(context["exception"])
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def dag(airflow_db: None) -> Any:
+    """An empty DAG; ``run`` runs it."""
+    from airflow.providers.common.compat.sdk import DAG
+
+    errors = _Errors()
+    dag = DAG(
+        f"test_{next(_numbers)}",
+        schedule=None,
+        start_date=datetime(2024, 1, 1, tzinfo=UTC),
+        default_args={
+            "retry_delay": timedelta(0),
+            "on_failure_callback": errors,
+            "on_retry_callback": errors,
+            "on_skipped_callback": errors,
+        },
+    )
+    dag.doc_md = None
+    dag.errors_of_test = errors
+    return dag
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Any:
+    """Run a DAG to its end in this process, triggers included, and tell how it went."""
+    sleep = time.sleep
+    # dag.test() looks only once a second whether a retry or a reschedule is due.
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(0.05 if seconds == 1 else seconds))
+
+    def run(dag: Any, conf: dict[str, Any] | None = None) -> DagResult:
+        if AIRFLOW >= (3, 0):
+            _write(dag)
+        errors = getattr(dag, "errors_of_test", _Errors())
+        errors.seen.clear()
+        dag_run = dag.test(run_conf=conf)
+        shown = _shown(dag)
+        tasks: dict[str, list[TaskResult]] = {}
+        for ti in sorted(dag_run.get_task_instances(), key=lambda ti: ti.map_index):
+            seen = errors.seen.get((ti.task_id, ti.map_index), [])
+            tasks.setdefault(ti.task_id, []).append(_result(shown.get_task(ti.task_id), ti, seen))
+        return DagResult(str(dag_run.state), tasks)
+
+    return run
+
+
+@pytest.fixture
+def run_task(dag: Any, run: Any) -> Any:
+    """Run one task in a DAG of its own."""
+
+    def run_task(operator: Any, conf: dict[str, Any] | None = None, **arguments: Any) -> TaskResult:
+        operator(task_id="task", dag=dag, **arguments)
+        return run(dag, conf)["task"]
+
+    return run_task
+
+
+def _write(dag: Any) -> None:
+    """Write a DAG into the database, as the DAG processor would have done."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.models.dag import DagModel
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        DagBundlesManager().sync_bundles_to_db(session=session)
+        session.flush()
+        if not session.get(DagModel, dag.dag_id):
+            session.add(DagModel(dag_id=dag.dag_id, bundle_name="dags-folder"))
+            session.flush()
+        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="dags-folder", session=session)
+
+
+def _result(task: Any, ti: Any, errors: list[BaseException]) -> TaskResult:
+    from airflow.models import xcom
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.utils.session import create_session
+
+    model = xcom.XComModel if AIRFLOW >= (3, 0) else xcom.XCom
+
+    with create_session() as session:
+        where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+        rows = session.query(model.key, model.value).filter_by(**where)
+        xcoms = {row.key: model.deserialize_value(row) for row in rows}
+        rendered = RenderedTaskInstanceFields.get_templated_fields(ti, session=session)
+    return TaskResult(
+        state=str(ti.state),
+        tries=ti.try_number,
+        errors=list(errors),
+        xcoms=xcoms,
+        link=task.get_extra_links(ti, "FlowEngine run"),
+        rendered=rendered or {},
+    )
+
+
+def _shown(dag: Any) -> Any:
+    """Return the DAG as the web page knows it: as it was serialized."""
+    if AIRFLOW < (3, 0):
+        from airflow.serialization.serialized_objects import SerializedDAG
+
+        return SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    return SerializedDagModel.get(dag.dag_id).dag
+
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+
+class Log(logging.Handler):
+    """What was logged from INFO on, by anybody."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line of Python's own logging."""
+        self.lines.append((record.name, self.format(record)))
+
+    def take(self, logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+        """Take a line of structlog, with which Airflow 3 logs."""
+        if method != "debug":
+            self.lines.append((str(event.get("logger") or getattr(logger, "name", "")), str(event)))
+        return event
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(text for _, text in self.lines)
+
+    @property
+    def ours(self) -> str:
+        """What this package logged."""
+        return "\n".join(text for name, text in self.lines if "airflow_provider_flowengine" in name)
+
+
+@pytest.fixture
+def log() -> Any:
+    """What is logged during the test."""
+    log = Log()
+    processors: list[Any] = []
+    if AIRFLOW >= (3, 0):
+        import airflow.settings  # noqa: F401 - sets structlog up
+        import structlog
+
+        processors = structlog.get_config()["processors"]
+        processors.insert(-1, log.take)
+    logging.getLogger().addHandler(log)
+    yield log
+    logging.getLogger().removeHandler(log)
+    if log.take in processors:
+        processors.remove(log.take)
+
+
+# --- FlowEngine -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def emulator(flowengine_emulator: Any, flowengine_connection: str) -> Any:
+    """The emulator, with the connection ``flowengine_default`` leading to it."""
+    return flowengine_emulator
+
+
+@pytest.fixture
+def pipeline(flowengine_emulator: Any) -> Any:
+    """Make a pipeline of one node ``train``, whose params set its duration and outcome; return its id."""
+
+    def make(key: str = "nightly", *, name: str = "", **params: object) -> int:
+        values = [{"key": key, "value": str(value), "type": "TEXT"} for key, value in params.items()]
+        node = {"nodeId": "n1", "name": "train", "type": "TASK", "indexType": "SHELL", "params": {"values": values}}
+        data = {"name": name or key, "describe": "", "nodes": [node], "edges": []}
+        return flowengine_emulator.world.create_pipeline({"data": data, "pipelineKey": key}).id
+
+    return make

@@ -1,0 +1,259 @@
+"""What an Airflow connection says, and what the form's button “Test” answers."""
+
+import json
+from urllib.parse import quote, urlencode
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook, settings_of
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+VARIABLE = "AIRFLOW_CONN_FLOWENGINE_DEFAULT"
+
+
+def connection(**fields):
+    extra = fields.pop("extra", {"engine_key": "demo"})
+    return Connection(
+        conn_id="flowengine_default",
+        conn_type="flowengine",
+        extra=extra if isinstance(extra, str) else json.dumps(extra),
+        **{"host": "gw.example.com", **fields},
+    )
+
+
+# --- reading it -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "gateway"),
+    [
+        ({"host": "gw.example.com"}, "http://gw.example.com"),
+        ({"host": "gw.example.com", "schema": "https"}, "https://gw.example.com"),
+        ({"host": "gw.example.com", "port": 31101}, "http://gw.example.com:31101"),
+        ({"host": "https://gw.example.com/fl/"}, "https://gw.example.com/fl"),
+        ({"host": "https://gw.example.com/fl", "port": 8443}, "https://gw.example.com:8443/fl"),
+        ({"host": "gw.example.com/fl", "schema": "https", "port": 8443}, "https://gw.example.com:8443/fl"),
+        ({"host": "[::1]", "port": 31101}, "http://[::1]:31101"),
+    ],
+)
+def test_the_gateways_address_is_read_as_people_write_it(fields, gateway):
+    assert settings_of(connection(**fields)).fl_url == gateway
+
+
+def test_who_asks_goes_into_the_headers():
+    settings = settings_of(
+        connection(
+            login="7",
+            password="access-key-1",
+            extra={"engine_key": "demo", "workspace_id": 3, "headers": {"X-Tenant": "risk"}},
+        )
+    )
+
+    assert settings.headers == {
+        "X-FlowEngine-UserId": "7",
+        "Access-Key": "access-key-1",
+        "X-Prophet-Workspace-Id": "3",
+        "X-Tenant": "risk",
+    }
+
+
+def test_what_a_form_leaves_empty_gets_its_default():
+    names = "engine_key api_root verify timeout headers timezone status_words workspace_id ui_url".split()
+    empty = settings_of(connection(extra=dict.fromkeys(names, "")))
+    nothing = settings_of(connection(extra=dict.fromkeys(names)))
+
+    assert empty == nothing == settings_of(connection(extra={}))
+
+
+def test_what_a_form_stores_as_text_means_the_same():
+    as_text = {
+        "verify": "false",
+        "timeout": "5",
+        "headers": '{"X-Tenant": "risk"}',
+        "status_words": '{"success": ["ok"]}',
+    }
+    as_values = {"verify": False, "timeout": 5, "headers": {"X-Tenant": "risk"}, "status_words": {"success": ["ok"]}}
+    from_text, from_values = settings_of(connection(extra=as_text)), settings_of(connection(extra=as_values))
+
+    assert from_text.words.read("OK") == from_values.words.read("OK") == "succeeded"
+    assert [getattr(from_text, name) for name in ("verify", "timeout", "headers")] == [
+        getattr(from_values, name) for name in ("verify", "timeout", "headers")
+    ]
+
+
+EXTRA = {
+    "engine_key": "cess-data-3",
+    "api_root": "automl/v1",
+    "verify": False,
+    "timeout": 12,
+    "headers": {"X-Tenant": "risk/1"},
+    "timezone": "Asia/Shanghai",
+    "ui_url": "{fl_url}/#/{run_id}",
+}
+FIELDS = {"host": "gw.example.com/fl", "schema": "https", "port": 8443, "login": "7", "password": "p@ss/w:rd"}
+
+
+def as_json():
+    return json.dumps({"conn_type": "flowengine", **FIELDS, "extra": EXTRA})
+
+
+def as_uri():
+    who = f"{quote(FIELDS['login'], safe='')}:{quote(FIELDS['password'], safe='')}"
+    where = f"{quote(FIELDS['host'], safe='')}:{FIELDS['port']}/{FIELDS['schema']}"
+    return f"flowengine://{who}@{where}?{urlencode({'__extra__': json.dumps(EXTRA)})}"
+
+
+@pytest.mark.parametrize("write", [as_json, as_uri])
+def test_a_connection_is_the_same_as_json_and_as_uri(write, monkeypatch):
+    monkeypatch.setenv(VARIABLE, write())
+    settings = FlowEngineHook().settings
+
+    assert settings.fl_url == "https://gw.example.com:8443/fl"
+    assert settings.headers == {"X-FlowEngine-UserId": "7", "Access-Key": "p@ss/w:rd", "X-Tenant": "risk/1"}
+    assert (settings.engine_key, settings.generation.root, settings.verify) == ("cess-data-3", "automl/v1", False)
+    assert (settings.timeout, settings.timezone, settings.ui_url) == (12, "Asia/Shanghai", "{fl_url}/#/{run_id}")
+
+
+@pytest.mark.parametrize("form", ["as_json", "get_uri"])
+def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypatch):
+    first = connection(**FIELDS, extra=EXTRA)
+    monkeypatch.setenv(VARIABLE, getattr(first, form)())
+
+    assert FlowEngineHook().settings.headers == settings_of(first).headers
+    assert FlowEngineHook().settings.fl_url == settings_of(first).fl_url
+
+
+# --- what can't be right ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"host": None}, "host is empty"),
+        ({"host": "gw example.com"}, "host: .* is no gateway address"),
+        ({"host": "ftp://gw.example.com"}, "host: .* is no gateway address"),
+        ({"host": "gw.example.com", "schema": "ftp"}, "host: .* is no gateway address"),
+        ({"extra": "engine_key=demo"}, "extra is not JSON"),
+        ({"extra": "[1, 2]"}, "extra must be a JSON object"),
+        ({"extra": {"timeout": "soon"}}, "timeout: 'soon' must be a number of seconds, more than 0"),
+        ({"extra": {"timeout": -5}}, "timeout: -5 must be a number of seconds, more than 0"),
+        ({"extra": {"api_root": "v3"}}, "api_root: 'v3' isn't known; roots there are: kernel/v1, automl/v1"),
+        ({"extra": {"timezone": "Mars/Base"}}, "timezone: 'Mars/Base' isn't known"),
+        ({"extra": {"headers": "X-Tenant: risk"}}, "headers is not JSON"),
+        ({"extra": {"headers": ["X-Tenant"]}}, "headers must be a JSON object"),
+        ({"extra": {"status_words": {"great": ["ok"]}}}, "status_words has the key 'great'"),
+        ({"extra": {"ui_url": "{host}/run"}}, "ui_url: {host} isn't known"),
+    ],
+)
+def test_a_field_that_cannot_be_right_is_named_with_its_connection(fields, why):
+    with pytest.raises(ConfigurationError, match=f"Connection flowengine_default: {why}"):
+        settings_of(connection(**fields))
+
+
+def test_an_unknown_key_in_extra_is_warned_of_and_not_refused(caplog):
+    settings_of(connection(extra={"engine_key": "demo", "enginekey": "demo"}))
+
+    assert "Connection flowengine_default: extra has the unknown key enginekey; known are api_root, " in caplog.text
+
+
+def test_a_connection_that_does_not_exist_is_named(airflow_db):
+    with pytest.raises(Exception, match="there_is_no_such"):
+        FlowEngineHook("there_is_no_such_connection").list_pipelines()
+
+
+# --- the button “Test” ------------------------------------------------------------------------------------------------
+
+
+def test_the_test_says_which_engine_answers(emulator, pipeline):
+    pipeline("a")
+    assert FlowEngineHook().test_connection() == (
+        True,
+        "FlowEngine answers: engine 6 at /engine/15/cess-data-3, 1 pipeline",
+    )
+
+    pipeline("b")
+    assert FlowEngineHook().test_connection()[1].endswith("2 pipelines")
+
+
+def test_the_test_of_an_engine_that_does_not_exist(emulator, monkeypatch):
+    monkeypatch.setenv(VARIABLE, emulator.connection(engine_key="cess-data"))
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert "Is there an engine of key 'cess-data'" in says
+
+
+def test_the_test_without_an_engine_key_says_so(emulator, monkeypatch):
+    monkeypatch.setenv(VARIABLE, emulator.connection(engine_key=""))
+
+    assert FlowEngineHook().test_connection() == (
+        False,
+        "No engine_key in the connection's extra: FlowEngine can be tested with one only",
+    )
+
+
+def test_the_test_of_a_host_where_nobody_listens(emulator, monkeypatch):
+    monkeypatch.setenv(VARIABLE, emulator.connection())
+    emulator.stop()
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert "Connection refused" in says
+    assert "Check the connection's host and port" in says
+
+
+def test_the_test_of_a_host_that_does_not_exist(monkeypatch):
+    monkeypatch.setenv(VARIABLE, json.dumps({"conn_type": "flowengine", "host": "gw.invalid", "extra": EXTRA}))
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert "gw.invalid" in says
+    assert "Check the connection's host and port" in says
+
+
+def test_the_test_of_a_host_that_does_not_speak_tls(emulator, monkeypatch):
+    fields = json.loads(emulator.connection()) | {"schema": "https"}
+    monkeypatch.setenv(VARIABLE, json.dumps(fields))
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert "SSL" in says
+    assert "schema" in says
+
+
+def test_the_test_behind_a_login_wall(emulator):
+    emulator.options.login_wall = True
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert "login wall" in says
+
+
+def test_the_test_with_a_wrong_access_key(emulator):
+    emulator.options.access_key = "right-access-key"
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert "Check the connection's login (user id) and password (access key)" in says
+
+
+@pytest.mark.parametrize(
+    ("served", "set_to", "advised"), [("automl", "kernel/v1", "automl/v1"), ("kernel", "automl/v1", "kernel/v1")]
+)
+def test_the_test_of_the_other_generation_says_which_one_works(emulator, monkeypatch, served, set_to, advised):
+    emulator.options.generation = served
+    monkeypatch.setenv(VARIABLE, emulator.connection(api_root=set_to))
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert says.endswith(f"But engine 6 answers under {advised}: set api_root to {advised}.")
+
+
+def test_the_test_of_a_bad_connection_names_the_field(monkeypatch):
+    monkeypatch.setenv(VARIABLE, json.dumps({"conn_type": "flowengine", "extra": {"engine_key": "demo"}}))
+
+    assert FlowEngineHook().test_connection() == (
+        False,
+        "Connection flowengine_default: host is empty; it must be FlowEngine's gateway, e.g. gw.example.com",
+    )

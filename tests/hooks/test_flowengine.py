@@ -1,0 +1,299 @@
+"""The hook's methods, against the emulator."""
+
+import pytest
+
+from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
+from airflow_provider_flowengine.protocol.errors import (
+    ApiRefusedError,
+    ConfigurationError,
+    PipelineNotFoundError,
+    RunFailedError,
+    RunNotFoundError,
+    RunStoppedError,
+    RunTimeoutError,
+)
+
+
+@pytest.fixture
+def hook(emulator):
+    return FlowEngineHook()
+
+
+def names(emulator):
+    return [call["name"] for call in emulator.calls()]
+
+
+# --- the engine -------------------------------------------------------------------------------------------------------
+
+
+def test_building_a_hook_asks_nothing(emulator):
+    FlowEngineHook("there_is_no_such_connection")
+
+    assert emulator.calls() == []
+
+
+def test_the_engine_is_resolved_once(hook, emulator):
+    hook.list_pipelines()
+    hook.list_pipelines()
+
+    assert (hook.engine.key, hook.engine.url, hook.engine.id) == ("demo", "/engine/15/cess-data-3", 6)
+    assert names(emulator) == ["engine_url", "engine_id", "list", "list"]
+
+
+def test_an_engine_key_of_its_own_wins_over_the_connections(emulator):
+    hook = FlowEngineHook(engine_key="other")
+
+    with pytest.raises(Exception, match="'other'"):
+        _ = hook.engine
+
+
+def test_without_an_engine_key_anywhere_nothing_is_sent(emulator, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(engine_key=""))
+
+    with pytest.raises(
+        ConfigurationError, match=r"No engine_key: set it in the connection's extra, or give engine_key"
+    ):
+        FlowEngineHook().list_pipelines()
+    assert emulator.calls() == []
+
+
+def test_a_runs_page_is_where_the_connection_says(emulator, monkeypatch):
+    where = "{fl_url}/ui/{engine_key}/{pipeline_id}?run={run_id}"
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(ui_url=where))
+
+    assert FlowEngineHook().run_url(3, 14) == f"{emulator.url}/ui/demo/3?run=14"
+
+
+# --- pipelines --------------------------------------------------------------------------------------------------------
+
+PIPELINE = {
+    "pipelineKey": "nightly",
+    "data": {
+        "name": "Nightly",
+        "nodes": [
+            {
+                "nodeId": "n1",
+                "name": "train",
+                "type": "TASK",
+                "indexType": "SHELL",
+                "params": {"values": [{"key": "epochs", "value": "3", "type": "TEXT"}]},
+            }
+        ],
+        "edges": [],
+    },
+}
+
+
+def test_a_pipeline_is_created_and_read_back(hook):
+    made = hook.create_pipeline(PIPELINE)
+    read = hook.get_pipeline(made.id)
+
+    assert (read.id, read.key, read.name) == (made.id, "nightly", "Nightly")
+    assert [(node.id, node.name, [param.key for param in node.params]) for node in read.nodes] == [
+        ("n1", "train", ["epochs"])
+    ]
+
+
+def test_a_pipeline_is_changed_by_writing_it_back_whole(hook):
+    content = hook.get_pipeline(hook.create_pipeline(PIPELINE).id).content
+    content["data"]["describe"] = "v2"
+    hook.update_pipeline(content)
+
+    assert hook.get_pipeline(content["id"]).content["data"]["describe"] == "v2"
+
+
+def test_pipelines_are_listed(hook, pipeline):
+    pipeline("a")
+    pipeline("b")
+
+    assert [listed.key for listed in hook.list_pipelines()] == ["a", "b"]
+
+
+def test_a_pipeline_is_found_by_its_key_or_its_name(hook, pipeline):
+    wanted = pipeline("nightly", name="Nightly training")
+    pipeline("other")
+
+    assert hook.find_pipeline(key="nightly").id == wanted
+    assert hook.find_pipeline(name="Nightly training").id == wanted
+
+
+@pytest.mark.parametrize("wanted", [{}, {"key": "a", "name": "b"}])
+def test_a_pipeline_is_found_by_one_of_the_two(hook, wanted):
+    with pytest.raises(ConfigurationError, match="find_pipeline takes one of key and name"):
+        hook.find_pipeline(**wanted)
+
+
+def test_a_pipeline_that_is_not_there_is_answered_with_those_that_are(hook, pipeline):
+    pipeline("nightly", name="Nightly training")
+
+    with pytest.raises(PipelineNotFoundError, match=r"no pipeline 77; pipelines there are: 1 \(Nightly training\)"):
+        hook.get_pipeline(77)
+    with pytest.raises(PipelineNotFoundError, match=r"no pipeline of key 'daily'; pipelines there are: 1 \(Night"):
+        hook.find_pipeline(key="daily")
+
+
+def test_a_name_that_two_pipelines_have_names_neither(hook, pipeline):
+    pipeline("a", name="Nightly")
+    pipeline("b", name="Nightly")
+
+    with pytest.raises(
+        PipelineNotFoundError, match=r"2 pipelines of engine 'demo' have the name 'Nightly'.*pipeline_id"
+    ):
+        hook.find_pipeline(name="Nightly")
+
+
+def test_a_schedule_is_turned_on_and_off(hook, emulator, pipeline):
+    pipeline_id = pipeline()
+    hook.set_schedule(pipeline_id, True)
+    assert emulator.world.pipeline(pipeline_id).scheduled
+
+    hook.set_schedule(pipeline_id, False)
+    assert not emulator.world.pipeline(pipeline_id).scheduled
+
+
+def test_a_file_is_uploaded(hook, emulator, tmp_path):
+    file = tmp_path / "customers.csv"
+    file.write_text("id,name\n1,Ann\n")
+
+    assert hook.upload_file(file)
+    (call,) = emulator.calls("upload")
+    assert call["path"].endswith("/template/uploadJobFileParam/1")
+    assert "engineKey" not in call["query"]
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "is a directory"), ("nothing.csv", "does not exist")])
+def test_what_is_no_file_is_refused_before_anything_is_sent(hook, emulator, tmp_path, name, why):
+    with pytest.raises(ConfigurationError, match=why):
+        hook.upload_file(tmp_path / name)
+    assert emulator.calls() == []
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_is_started(hook, emulator, pipeline):
+    run = hook.start_pipeline(pipeline(epochs=3), {"n1": {"epochs": 5}})
+
+    assert (run.id, run.pipeline_id, run.state) == (1, 1, "succeeded")
+    assert emulator.world.run(run.id).params == {"n1": {"epochs": "5"}}
+
+
+def test_runs_are_listed_page_by_page(hook, pipeline):
+    pipeline_id = pipeline()
+    for _ in range(3):
+        hook.start_pipeline(pipeline_id)
+
+    assert [run.id for run in hook.list_runs(pipeline_id, size=2)] == [3, 2]
+    assert [run.id for run in hook.list_runs(pipeline_id, page=2, size=2)] == [1]
+
+
+def test_a_run_is_told_with_its_nodes(hook, pipeline):
+    run = hook.start_pipeline(pipeline(outcome="failed", message="no data"))
+    run = hook.get_run(run.pipeline_id, run.id)
+
+    assert run.state == "failed"
+    assert [(node.id, node.state, node.message) for node in run.nodes] == [("n1", "failed", "no data")]
+
+
+def test_a_run_that_is_not_there(hook, pipeline):
+    with pytest.raises(RunNotFoundError, match="history of pipeline 1 has no run 99"):
+        hook.get_run(pipeline(), 99)
+
+
+def test_a_run_is_stopped_once(hook, emulator, pipeline):
+    pipeline_id = pipeline(duration="forever")
+    run = hook.start_pipeline(pipeline_id)
+
+    assert hook.stop_run(run.id, pipeline_id)
+    assert not hook.stop_run(run.id, pipeline_id)
+    assert emulator.count("stop") == 1
+    assert hook.get_run(pipeline_id, run.id).state == "stopped"
+
+
+def test_a_run_is_stopped_without_its_pipeline_too(hook, pipeline):
+    run = hook.start_pipeline(pipeline(duration="forever"))
+
+    assert hook.stop_run(run.id)
+    assert hook.get_run(run.pipeline_id, run.id).state == "stopped"
+
+
+def test_a_failed_run_is_resumed_under_its_id(hook, pipeline):
+    pipeline_id = pipeline(outcome="failed_once")
+    run = hook.start_pipeline(pipeline_id)
+    assert hook.get_run(pipeline_id, run.id).state == "failed"
+
+    hook.resume_run(run.id, pipeline_id)
+    assert hook.get_run(pipeline_id, run.id).state == "succeeded"
+
+
+def test_a_run_that_succeeded_is_not_resumed(hook, pipeline):
+    run = hook.start_pipeline(pipeline())
+
+    with pytest.raises(ApiRefusedError, match="can't be resumed"):
+        hook.resume_run(run.id, run.pipeline_id)
+
+
+def test_a_run_is_waited_for(hook, pipeline):
+    pipeline_id = pipeline(duration=0.2)
+    run = hook.start_pipeline(pipeline_id)
+
+    assert hook.wait_for_run(pipeline_id, run.id, poll_interval=0.05).state == "succeeded"
+
+
+def test_waiting_for_a_run_that_fails_tells_what_failed_and_where_to_look(hook, pipeline):
+    run = hook.start_pipeline(pipeline(outcome="failed", message="no data"))
+
+    with pytest.raises(RunFailedError) as failure:
+        hook.wait_for_run(run.pipeline_id, run.id)
+    assert "Run 1 of pipeline 1 failed" in str(failure.value)
+    assert "no data" in str(failure.value)
+    assert hook.run_url(1, 1) in str(failure.value)
+    assert failure.value.run.nodes[0].message == "no data"
+
+
+def test_waiting_for_a_run_that_is_stopped(hook, pipeline):
+    run = hook.start_pipeline(pipeline(duration="forever"))
+    hook.stop_run(run.id, run.pipeline_id)
+
+    with pytest.raises(RunStoppedError, match="Run 1 of pipeline 1 was stopped"):
+        hook.wait_for_run(run.pipeline_id, run.id)
+
+
+def test_waiting_too_long_leaves_the_run_alone(hook, emulator, pipeline):
+    run = hook.start_pipeline(pipeline(duration="forever"))
+
+    with pytest.raises(RunTimeoutError, match="Run 1 of pipeline 1 was still going on"):
+        hook.wait_for_run(run.pipeline_id, run.id, poll_interval=0.05, timeout=0.1)
+    assert emulator.count("stop") == 0
+
+
+def test_the_older_generation_does_the_same(emulator, monkeypatch, pipeline):
+    emulator.options.generation = "automl"
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(api_root="automl/v1"))
+    hook = FlowEngineHook()
+    pipeline_id = pipeline(duration="forever")
+
+    run = hook.start_pipeline(pipeline_id)
+    assert hook.stop_run(run.id, pipeline_id)
+    hook.resume_run(run.id, pipeline_id)
+    hook.set_schedule(pipeline_id, True)
+    hook.set_schedule(pipeline_id, False)
+    assert hook.get_run(pipeline_id, run.id).state == "running"
+    assert not emulator.world.pipeline(pipeline_id).scheduled
+
+
+def test_the_hook_is_usable_in_a_task(dag, run, emulator, pipeline):
+    from airflow.providers.common.compat.sdk import task
+
+    pipeline_id = pipeline()
+
+    @task
+    def count_runs():
+        hook = FlowEngineHook()
+        hook.start_pipeline(pipeline_id)
+        return len(hook.list_runs(pipeline_id))
+
+    with dag:
+        count_runs()
+
+    assert run(dag)["count_runs"].returned == 1
