@@ -50,9 +50,11 @@ class Line:
     What all waiters of one connection share.
 
     :param load: reads the connection's settings.
+    :param connect: makes the client that goes with them.
     """
 
     load: Callable[[], Awaitable[Settings]]
+    connect: Callable[[Settings], AsyncClient] = AsyncClient
     polls: dict[tuple[str, Identifier], Poll] = field(default_factory=dict)
     users: int = 0
     _settings: Settings | None = None
@@ -70,7 +72,7 @@ class Line:
                     if self._client:
                         log.info("The connection has changed; going on with what it says now.")
                         await self._client.close()
-                    self._settings, self._client = settings, AsyncClient(settings)
+                    self._settings, self._client = settings, self.connect(settings)
             return self._settings, self._client
 
     async def _load(self) -> Settings:
@@ -227,15 +229,20 @@ _lines: dict[tuple[asyncio.AbstractEventLoop, str], Line] = {}
 
 
 @contextlib.asynccontextmanager
-async def line(conn_id: str, load: Callable[[], Awaitable[Settings]]) -> AsyncGenerator[Line]:
+async def line(
+    conn_id: str,
+    load: Callable[[], Awaitable[Settings]],
+    connect: Callable[[Settings], AsyncClient] = AsyncClient,
+) -> AsyncGenerator[Line]:
     """
     Use a connection's line: the one there is in this event loop, or a new one; the last user closes it.
 
     :param conn_id: the connection's id.
     :param load: reads its settings.
+    :param connect: makes the client of a new one.
     """
     key = (asyncio.get_running_loop(), conn_id)
-    shared = _lines.setdefault(key, Line(load))
+    shared = _lines.setdefault(key, Line(load, connect))
     shared.users += 1
     try:
         yield shared
@@ -251,6 +258,7 @@ async def wait(
     load: Callable[[], Awaitable[Settings]],
     engine: EngineName,
     waiter: Waiter,
+    connect: Callable[[Settings], AsyncClient] = AsyncClient,
 ) -> PipelineRun:
     """
     Wait until a run has ended, sharing the poll of its pipeline with everybody who waits in this event loop.
@@ -259,10 +267,11 @@ async def wait(
     :param load: reads its settings.
     :param engine: the engine.
     :param waiter: what decides.
+    :param connect: makes the client, where nobody has one yet.
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer.
     """
-    async with line(conn_id, load) as shared:
+    async with line(conn_id, load, connect) as shared:
         key = (engine.key, waiter.pipeline_id)
         poll = shared.polls.setdefault(key, Poll(shared, engine, waiter.pipeline_id))
         try:

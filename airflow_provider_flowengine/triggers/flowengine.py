@@ -19,6 +19,7 @@ from airflow_provider_flowengine.protocol.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_flowengine.client.aio import AsyncClient
     from airflow_provider_flowengine.protocol.models import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
     from airflow_provider_flowengine.protocol.waiting import Waiter
@@ -117,6 +118,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
                 partial(_settings, self.flowengine_conn_id),
                 poller.EngineName(self.engine_key, self.engine_url, self.engine_id),
                 waiter,
+                self.connect,
             )
             yield TriggerEvent({"outcome": "ended", "run": run.as_dict(), "run_url": waiter.run_url})
         except FlowEngineError as error:
@@ -130,7 +132,6 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         """Stop the run: Airflow (3.3 and later) calls this when a person ends the deferred task, and only then."""
         if not self.cancel_on_kill or self.run_id is None:
             return
-        from airflow_provider_flowengine.client.aio import AsyncClient
         from airflow_provider_flowengine.protocol.flows import Api
         from airflow_provider_flowengine.protocol.history import History
         from airflow_provider_flowengine.protocol.models import Engine
@@ -141,12 +142,18 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         api = Api(settings, self.engine_key, engine=engine).hurried(KILL_PATIENCE / 4)
         self.log.info("The task was ended: stopping run %s of pipeline %s.", self.run_id, self.pipeline_id)
         try:
-            async with AsyncClient(settings) as client:
+            async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
                 stopped = await client.run(stop(api, history, self.run_id, patience=KILL_PATIENCE))
             self.log.info("Run %s: %s.", self.run_id, "stop sent" if stopped else "it needs no stop any more")
         except FlowEngineError as error:
             self.log.error("Run %s could not be stopped and may be going on: %s %s", self.run_id, self.run_url, error)
+
+    def connect(self, settings: Settings) -> AsyncClient:
+        """Return a client for what a connection says."""
+        from airflow_provider_flowengine.client.aio import AsyncClient
+
+        return AsyncClient(settings)
 
     def _waiter(self) -> Waiter:
         from airflow_provider_flowengine.protocol.models import run_from_dict
