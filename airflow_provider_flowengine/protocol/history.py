@@ -98,10 +98,8 @@ class History:
         wanted = set(run_ids)
         newest = yield from self._grown(lambda runs: wanted <= {run.id for run in runs})
         found = {run.id: run for run in newest if run.id in wanted}
-        if found and self._last_page is None:
-            # Ask next time for no more than what holds the oldest run that was found now.
-            needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
-            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
+        if found:
+            self._fit(1 + max(place for place, run in enumerate(newest) if run.id in found))
         if not self._whole:
             for run_id in sorted(wanted - found.keys(), key=str):
                 run = yield from self.search(run_id)
@@ -122,6 +120,21 @@ class History:
             lambda run: moment is None or (run.started is not None and run.started < moment)
         )
         return runs
+
+    def recent(
+        self, is_known: Callable[[PipelineRun], bool], wanted: Collection[Identifier]
+    ) -> Flow[tuple[list[PipelineRun], bool]]:
+        """
+        Return the newest runs back to one that is known already, and some of those before it where a page holds them.
+
+        :param is_known: whether a run is known already.
+        :param wanted: the ids of those before it.
+        :return: the runs, newest first, and whether they reach back to a known one, or to the history's begin.
+        """
+        runs, reached = yield from self._back_to(is_known, frozenset(wanted))
+        needed = [place for place, run in enumerate(runs[:GROWN_SIZE]) if run.id in wanted]
+        self._fit(1 + max([*needed, next((place for place, run in enumerate(runs) if is_known(run)), len(runs))]))
+        return runs, reached
 
     def newer_than(self, newest: Identifier | None, known: frozenset[Identifier]) -> Flow[list[PipelineRun]]:
         """
@@ -155,9 +168,20 @@ class History:
                     break
         return runs
 
-    def _back_to(self, reached: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
+    def _fit(self, needed: int) -> None:
+        """Ask next time for no more than what holds so many runs."""
+        if self._last_page is None:
+            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
+
+    def _back_to(
+        self, reached: Callable[[PipelineRun], bool], wanted: frozenset[Identifier] = frozenset()
+    ) -> Flow[tuple[list[PipelineRun], bool]]:
         """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
-        newest = yield from self._grown(lambda runs: any(map(reached, runs)))
+
+        def enough(runs: list[PipelineRun]) -> bool:
+            return any(map(reached, runs)) and (len(runs) >= GROWN_SIZE or wanted <= {run.id for run in runs})
+
+        newest = yield from self._grown(enough)
         runs = {run.id: run for run in newest}
         rows: Runs = ()
         page, step = (self._last_page, -1) if self._last_page else (1, 1)
