@@ -7,9 +7,10 @@ engine, the latest runs of many pipelines at once, the definition that a run was
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import PlainTextResponse
@@ -99,16 +100,17 @@ def _simulated_log(world: World, run: Run, node: NodeRun) -> str:
     state = node.state(now, settled=run.settled(now))
     if node.start is None or state in ("waiting", "unreached"):
         return ""
-    lines = [f"{_stamp(node.start)} {node.job_type} node {node.node_id} is simulated: nothing runs."]
-    lines += [f"{_stamp(node.start)} {key}={value}" for key, value in node.params.items()]
+    lines = [f"{_stamp(world, node.start)} {node.job_type} node {node.node_id} is simulated: nothing runs."]
+    lines += [f"{_stamp(world, node.start)} {key}={value}" for key, value in node.params.items()]
     if state != "running":
         outcome = f"{state}: {node.message}" if node.message else state
-        lines.append(f"{_stamp(node.end or now)} {outcome}")
+        lines.append(f"{_stamp(world, node.end or now)} {outcome}")
     return "\n".join(lines) + "\n"
 
 
-def _stamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="milliseconds")
+def _stamp(world: World, at: float) -> str:
+    moment = datetime.fromtimestamp(at, ZoneInfo(world.options.timezone))
+    return moment.isoformat(sep=" ", timespec="milliseconds")
 
 
 def _known(look: Callable[[object], Found], identifier: str) -> Found:

@@ -46,7 +46,7 @@ export const facts = (pairs) =>
 export const breadcrumb = (...links) =>
   h(
     "nav",
-    { class: "breadcrumb", "aria-label": say("title") },
+    { class: "breadcrumb", "aria-label": say("whereabouts") },
     links.map(([href, text], n) => [n ? h("span", { "aria-hidden": "true" }, "/") : null, h("a", { href }, text)]),
   );
 
@@ -132,7 +132,7 @@ export function graph(nodes, edges, chosen) {
       props,
       state ? icon(state) : null,
       h("span", { class: "label" }, label),
-      state ? h("span", { class: "unseen" }, `, ${say(state)}, `) : null,
+      state ? h("span", { class: "unseen" }, ` ${say(state)} `) : null,
       type === "START" ? null : h("span", { class: "note" }, h("span", {}, note), took ? h("span", { class: "took" }, took) : null),
     );
   });

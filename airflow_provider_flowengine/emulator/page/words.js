@@ -3,10 +3,10 @@
 const WORDS = {
   title: ["FlowEngine emulator", "FlowEngine 模拟器"],
   engine: ["engine {id}, key {key}", "引擎 {id}，Key {key}"],
+  whereabouts: ["Breadcrumb", "所在位置"],
   skip: ["Skip to the content", "跳到正文"],
   loading: ["Loading…", "加载中…"],
   noAnswer: ["No answer, trying again: {reason}", "没有响应，正在重试：{reason}"],
-  dismiss: ["Dismiss", "关闭"],
 
   pipelines: ["Offline pipelines", "离线 Pipeline"],
   pipeline: ["Pipeline", "Pipeline"],

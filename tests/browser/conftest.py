@@ -1,0 +1,86 @@
+"""A real browser, which must find nothing to complain of, and an emulator whose clock the tests advance."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent.parent
+SCREENSHOTS = ROOT / "docs" / "_static" / "screenshots"
+SIZE = {"width": 1400, "height": 900}
+QUIET = "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+NOON = 1593489600.0  # 2020-06-30 12:00:00 +08:00
+
+expect.set_options(timeout=10_000)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = shutil.which("chromium")
+    assert path, "There is no Chromium: run tests/browser/setup.sh"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", *QUIET.split()]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a page in a browser of its own; at the end, nothing may have gone wrong in it, or come from elsewhere.
+
+    Arguments are those of a browser context: ``locale``, ``color_scheme``, ``viewport``, …; ``forgives`` is a part of
+    what the browser may complain of.
+    """
+    contexts, complaints = [], []
+
+    def open_page(url, forgives=None, **context):
+        context = {"viewport": SIZE, "locale": "en-US", "timezone_id": "Asia/Shanghai", **context}
+        contexts.append(browser.new_context(**context))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: (
+                complaints.append(said.text)
+                if said.type in ("error", "warning") and not (forgives and forgives in said.text)
+                else None
+            ),
+        )
+        page.on("request", lambda sent: None if "//127.0.0.1:" in sent.url else complaints.append(sent.url))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def flowengine(flowengine_emulator):
+    """An emulator whose clock stands still until it is advanced, and whose nodes take a while."""
+    flowengine_emulator.clock.reset(NOON)
+    flowengine_emulator.options.node_seconds = 10
+    flowengine_emulator.options.stop_seconds = 2
+    return flowengine_emulator
+
+
+@pytest.fixture
+def open_flowengine(open_page, flowengine):
+    """Open the emulator's page at a path such as ``/1/2``."""
+
+    def open_flowengine(path="", **context):
+        return open_page(f"{flowengine.url}{flowengine.options.engine_url}/#/offline-pipeline{path}", **context)
+
+    return open_flowengine
+
+
+def keep_screenshot(page, name):
+    """Keep what the page shows, for the documentation, where SCREENSHOTS=1 asks for it."""
+    if os.environ.get("SCREENSHOTS") == "1":
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
