@@ -1,5 +1,7 @@
 """Pipelines to look at."""
 
+from itertools import pairwise
+
 
 def node(node_id, title="", *, type="TASK", job="PYTHON3", values=(), **params):
     values = [
@@ -16,10 +18,11 @@ def node(node_id, title="", *, type="TASK", job="PYTHON3", values=(), **params):
     }
 
 
-def pipeline(name, nodes, edges=(), **execution):
-    """A pipeline object; an edge is "a b"."""
-    wires = [{"id": edge, **dict(zip(("srcNodeId", "destNodeId"), edge.split(), strict=True))} for edge in edges]
-    data = {"name": name, "nodes": list(nodes), "edges": wires, "executionConfig": {"runMode": "SINGLE", **execution}}
+def pipeline(name, nodes, paths=(), **execution):
+    """A pipeline object; a path is "a b c": b runs after a, and c after b."""
+    pairs = [pair for path in paths for pair in pairwise(path.split())]
+    edges = [{"id": f"{a} {b}", "srcNodeId": a, "destNodeId": b} for a, b in pairs]
+    data = {"name": name, "nodes": list(nodes), "edges": edges, "executionConfig": {"runMode": "SINGLE", **execution}}
     return {"data": data, "pipelineKey": name}
 
 
@@ -36,7 +39,5 @@ def churn():
             node("evaluate", "Evaluate", duration=10, outcome="failed_once", message="AUC 0.61 is below 0.70"),
             node("publish", "Publish", job="SHELL", duration=5),
         ],
-        "start_node fetch|fetch features|fetch labels|features train|labels train|train evaluate|evaluate publish".split(
-            "|"
-        ),
+        ["start_node fetch features train evaluate publish", "fetch labels train"],
     )

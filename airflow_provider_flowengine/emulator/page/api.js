@@ -103,6 +103,15 @@ export async function startRun(pipelineId, jobParams) {
   return (await listRuns(pipelineId, 1, 1)).runs[0]?.id;
 }
 
+/** Upload a file for a FILE param; returns the param's value. */
+export async function uploadFile(file) {
+  const body = new FormData();
+  body.append("file", file);
+  const answer = await request(`${engine.engineUrl}/${engine.apiRoot}/template/uploadJobFileParam/1`, { method: "POST", body });
+  if (String(answer.status) !== "0") throw new Refusal(answer.msg, 200);
+  return answer.data.path;
+}
+
 /** A page of a pipeline's runs, newest first; a server that doesn't page gives them all. */
 export async function listRuns(pipelineId, page, size) {
   const data = await call("GET", `/pipeline/${encodeURIComponent(pipelineId)}/historyList`, {
@@ -131,10 +140,8 @@ export const getRun = async (id) => readRun(await control(`/runs/${encodeURIComp
 
 export const getDefinition = (runId) => control(`/runs/${encodeURIComponent(runId)}/definition`);
 
-export const logAddress = (runId, nodeId) =>
-  `/__control__/runs/${encodeURIComponent(runId)}/log?${new URLSearchParams({ node: nodeId })}`;
-
-export const getLog = (runId, nodeId) => request(logAddress(runId, nodeId), { text: true });
+export const getLog = (runId, nodeId) =>
+  control(`/runs/${encodeURIComponent(runId)}/log?${new URLSearchParams({ node: nodeId })}`, { text: true });
 
 // Who calls
 

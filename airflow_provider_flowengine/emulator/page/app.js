@@ -133,6 +133,9 @@ const ACTIONS = {
     setLanguage(chosen);
     render();
   },
+  openLog: () => {
+    open(URL.createObjectURL(new Blob([shown.data.log], { type: "text/plain;charset=utf-8" })));
+  },
   newPipeline: async () => {
     const id = await askForPipeline();
     if (!id) return;

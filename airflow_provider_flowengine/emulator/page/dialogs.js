@@ -1,6 +1,6 @@
 // What asks a person something: start params, a new pipeline's definition, who calls.
 
-import { createPipeline, getPipeline, getRun, signIn, startRun } from "./api.js";
+import { createPipeline, getPipeline, getRun, signIn, startRun, uploadFile } from "./api.js";
 import { h } from "./dom.js";
 import { shape } from "./parts.js";
 import { say } from "./words.js";
@@ -65,14 +65,32 @@ function nodeFields(node, edges, given) {
   const params = node.params?.values ?? [];
   if (!params.length) return null;
   const wired = new Set(edges.filter(({ to }) => to === node.id).map(({ destSlotId }) => destSlotId));
-  const field = ({ id, key, value, startParam }) => {
+  const field = ({ id, key, value, type, startParam }) => {
     const why = id && wired.has(id) ? say("wired") : startParam === false ? say("fixed") : "";
     const text = given[key] ?? value ?? "";
     const input = h("textarea", { rows: Math.min(6, String(text).split("\n").length), "data-node": node.id, "data-key": key, disabled: Boolean(why) }, text);
     input.dataset.own = value ?? "";
-    return h("label", {}, h("span", {}, key, why ? h("small", {}, ` ${why}`) : null), input);
+    const label = h("label", {}, h("span", {}, key, why ? h("small", {}, ` ${why}`) : null), input);
+    return type === "FILE" && !why ? [label, fileInput(key, input)] : label;
   };
   return h("fieldset", {}, h("legend", {}, node.label), params.map(field));
+}
+
+/** Choose a file of one's own: it is uploaded at once, and the param gets the path that the upload answers with. */
+function fileInput(key, input) {
+  const choose = h("input", { type: "file", "aria-label": say("fileOf", { key }) });
+  choose.addEventListener("change", async () => {
+    const [file] = choose.files;
+    choose.setCustomValidity("");
+    if (!file) return;
+    try {
+      input.value = await uploadFile(file);
+    } catch (error) {
+      choose.setCustomValidity(error.message);
+      choose.reportValidity();
+    }
+  });
+  return choose;
 }
 
 /** The start params: what differs from the pipeline's own values. */

@@ -1,7 +1,7 @@
 // The view of one run: its graph, its nodes in time, and what is known of the one that is looked at:
 // #/offline-pipeline/{pipeline}/{run}?node={node}
 
-import { getDefinition, getLog, getRun, logAddress } from "./api.js";
+import { getDefinition, getLog, getRun } from "./api.js";
 import { h } from "./dom.js";
 import { address, badge, breadcrumb, button, facts, graph, icon, lasted, shape, time } from "./parts.js";
 import { say } from "./words.js";
@@ -123,7 +123,7 @@ function nodeDetails(node, { run, log, edges }, labels, now) {
       "div",
       { class: "heading" },
       h("h3", {}, say("log")),
-      h("a", { href: logAddress(run.id, node.id), target: "_blank" }, say("openLog")),
+      button("openLog", say("openLog"), { class: "plain", disabled: !log }),
     ),
     h("pre", { class: "log", tabindex: 0, "aria-label": say("log"), "data-key": `log ${node.id}` }, log || h("span", { class: "quiet" }, say("noLog"))),
   ];

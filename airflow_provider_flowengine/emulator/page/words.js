@@ -71,6 +71,7 @@ const WORDS = {
   noParams: ["This pipeline has no parameters.", "该 Pipeline 没有参数。"],
   wired: ["comes from another node", "来自上游节点"],
   fixed: ["can't be set at start", "启动时不可设置"],
+  fileOf: ["A file for {key}", "为 {key} 选择文件"],
   stop: ["Stop", "停止"],
   resume: ["Resume", "继续运行"],
   cancel: ["Cancel", "取消"],
