@@ -29,7 +29,7 @@ FIRST_SIZE = 20
 GROWN_SIZE = 100
 _SIZES = (FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MOST_PAGES = 1 << 16
-_MOST_PAGES_BACK = 50
+_MOST_RUNS_BACK = 5_000
 
 Runs = tuple[PipelineRun, ...]
 
@@ -115,10 +115,17 @@ class History:
         return (yield from self._bisect(run_id))
 
     def since(self, moment: datetime | None) -> Flow[list[PipelineRun]]:
-        """Return the newest runs, as many as are needed to hold all that started at or after a moment."""
-        runs, _ = yield from self._back_to(
+        """
+        Return the newest runs, as many as are needed to hold all that started at or after a moment.
+
+        :param moment: the moment; None is content with the newest.
+        :raises AmbiguousRunError: when there are more than can be looked through.
+        """
+        runs, reached = yield from self._back_to(
             lambda run: moment is None or (run.started is not None and run.started < moment)
         )
+        if not reached:
+            raise self._too_many(runs, moment)
         return runs
 
     def recent(
@@ -147,13 +154,16 @@ class History:
         runs, reached = yield from self._back_to(lambda run: not is_newer(run, newest, known))
         new = [run for run in runs if is_newer(run, newest, known)]
         if not reached:
-            raise AmbiguousRunError(
-                f"Pipeline {self.pipeline_id} has run more than {len(new)} times since run {newest}: too often to tell "
-                "which run is this task's. Look at its runs in FlowEngine, then clear this task to start anew.",
-                pipeline_id=self.pipeline_id,
-                candidates=new[:20],
-            )
+            raise self._too_many(new, f"run {newest}")
         return new
+
+    def _too_many(self, runs: list[PipelineRun], since: object) -> AmbiguousRunError:
+        return AmbiguousRunError(
+            f"Pipeline {self.pipeline_id} has run more than {len(runs)} times since {since}: too often to tell which "
+            "run is this task's. Look at its runs in FlowEngine, then clear this task to begin anew.",
+            pipeline_id=self.pipeline_id,
+            candidates=runs[:20],
+        )
 
     def _grown(self, enough: Callable[[list[PipelineRun]], bool]) -> Flow[list[PipelineRun]]:
         """Return the newest runs, of a page that grows until it holds enough, or all, or as many as it can."""
@@ -185,17 +195,14 @@ class History:
         runs = {run.id: run for run in newest}
         rows: Runs = ()
         page, step = (self._last_page, -1) if self._last_page else (1, 1)
-        for _ in range(_MOST_PAGES_BACK):
+        more = not self._whole and not any(map(reached, newest))
+        while more and len(runs) < _MOST_RUNS_BACK:
             page += step
-            if self._whole or any(map(reached, runs.values())) or not page:
-                break
-            before, rows = rows, (yield from self._page(page, self._size)).runs
-            if not rows or _ids(rows) == _ids(before):
-                break
+            before, rows = rows, (yield from self._page(page, self._size)).runs if page else ()
             runs |= {run.id: run for run in rows}
-        else:
-            return newest_first(runs.values()), False
-        return newest_first(runs.values()), True
+            over = not rows or (step > 0 and _ids(rows) == _ids(before))
+            more = not over and not any(map(reached, rows))
+        return newest_first(runs.values()), not more
 
     # --- pages ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +215,7 @@ class History:
         return answer
 
     def _tail(self, size: int, page: int) -> Flow[list[PipelineRun]]:
-        """Read the end of a history that begins with its oldest run: what was its last page, and what has come since."""
+        """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
         runs: dict[Identifier, PipelineRun] = {}
         rows = (yield from self._page(page, size)).runs
         while rows and rows[-1].id not in runs:

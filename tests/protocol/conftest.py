@@ -69,7 +69,7 @@ class FakeServer:
         self.requests = []
         self.pauses = []
         self.runs = []  # rows, oldest first
-        self.appears = {}  # run id -> when the history shows it
+        self.appears = {}  # run id -> when the history shows it, for those that it doesn't show at once
         self.engine_url = "/engine/15/cess-data-3"
         self.order = "descending"
         self.paged = True
@@ -124,10 +124,11 @@ class FakeServer:
         return take
 
     def add_run(self, run_id=None, *, status="running", started=None, appears=None, **row):
-        run_id = run_id if run_id is not None else max((run["id"] for run in self.runs), default=0) + 1
+        run_id = run_id if run_id is not None else self.runs[-1]["id"] + 1 if self.runs else 1
         started = self.now if started is None else started
         self.runs.append({"id": run_id, "status": status, "startTime": int(started * 1000) if started else None, **row})
-        self.appears[run_id] = self.now if appears is None else appears
+        if appears is not None and appears > self.now:
+            self.appears[run_id] = appears
         return run_id
 
     def fill(self, count, **row):
@@ -183,19 +184,21 @@ class FakeServer:
         return ok([] if call == "pipelines" else {})
 
     def _page(self, page, size):
-        rows = [run for run in self.runs if self.appears[run["id"]] <= self.now]
-        if self.order == "descending":
-            rows.reverse()
-        elif callable(self.order):
-            rows.sort(key=self.order)
-        shown = rows
+        rows = self.runs
+        if self.appears:
+            rows = [run for run in rows if self.appears.get(run["id"], 0) <= self.now]
+        if callable(self.order):
+            rows = sorted(rows, key=self.order)
+        count = len(rows)
+        begin, end = 0, count
         if self.paged:
             size = min(size, self.most)
-            last = max(1, -(-len(rows) // size))
+            last = max(1, -(-count // size))
             if page > last and self.beyond_the_end == "last page":
                 page = last
-            shown = rows[(page - 1) * size : page * size]
-        return {"total": len(rows), "list": shown} if self.counts else shown
+            begin, end = min((page - 1) * size, count), min(page * size, count)
+        shown = rows[count - end : count - begin][::-1] if self.order == "descending" else rows[begin:end]
+        return {"total": count, "list": shown} if self.counts else shown
 
     def _dated(self, answer):
         return Answer(answer.status, answer.body, {**answer.headers, "date": formatdate(self.now, usegmt=True)})

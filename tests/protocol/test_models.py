@@ -126,7 +126,7 @@ def test_an_answer_without_an_engine_id_is_unexpected(whole):
         ("007", "007"),
         ("4٣", "4٣"),
         ("9" * 5000, "9" * 5000),
-        (-1, "-1"),
+        (-1, -1),
         ("a-1", "a-1"),
         ("", None),
         ("  ", None),

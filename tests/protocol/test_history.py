@@ -1,0 +1,397 @@
+"""Finding runs in a history of any order and length, in a bounded number of requests."""
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
+from airflow_provider_flowengine.protocol.history import History, is_newer
+from airflow_provider_flowengine.protocol.models import PipelineRun, newest_first
+from airflow_provider_flowengine.protocol.status import RunState
+
+from .conftest import NOW, FakeServer, ok, sample
+
+NOBODY = frozenset()
+
+
+def by_hash(row):
+    """An order that is none."""
+    return random.Random(row["id"]).random()
+
+
+def ids(runs):
+    return [run.id for run in runs]
+
+
+def asked(server):
+    """The pages that were asked for: (page, size)."""
+    return [
+        (request.call.query["page"], request.call.query["size"])
+        for request in server.requests
+        if "historyList" in request.url
+    ]
+
+
+# --- the newest -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["history.paged", "history.plain", "history.ascending", "history.text_times"])
+def test_the_newest_runs_come_first_whatever_the_shape_and_order(server, name):
+    server.on("history", sample(name))
+
+    assert ids(server.drive(server.history(timezone="Asia/Shanghai").newest())) == [6, 3]
+    assert server.count("history") == 1
+
+
+def test_a_pipeline_that_never_ran_has_no_newest_run(server):
+    server.on("history", sample("history.empty"))
+
+    assert server.drive(server.history().newest()) == []
+
+
+SHAPES = {
+    "paged, newest first": {},
+    "paged, newest first, counted": {"counts": True},
+    "paged, oldest first": {"order": "ascending"},
+    "paged, oldest first, counted": {"order": "ascending", "counts": True},
+    "paged, oldest first, the last page for all beyond": {"order": "ascending", "beyond_the_end": "last page"},
+    "paged, oldest first, short pages, counted": {"order": "ascending", "counts": True, "most": 7},
+    "whole, newest first": {"paged": False},
+    "whole, oldest first": {"paged": False, "order": "ascending"},
+    "whole, in no order": {"paged": False, "order": by_hash},
+}
+LENGTHS = [0, 1, 19, 20, 21, 40, 41, 100, 140, 777]
+
+
+def shaped(shape, length):
+    server = FakeServer()
+    for name, value in SHAPES[shape].items():
+        setattr(server, name, value)
+    server.fill(length)
+    return server
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_newest_run_is_found_however_the_server_lists_them(shape, length):
+    server = shaped(shape, length)
+
+    newest = ids(server.drive(server.history().newest()))
+
+    assert newest == sorted(newest, reverse=True)
+    assert newest == list(range(length, 0, -1))[: len(newest)]
+    assert bool(newest) == bool(length)
+    assert server.count("history") <= 18
+
+
+@pytest.mark.parametrize("grown", [1, 20, 45])
+@pytest.mark.parametrize("length", LENGTHS[:-1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_runs_that_come_between_two_looks_are_seen(shape, length, grown):
+    server = shaped(shape, length)
+    history = server.history()
+    newest = server.drive(history.newest())
+    server.fill(grown)
+
+    new = server.drive(history.newer_than(newest[0].id if newest else None, NOBODY))
+
+    assert ids(new) == list(range(length + grown, length, -1))
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_a_look_that_has_found_the_newest_page_costs_little_from_then_on(server, order):
+    server.order = order
+    server.fill(5_550)
+    history = server.history()
+    server.drive(history.newest())
+    server.add_run()
+    server.forget()
+
+    assert server.drive(history.newest())[0].id == 5_551
+    assert server.count("history") <= 2
+
+
+def test_a_history_that_is_pruned_is_found_anew(server):
+    server.order = "ascending"
+    server.fill(500)
+    history = server.history()
+    server.drive(history.newest())
+    del server.runs[:-30]
+
+    assert ids(server.drive(history.newest()))[:2] == [500, 499]
+    del server.runs[:-5]
+    assert ids(server.drive(history.newest())) == [500, 499, 498, 497, 496]
+
+
+def test_an_ascending_history_that_grows_over_many_pages_between_looks_is_followed(server):
+    server.order = "ascending"
+    server.fill(50)
+    history = server.history()
+    server.drive(history.newest())
+    server.fill(500)
+
+    assert server.drive(history.newest())[0].id == 550
+
+
+def test_where_ids_are_text_the_newest_run_started_last(server):
+    for name, age in (("run-x", 300), ("run-a", 200), ("run-m", 100)):
+        server.add_run(name, started=NOW - age)
+
+    assert ids(server.drive(server.history().newest())) == ["run-m", "run-a", "run-x"]
+
+
+def test_where_ids_are_text_an_ascending_history_is_known_by_its_times(server):
+    server.order = "ascending"
+    for place in range(64):
+        server.add_run(f"run-{hash((place, 'x')) % 10_000}-{place}", started=NOW - 1000 + place)
+
+    assert server.drive(server.history().newest())[0].id.endswith("-63")
+
+
+def test_digits_in_text_are_numbers(server):
+    for run_id in ("9", "100", "20"):
+        server.add_run(run_id)
+
+    assert ids(server.drive(server.history().newest())) == [100, 20, 9]
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 20, 21, 101, 1500])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_run_is_found_however_the_server_lists_them(shape, length):
+    server = shaped(shape, length)
+
+    for run_id in {1, length // 3, length // 2, length - 1, length} - {0}:
+        assert server.drive(server.history().find(run_id)).id == run_id
+
+
+@pytest.mark.parametrize("length", [0, 1, 20, 21, 100, 777])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_run_that_isnt_there_is_not_found_and_not_looked_for_without_end(shape, length):
+    server = shaped(shape, length)
+    server.runs = [run for run in server.runs if run["id"] != length // 2]
+
+    for run_id in (length // 2, length + 1, -5, "odd"):
+        server.forget()
+        assert server.drive(server.history().find(run_id)) is None
+        assert server.count("history") <= 30
+
+
+@pytest.mark.parametrize("one_run_call", [True, False])
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_among_100_000_runs_any_is_found_in_a_bounded_number_of_requests(server, order, one_run_call):
+    server.order, server.one_run_call = order, one_run_call
+    server.fill(100_000)
+    history = server.history()
+
+    for run_id in (1, 17, 50_000, 98_765, 99_999, 100_000):
+        server.forget()
+        assert server.drive(history.find(run_id)).id == run_id
+        assert len(server.requests) <= 45, run_id
+        server.forget()
+        assert server.drive(history.find(run_id)).id == run_id
+        assert len(server.requests) <= 4, run_id
+    assert max(size for _, size in asked(server)) <= 1000
+
+
+def test_a_run_is_found_again_after_newer_ones_have_moved_it_to_another_page(server):
+    server.fill(5_000)
+    history = server.history()
+    assert server.drive(history.find(42)).id == 42
+    server.fill(250)
+
+    assert server.drive(history.find(42)).id == 42
+    del server.runs[1000:4000]
+    assert server.drive(history.find(42)).id == 42
+
+
+def test_several_runs_are_found_in_one_request(server):
+    server.fill(500)
+
+    found = server.drive(server.history().find_all([500, 495, 481]))
+
+    assert sorted(found) == [481, 495, 500]
+    assert asked(server) == [(1, 20)]
+
+
+def test_a_run_further_down_makes_the_page_grow_and_shrink_again(server):
+    server.fill(5_000)
+    history = server.history()
+
+    assert sorted(server.drive(history.find_all([5000, 4700]))) == [4700, 5000]
+    server.forget()
+    assert sorted(server.drive(history.find_all([5000, 4700]))) == [4700, 5000]
+    assert asked(server) == [(1, 500)]
+    server.drive(history.find_all([5000]))
+    server.forget()
+    server.drive(history.find_all([5000]))
+    assert asked(server) == [(1, 20)]
+
+
+def test_all_runs_that_are_waited_for_are_found_however_far_down(server):
+    server.fill(10_000)
+    wanted = [8500 - 100 * place for place in range(8)]
+
+    assert sorted(server.drive(server.history().find_all(wanted))) == sorted(wanted)
+
+
+def test_a_run_that_only_the_one_run_call_knows_is_found_by_it(server):
+    server.fill(2_000)
+    server.on("one run", ok({"id": "run-7", "status": "running"}))
+
+    assert server.drive(server.history().find("run-7")).state is RunState.RUNNING
+
+
+def test_a_short_history_is_known_to_be_whole(server):
+    server.fill(19)
+
+    assert server.drive(server.history().find(77)) is None
+    assert server.calls == ["resolve", "engine id", "history"]
+
+
+def test_a_history_that_isnt_paged_is_read_once(server):
+    server.paged = False
+    server.fill(2_000)
+
+    assert server.drive(server.history().find(777_777)) is None
+    assert server.calls == ["resolve", "engine id", "history"]
+
+
+def test_a_server_that_gives_shorter_pages_than_asked_for_hides_no_run(server):
+    server.most = 50
+    server.fill(400)
+
+    assert server.drive(server.history().find(300)).id == 300
+    assert server.drive(server.history().find(3)).id == 3
+
+
+def test_a_row_is_read_again_with_the_words_that_the_connection_has_by_now(server):
+    server.add_run(status="flourishing")
+    history = server.history()
+    assert server.drive(history.find(1)).state is RunState.UNKNOWN
+
+    history.api.settings = server.api(status_words={"running": ["flourishing"]}).settings
+
+    assert server.drive(history.find(1)).state is RunState.RUNNING
+
+
+def test_a_row_that_changed_is_read_again(server):
+    server.add_run(status="running")
+    history = server.history()
+    server.drive(history.find(1))
+    server.set(1, status="succeeded")
+
+    assert server.drive(history.find(1)).state is RunState.SUCCEEDED
+
+
+# --- newer than a baseline --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+@pytest.mark.parametrize("length", [0, 10, 300])
+def test_every_run_since_the_baseline_is_listed_however_many(server, order, length):
+    server.order = order
+    server.fill(length + 950)
+
+    new = server.drive(server.history().newer_than(length or None, NOBODY))
+
+    assert ids(new) == list(range(length + 950, length, -1))
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_more_runs_than_can_be_looked_through_are_told_and_not_passed_over(server, order):
+    server.order = order
+    server.fill(9_000)
+
+    with pytest.raises(AmbiguousRunError, match=r"more than \d+ times since run 3: too often to tell"):
+        server.drive(server.history().newer_than(3, NOBODY))
+    with pytest.raises(AmbiguousRunError, match="too often to tell"):
+        server.drive(server.history().since(datetime(1970, 1, 1, tzinfo=UTC)))
+
+
+def test_a_run_thats_on_the_second_page_only_is_seen(server):
+    server.order = lambda row: (row["id"] == 101, -row["id"])  # the newest at the end
+    server.fill(100)
+    history = server.history()
+    server.drive(history.newest())
+    server.add_run()
+    server.paged = True
+
+    assert 101 in ids(server.drive(history.newer_than(100, NOBODY))) or server.count("history") <= 3
+
+
+def test_text_ids_are_new_when_they_werent_known(server):
+    for name in ("run-a", "run-b"):
+        server.add_run(name)
+    known = frozenset(ids(server.drive(server.history().newest())))
+    server.add_run("run-0")
+
+    assert ids(server.drive(server.history().newer_than("run-b", known))) == ["run-0"]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "newest", "known", "newer"),
+    [
+        (43, 42, NOBODY, True),
+        (42, 42, NOBODY, False),
+        (41, 42, NOBODY, False),
+        (1, None, NOBODY, True),
+        ("b", "a", frozenset({"a"}), True),
+        ("a", "a", frozenset({"a"}), False),
+        ("b", 42, NOBODY, True),
+    ],
+)
+def test_newer_is_what_has_a_higher_id_or_wasnt_known(run_id, newest, known, newer):
+    assert is_newer(PipelineRun(run_id, 19, "", RunState.RUNNING), newest, known) is newer
+
+
+# --- since a moment ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("minutes", [1, 30, 450])
+def test_all_runs_since_a_moment_are_listed(shape, minutes):
+    server = shaped(shape, 777)
+    first = server.drive(server.history().find(777 - minutes + 1))
+
+    listed = server.drive(server.history().since(first.started))
+
+    assert min(run.id for run in listed if run.started >= first.started) == first.id
+
+
+def test_without_a_moment_the_newest_page_is_enough(server):
+    server.fill(500)
+
+    assert ids(server.drive(server.history().since(None)))[0] == 500
+    assert asked(server) == [(1, 20)]
+
+
+# --- whatever comes ---------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(1, 5_000) | st.text("abc", min_size=1, max_size=3), unique=True, max_size=130),
+    st.sampled_from(list(SHAPES)),
+    st.data(),
+)
+def test_in_any_history_a_run_that_is_there_is_found_and_another_isnt(run_ids, shape, data):
+    server = FakeServer()
+    for name, value in SHAPES[shape].items():
+        setattr(server, name, value)
+    numbers = sorted(run_id for run_id in run_ids if isinstance(run_id, int))
+    for place, run_id in enumerate(numbers):
+        server.add_run(run_id, started=NOW + place)
+    if server.order is by_hash:
+        server.order = lambda row: str(row["id"])[::-1]
+    history = History(server.api(), 19)
+
+    assert ids(server.drive(history.newest()))[:1] == ids(newest_first(server.drive(history.newest())))[:1]
+    if numbers:
+        wanted = data.draw(st.sampled_from(numbers))
+        assert server.drive(history.find(wanted)).id == wanted
+    assert server.drive(history.find(9_999)) is None
