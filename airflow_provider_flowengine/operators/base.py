@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -64,7 +65,9 @@ class UsesPipeline(UsesFlowEngine):
             return rendered_id("pipeline_id", self.pipeline_id)
         if self.pipeline_key is not None:
             return self.hook.find_pipeline(key=rendered_text("pipeline_key", self.pipeline_key)).id
-        return self.hook.find_pipeline(name=rendered_text("pipeline_name", self.pipeline_name)).id
+        if self.pipeline_name is not None:
+            return self.hook.find_pipeline(name=rendered_text("pipeline_name", self.pipeline_name)).id
+        raise ConfigurationError(f"None of {', '.join(PIPELINE_FIELDS)} is left after rendering; one must be")
 
 
 class FlowEngineOperator(UsesFlowEngine, BaseOperator):
@@ -115,17 +118,23 @@ class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
 
 # --- arguments --------------------------------------------------------------------------------------------------------
 
+_NOTHING = ("", "None")
+"""What a template renders to when what it names isn't there."""
+
 
 def one_of(task_id: str, **arguments: object) -> None:
     """
-    Check that exactly one of some arguments is given.
+    Check that exactly one of some arguments is given, and isn't empty as it stands in the DAG file.
 
     :raises ConfigurationError: naming them.
     """
-    given = [name for name, value in arguments.items() if value is not None]
+    given = {name: value for name, value in arguments.items() if value is not None}
     if len(given) != 1:
         got = f"got {' and '.join(given)}" if given else "got none"
         raise ConfigurationError(f"Task {task_id}: give exactly one of {', '.join(arguments)}; {got}")
+    for name, value in given.items():
+        if isinstance(value, str) and value.strip() in _NOTHING:
+            raise ConfigurationError(f"Task {task_id}: {name} is {value!r}; it must name something")
 
 
 def seconds(name: str, value: Seconds | None, *, at_least: float = 0.0) -> float | None:
@@ -140,7 +149,7 @@ def seconds(name: str, value: Seconds | None, *, at_least: float = 0.0) -> float
     if value is None:
         return None
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or number <= at_least:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not at_least < number < math.inf:
         raise ConfigurationError(f"{name}: {value!r} must be seconds or a timedelta, more than {at_least:g}")
     return float(number)
 
@@ -151,8 +160,8 @@ def rendered_text(name: str, value: object) -> str:
 
     :raises ConfigurationError: when it has rendered to nothing, or to the text ``None``.
     """
-    text = "" if value is None else str(value).strip()
-    if text in ("", "None"):
+    text = str(value).strip()
+    if text in _NOTHING:
         raise ConfigurationError(f"{name} has rendered to {value!r}; it must name something")
     return text
 
@@ -165,7 +174,7 @@ def rendered_id(name: str, value: object) -> Identifier:
     """
     from airflow_provider_flowengine.protocol.models import identifier
 
-    found = identifier(value) if not isinstance(value, str) or value.strip() != "None" else None
+    found = None if isinstance(value, str) and value.strip() in _NOTHING else identifier(value)
     if found is None:
         raise ConfigurationError(f"{name} has rendered to {value!r}; it must be an id: digits or text")
     return found

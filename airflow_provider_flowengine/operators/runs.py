@@ -39,6 +39,13 @@ _METRICS = {
     Next.TAKE: "resumable_job.already_succeeded",
     Next.START: "resumable_job.terminal_resubmit",
 }
+_SAYS = {
+    Next.START: "Starting a new run.",
+    Next.GO_ON: "Going on with it.",
+    Next.TAKE: "Taking its result.",
+    Next.RESUME: "Resuming it.",
+    Next.REPLACE: "The task was cleared: stopping it, then starting a new run.",
+}
 _DECISIONS = {Next.GO_ON: "reconnect", Next.TAKE: "already_succeeded", Next.START: "terminal_resubmit"}
 
 
@@ -131,8 +138,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         span["resumable.prior_status"] = run.status if run else ""
         span["resumable.decision"] = _DECISIONS.get(decision, decision.value)
         self._count(_METRICS.get(decision))
-        what = f"{run} (status {run.status})" if run else f"run {record.run_id} of pipeline {record.pipeline_id}"
-        self.log.info("Try %d left %s, phase %r: %s.", record.try_number, what, record.phase.value, decision.value)
+        self.log.info("Try %d left %s. %s", record.try_number, _describe(record, run), _SAYS[decision])
         if decision is Next.RESUME and run:
             return self._resume(run)
         if decision is Next.REPLACE and run:
@@ -199,8 +205,12 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         if job_params:
             job_params = match_job_params(hook.get_pipeline(pipeline_id), job_params)
 
+        intended = False
+
         def remember(intent: Intent) -> None:
+            nonlocal intended
             ownership.intend(pipeline_id, intent.as_dict())
+            intended = True
 
         flow = start_once(
             hook.api,
@@ -212,12 +222,22 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         try:
             return hook.client.run(flow)
         except (ApiRefusedError, CannotReachError):
-            ownership.forget()  # nothing was started, so there is nothing that a later try should look for
+            if intended:
+                ownership.forget()  # nothing was started, so there is nothing that a later try should look for
             raise
 
     def _count(self, metric: str | None) -> None:
         if metric:
             compat.count(metric, {"operator": type(self).__name__})
+
+
+def _describe(record: Record, run: PipelineRun | None) -> str:
+    """Say for the log what an earlier try has left."""
+    if record.run_id is None and run is None:
+        return f"a start of pipeline {record.pipeline_id} whose outcome wasn't known; the history shows no run of it"
+    name = str(run or f"run {record.run_id} of pipeline {record.pipeline_id}")
+    status = f"status {run.status}" if run else "not in the history"
+    return f"{name} ({status}{', its result handed on' if record.phase is Phase.HANDED_ON else ''})"
 
 
 class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):

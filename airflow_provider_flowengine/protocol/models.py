@@ -239,7 +239,7 @@ def read_time(value: Json, zone: str, call: Call) -> datetime | None:
 
 
 def _first(content: Mapping[str, Json], *names: str) -> Json:
-    return next((content[name] for name in names if content.get(name) is not None), None)
+    return next((content[name] for name in names if content.get(name) not in (None, "")), None)
 
 
 def _text(value: Json) -> str:

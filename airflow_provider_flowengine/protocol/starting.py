@@ -23,7 +23,9 @@ from airflow_provider_flowengine.protocol import endpoints, models
 from airflow_provider_flowengine.protocol.endpoints import Json
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
+    ApiRefusedError,
     CannotReachError,
+    ConfigurationError,
     NodeNotFoundError,
     StartUnconfirmedError,
     UnexpectedAnswerError,
@@ -186,8 +188,8 @@ def _await_appearance(
             run = yield from _look(history, intent, job_params)
             if run:
                 return run
-        except (CannotReachError, UnexpectedAnswerError) as error:
-            log.warning("%s", error)
+        except (CannotReachError, UnexpectedAnswerError, ApiRefusedError) as error:
+            log.warning("%s", error)  # it says nothing about the start, which may have been taken
         left = deadline - api.now()
         if left <= 0:
             return None
@@ -278,10 +280,15 @@ def match_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dic
     :param job_params: ``{node: {key: value}}``; a node is named by its id or, where that is unambiguous, its name.
     :return: ``{node id: {key: value}}``.
     :raises NodeNotFoundError: when the pipeline has no such node, or two of this name, or the node has no such key.
+    :raises ConfigurationError: when a node is given something else than an object.
     """
     matched: dict[str, dict[str, Json]] = {}
     for name, params in job_params.items():
         node = _node(pipeline, str(name))
+        if not isinstance(params, Mapping):
+            raise ConfigurationError(
+                f"job_params: node {name!r} must be given an object {{key: value}}, not {params!r}"
+            )
         keys = [param.key for param in node.params]
         strange = [key for key in params if key not in keys]
         if strange:

@@ -1,0 +1,193 @@
+"""Arguments that can't be right: refused when the DAG file is read where they are known then, else before any call."""
+
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_flowengine.operators.flowengine import (
+    FlowEngineCreatePipelineOperator,
+    FlowEngineResumePipelineRunOperator,
+    FlowEngineSetPipelineScheduleOperator,
+    FlowEngineStartPipelineOperator,
+    FlowEngineStopPipelineRunOperator,
+    FlowEngineUpdatePipelineOperator,
+)
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
+
+ABOUT_ONE_PIPELINE = [
+    (FlowEngineStartPipelineOperator, {}),
+    (FlowEngineStopPipelineRunOperator, {}),
+    (FlowEngineResumePipelineRunOperator, {"run_id": 1}),
+    (FlowEngineSetPipelineScheduleOperator, {"enabled": True}),
+    (FlowEngineUpdatePipelineOperator, {"changes": {"pipelineKey": "new"}}),
+    (FlowEnginePipelineRunSensor, {}),
+]
+about_one_pipeline = pytest.mark.parametrize(
+    ("operator", "more"), ABOUT_ONE_PIPELINE, ids=[operator.__name__ for operator, _ in ABOUT_ONE_PIPELINE]
+)
+
+# --- when the DAG file is read ----------------------------------------------------------------------------------------
+
+
+@about_one_pipeline
+@pytest.mark.parametrize(
+    ("named", "got"),
+    [
+        ({}, "got none"),
+        ({"pipeline_id": 1, "pipeline_key": "nightly"}, "got pipeline_id and pipeline_key"),
+        ({"pipeline_id": 1, "pipeline_name": "{{ params.name }}"}, "got pipeline_id and pipeline_name"),
+    ],
+    ids=["none", "two", "two, one a template"],
+)
+def test_a_pipeline_is_named_by_exactly_one_argument(operator, more, named, got):
+    with pytest.raises(
+        ConfigurationError, match=f"Task t: give exactly one of pipeline_id, pipeline_key, pipeline_name; {got}$"
+    ):
+        operator(task_id="t", **named, **more)
+
+
+@about_one_pipeline
+@pytest.mark.parametrize("nothing", ["", "  ", "None"])
+def test_a_pipeline_named_by_nothing(operator, more, nothing):
+    with pytest.raises(ConfigurationError, match=r"Task t: pipeline_key is '.*'; it must name something"):
+        operator(task_id="t", pipeline_key=nothing, **more)
+
+
+@pytest.mark.parametrize("value", [0, -5, timedelta(0), timedelta(seconds=-1), "30", True, float("nan")])
+@pytest.mark.parametrize("name", ["poll_interval", "timeout", "unreachable_timeout", "start_confirmation_timeout"])
+def test_a_length_of_time_is_positive(name, value):
+    with pytest.raises(ConfigurationError, match=f"{name}: .* must be seconds or a timedelta, more than 0"):
+        FlowEngineStartPipelineOperator(task_id="t", pipeline_id=1, **{name: value})
+
+
+@pytest.mark.parametrize("value", [1, 0.5, timedelta(hours=6)])
+def test_a_length_of_time_is_seconds_or_a_timedelta(value):
+    FlowEngineStartPipelineOperator(task_id="t", pipeline_id=1, poll_interval=value, timeout=value)
+
+
+@pytest.mark.parametrize("name", ["poke_interval", "timeout"])
+def test_a_sensors_interval_is_not_negative(name):
+    with pytest.raises(ValueError, match=f"{name}.* non-negative number"):
+        FlowEnginePipelineRunSensor(task_id="t", pipeline_id=1, **{name: -5})
+
+
+def test_a_sensors_patience_is_positive():
+    with pytest.raises(ConfigurationError, match="unreachable_timeout: -1 must be seconds"):
+        FlowEnginePipelineRunSensor(task_id="t", pipeline_id=1, unreachable_timeout=-1)
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments", "why"),
+    [
+        (
+            FlowEngineStartPipelineOperator,
+            {"pipeline_id": 1, "retry_mode": "again"},
+            "Task t: retry_mode 'again' must be restart or resume",
+        ),
+        (
+            FlowEngineCreatePipelineOperator,
+            {"pipeline": {}, "if_exists": "replace"},
+            "Task t: if_exists 'replace' must be fail, skip or update",
+        ),
+        (
+            FlowEngineUpdatePipelineOperator,
+            {"pipeline_id": 1},
+            "Task t: give exactly one of changes, transform; got none",
+        ),
+        (
+            FlowEngineStopPipelineRunOperator,
+            {"pipeline_id": 1, "all_running": False},
+            "Task t: give run_id, or leave all_running on",
+        ),
+        (
+            FlowEnginePipelineRunSensor,
+            {"pipeline_id": 1, "run_id": 2, "started_after": "2026-01-01"},
+            "Task t: give run_id or started_after, not both",
+        ),
+    ],
+)
+def test_a_choice_that_does_not_exist(operator, arguments, why):
+    with pytest.raises(ConfigurationError, match=why):
+        operator(task_id="t", **arguments)
+
+
+# --- when the task runs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["pipeline_id", "pipeline_key", "pipeline_name"])
+@pytest.mark.parametrize("template", ["{{ '' }}", "{{ none }}"], ids=["empty", "none"])
+def test_a_template_that_renders_to_nothing_is_named(emulator, run_task, name, template):
+    task = run_task(FlowEngineStartPipelineOperator, **{name: template})
+
+    assert task.state == "failed"
+    assert f"{name} has rendered to '" in task.error
+    assert emulator.calls() == []
+
+
+def test_a_native_template_that_renders_to_nothing(emulator, dag, run):
+    dag.render_template_as_native_obj = True
+    FlowEngineStartPipelineOperator(task_id="task", dag=dag, pipeline_id="{{ none }}")
+
+    error = run(dag)["task"].error
+    assert error == "None of pipeline_id, pipeline_key, pipeline_name is left after rendering; one must be"
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments", "why"),
+    [
+        (
+            FlowEngineStartPipelineOperator,
+            {"pipeline_id": 1, "job_params": "{{ 'epochs=3' }}"},
+            "job_params has rendered to text that is no object: 'epochs=3'",
+        ),
+        (
+            FlowEngineSetPipelineScheduleOperator,
+            {"pipeline_id": 1, "enabled": "{{ 'maybe' }}"},
+            "enabled has rendered to 'maybe'; it must be true or false",
+        ),
+        (
+            FlowEngineResumePipelineRunOperator,
+            {"pipeline_id": 1, "run_id": "{{ '' }}"},
+            "run_id has rendered to ''; it must be an id: digits or text",
+        ),
+        (
+            FlowEnginePipelineRunSensor,
+            {"pipeline_id": 1, "started_after": "{{ 'yesterday' }}"},
+            "started_after has rendered to 'yesterday'; it must be a time",
+        ),
+        (
+            FlowEngineCreatePipelineOperator,
+            {"pipeline": "{{ 'nightly' }}"},
+            "pipeline has rendered to text that is no object: 'nightly'",
+        ),
+    ],
+)
+def test_a_template_that_renders_to_nonsense_is_named_before_anything_is_changed(
+    emulator, pipeline, run_task, operator, arguments, why
+):
+    pipeline()
+    task = run_task(operator, **arguments)
+
+    assert task.state == "failed"
+    assert why in task.error
+    assert {call["method"] for call in emulator.calls()} <= {"GET"}
+
+
+def test_a_name_that_two_pipelines_have(emulator, pipeline, run_task):
+    pipeline("a", name="Nightly")
+    pipeline("b", name="Nightly")
+    task = run_task(FlowEngineStartPipelineOperator, pipeline_name="Nightly")
+
+    assert "2 pipelines of engine 'demo' have the name 'Nightly': 1 (Nightly), 2 (Nightly)" in task.error
+    assert "Name it by pipeline_id" in task.error
+    assert emulator.count("start") == 0
+
+
+def test_no_operator_asks_anything_while_the_dag_file_is_read(emulator):
+    with DAG("parsed"):
+        for operator, more in ABOUT_ONE_PIPELINE:
+            operator(task_id=operator.__name__, pipeline_key="nightly", **more)
+
+    assert emulator.calls() == []
