@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
-
-from pydantic import ValidationError
 
 from .options import Options
 from .server import Emulator
@@ -39,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=31101, help="port; 0 takes a free one (default: 31101, FlowEngine's)"
     )
     parser.add_argument("--db", default=":memory:", help="SQLite file that keeps the state (default: memory)")
+    parser.add_argument(
+        "--execute",
+        action="store_true",
+        help="let SHELL and PYTHON3 jobs really run, with your rights; beyond this machine only with --access-key",
+    )
+    parser.add_argument("--work-dir", help="folder for uploads and for what jobs read and write (default: beside --db)")
     behaviour = parser.add_argument_group("how it answers")
     for name, field in Options.model_fields.items():
         _option(behaviour, name, field)
@@ -54,10 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = vars(_parser().parse_args(argv))
     try:
         emulator = Emulator(**arguments)
-    except (ValidationError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"flowengine-emulator: {error}\n")
         return 2
-    emulator.serve(ready=lambda: _announce(emulator))
+    with contextlib.closing(emulator):
+        emulator.serve(ready=lambda: _announce(emulator))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import socket
 import struct
 from datetime import UTC, datetime
@@ -11,6 +12,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from . import wire
@@ -20,12 +24,13 @@ from .definition import Refused
 from .page import mount as mount_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .faults import Fault, Faults
+    from .files import Files
     from .world import World
 
 _LOGGED_BYTES = 64 * 2**10  # how much of a body the log keeps
@@ -157,15 +162,17 @@ def _parse(body: bytes | None, limit: int) -> Any:
 
 
 class Gateway:
-    """Answers every request that isn't for the control endpoints.
+    """Answers every request that isn't for the control endpoints or the page.
 
     :param world: what there is.
     :param faults: what is to go wrong.
+    :param files: where uploads go.
     """
 
-    def __init__(self, world: World, faults: Faults) -> None:
+    def __init__(self, world: World, faults: Faults, files: Files) -> None:
         self.world = world
         self.faults = faults
+        self.files = files
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request: find the call, note it, do it, and let faults strike."""
@@ -228,7 +235,7 @@ class Gateway:
         world = self.world
         try:
             if call.name == "upload":
-                body: Any = await _take_file(request, world)
+                body: Any = await self._take_file(request, sent.path["slot"])
             else:
                 body = _parse(raw, world.options.max_json_bytes)
             sent = Sent(sent.root, sent.path, sent.query, body)
@@ -241,32 +248,57 @@ class Gateway:
             response.set_cookie("User-Token", _SESSION)
         return response
 
+    async def _take_file(self, request: Request, slot: str) -> dict[str, Any]:
+        """Keep the multipart field ``file``."""
+        try:
+            async with request.form() as form:
+                file = form.get("file")
+                if not isinstance(file, UploadFile):
+                    raise BadRequest("Required request part 'file' is not present")
+                limit, size, name = self.world.options.max_upload_bytes, file.size or 0, file.filename or ""
+                if size > limit:
+                    raise Refused(f"{name} has {size} bytes; at most {limit} are taken")
+                path = await asyncio.to_thread(self.files.keep_upload, slot, name, file.file)
+                return {"name": name, "path": str(path), "size": size}
+        except HTTPException as error:
+            raise BadRequest(str(error.detail)) from error
 
-async def _take_file(request: Request, world: World) -> dict[str, Any]:
-    """Take the multipart field ``file``."""
-    async with request.form() as form:
-        file = form.get("file")
-        if file is None or isinstance(file, str):
-            raise BadRequest("Required request part 'file' is not present")
-        return {"name": file.filename, "size": file.size}
 
-
-def build_app(world: World, faults: Faults) -> ASGIApp:
+def build_app(world: World, faults: Faults, files: Files, names: Sequence[str]) -> ASGIApp:
     """The whole emulator as an ASGI application for uvicorn.
 
     :param world: what there is.
     :param faults: what is to go wrong.
+    :param files: where uploads go.
+    :param names: the hosts that requests may name, where only this machine can reach the emulator. Empty where others
+        can: then the control endpoints need the access key too, if there is one.
     """
     app = FastAPI(title="FlowEngine emulator", docs_url="/__control__/docs", openapi_url="/__control__/openapi.json")
     app.state.world, app.state.faults = world, faults
     app.include_router(control_router)
     mount_page(app, world)
-    app.add_route("/{path:path}", Gateway(world, faults).__call__, methods=_METHODS, include_in_schema=False)
+    app.add_route("/{path:path}", Gateway(world, faults, files).__call__, methods=_METHODS, include_in_schema=False)
+    if names:
+        # A web page that makes its own name mean this machine (DNS rebinding) could otherwise start jobs here.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
 
     async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
         # uvicorn's `send` is a method of the request's cycle, and the cycle knows the connection: to reset it is no
         # part of ASGI.
         scope["flowengine.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
-        await app(scope, receive, send)
+        if not names and _is_guarded(scope["path"]) and not _has_key(scope, world):
+            await Response("the access key is missing, or another one\n", 401)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
 
     return with_transport
+
+
+def _is_guarded(path: str) -> bool:
+    """Whether a path needs the access key though FlowEngine doesn't have it: all control but what signing in needs."""
+    return path.startswith("/__control__/") and not path.startswith(("/__control__/page", "/__control__/engine"))
+
+
+def _has_key(scope: Scope, world: World) -> bool:
+    given = Headers(scope=scope).get("Access-Key", "")
+    return not world.options.access_key or secrets.compare_digest(given.encode(), world.options.access_key.encode())

@@ -80,10 +80,9 @@ class Definition:
 
     nodes: tuple[Node, ...]
     execution: dict[str, Any]
-    hooks: dict[str, Any]
 
 
-HOOKS = ("onPreStart", "onComplete", "onTimeout", "onError", "onCondition")
+HOOKS = ("onPreStart", "onComplete", "onTimeout", "onError")
 
 
 def _text(value: object) -> str:
@@ -188,7 +187,6 @@ def read_definition(pipeline: dict[str, Any]) -> Definition:
     return Definition(
         nodes=tuple(nodes[node_id] for node_id in order),
         execution=data.get("executionConfig") or {},
-        hooks={hook: data[hook] for hook in HOOKS if data.get(hook)},
     )
 
 

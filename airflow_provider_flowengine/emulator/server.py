@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
+import signal
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -13,24 +16,47 @@ import uvicorn
 
 from .app import build_app
 from .clock import Clock
+from .execution import Execution
 from .faults import Fault, Faults, RandomFaults
+from .files import Files
 from .options import Options
 from .store import Store
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the program that it is a part of."""
+    """Ends in order at SIGINT and SIGTERM, so that jobs can be ended too, or leaves the signals to its program.
+
+    uvicorn itself, once it has shut down, lets the signal kill the process.
+    """
 
     def __init__(self, config: uvicorn.Config, handle_signals: bool) -> None:
         super().__init__(config)
-        self._handle_signals = handle_signals
+        self._signals = (signal.SIGINT, signal.SIGTERM) if handle_signals else ()
 
-    def capture_signals(self) -> Any:
-        return super().capture_signals() if self._handle_signals else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {each: signal.signal(each, self.handle_exit) for each in self._signals}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _names(host: str) -> list[str]:
+    """What a request may call an emulator that listens to this machine alone; empty for one that others reach too."""
+    return ["127.0.0.1", "localhost", "[::1]", host] if _is_loopback(host) else []
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Emulator:
@@ -45,6 +71,9 @@ class Emulator:
     :param host: address to listen on.
     :param port: port to listen on; 0 takes a free one, kept through :meth:`stop` and :meth:`start`.
     :param clock: the time it follows; the machine's by default.
+    :param execute: let SHELL and PYTHON3 jobs really run, with the rights of this process.
+    :param work_dir: folder for uploads and for what jobs read and write; by default one beside ``db``, or one that
+        goes when the emulator does.
     :param options: fields of :class:`.options.Options`.
     """
 
@@ -55,6 +84,8 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock | None = None,
+        execute: bool = False,
+        work_dir: str | None = None,
         **options: Any,
     ) -> None:
         self.clock = clock or Clock()
@@ -62,7 +93,16 @@ class Emulator:
         self.world = World(Store(db), self.clock, self.options)
         self.world.restart()
         self.faults = Faults()
-        self._app = build_app(self.world, self.faults)
+        if execute and not _is_loopback(host) and not self.options.access_key:
+            raise ValueError(
+                f"jobs that really run, open to others at {host}, need an access_key that others must know"
+            )
+        if work_dir is None and db != ":memory:":
+            work_dir = f"{db}.files"
+        self.files = Files(Path(work_dir).absolute() if work_dir else None)
+        self._execution = Execution(self.world, self.files) if execute else None
+        self.world.executor = self._execution
+        self._app = build_app(self.world, self.faults, self.files, _names(host))
         self._socket = self._bind(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
         self._server: _Server | None = None
@@ -110,12 +150,12 @@ class Emulator:
         :param options: fields of :class:`.options.Options`; what isn't named gets its default.
         """
         fresh = Options(**options)
+        self.world.clear()
+        self.faults.clear()
         with self.world.lock:
+            self.clock.reset()
             for name in Options.model_fields:
                 setattr(self.options, name, getattr(fresh, name))
-            self.faults.clear()
-            self.clock.reset()
-            self.world.store.clear()
 
     # Serving
 
@@ -142,8 +182,11 @@ class Emulator:
         self._socket.close()
 
     def close(self) -> None:
-        """Stop serving and let go of the state."""
+        """Stop serving, end all jobs, and let go of the state."""
         self.stop()
+        if self._execution:
+            self._execution.close()
+        self.files.close()
         with self.world.lock:
             self.world.store.close()
 

@@ -87,7 +87,14 @@ def node_run(node: Node, **known: Any) -> NodeRun:
     return NodeRun(node.id, node.name, node.title, node.type, node.job_type, **known)
 
 
-def _duration(node: Node, params: dict[str, str], otherwise: float) -> float | None:
+def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> float | None:
+    """How long a simulated node takes.
+
+    :param node: the node.
+    :param params: its params in this run.
+    :param otherwise: seconds, if it doesn't say; the START node takes none.
+    :returns: seconds, None for a node that goes on until it is stopped.
+    """
     if node.type == "START":
         otherwise = 0
     text = params.get("duration", "").strip()
@@ -99,7 +106,12 @@ def _duration(node: Node, params: dict[str, str], otherwise: float) -> float | N
         return otherwise
 
 
-def _outcome(params: dict[str, str], attempt: int) -> str:
+def simulated_outcome(params: dict[str, str], attempt: int) -> str:
+    """How an attempt of a simulated node ends.
+
+    :param params: its params in this run.
+    :param attempt: which attempt, from 1, counted through all of its run's resumes.
+    """
     words = params.get("outcome", "").replace("failed_once", "failed,succeeded").split(",")
     word = words[min(attempt, len(words)) - 1].strip()
     return "failed" if word == "failed" else "succeeded"
@@ -107,7 +119,7 @@ def _outcome(params: dict[str, str], attempt: int) -> str:
 
 def _simulate(node: Node, at: float, params: dict[str, str], attempts: int, otherwise: float) -> NodeRun:
     """Play one node from its start to its end, its own retries included."""
-    duration = _duration(node, params, otherwise)
+    duration = simulated_duration(node, params, otherwise)
     limit = seconds(node.execution, "timeOut", "timeOutUnit")
     gap = seconds(node.execution, "retryGapTime", "retryGapTimeUnit") or 0
     begun = node_run(node, start=at, params=params, attempts_before=attempts)
@@ -119,7 +131,7 @@ def _simulate(node: Node, at: float, params: dict[str, str], attempts: int, othe
         elif duration is None:
             return replace(begun, attempts=attempts)
         else:
-            outcome, message, length = _outcome(params, attempts), params.get("message", ""), duration
+            outcome, message, length = simulated_outcome(params, attempts), params.get("message", ""), duration
         end += length + (gap if again else 0)
         if outcome == "succeeded":
             break

@@ -123,6 +123,12 @@ class Executor(Protocol):
     def stop(self, run_id: int) -> None:
         """End the jobs of a run."""
 
+    def log(self, run: Run, node_id: str) -> str:
+        """What a node wrote."""
+
+    def end_all(self) -> None:
+        """End all jobs and wait until they have."""
+
 
 class World:
     """The engine's pipelines and runs. Every method may be called from any thread.
@@ -354,17 +360,20 @@ class World:
     # What the jobs of executed runs report
 
     def report_node(self, run_id: int, node: NodeRun) -> None:
-        """Note how a node of an executed run stands."""
+        """Note how a node of an executed run stands; nothing, if the run was pruned."""
         with self.lock:
-            run = self._run(run_id)
-            nodes = tuple(node if each.node_id == node.node_id else each for each in run.nodes)
-            self._change(run, stopping=run.stopping, settles=None, outcome="", nodes=nodes)
+            if row := self.store.run(run_id):
+                run = _run(row)
+                nodes = tuple(node if each.node_id == node.node_id else each for each in run.nodes)
+                self._change(run, stopping=run.stopping, settles=None, outcome="", nodes=nodes)
 
     def report_end(self, run_id: int, outcome: str) -> None:
-        """Note that an executed run has ended."""
+        """Note that an executed run has ended; one that was being stopped is stopped now."""
         with self.lock:
-            run = self._run(run_id)
-            self._change(run, stopping=run.stopping, settles=self.clock.now(), outcome=outcome, nodes=run.nodes)
+            if row := self.store.run(run_id):
+                run = _run(row)
+                outcome = outcome if run.stopping is None else "stopped"
+                self._change(run, stopping=run.stopping, settles=self.clock.now(), outcome=outcome, nodes=run.nodes)
 
     def prune(self, pipeline_id: object, up_to: int) -> int:
         """Delete a pipeline's old runs, as installations do by hand. Source: the vendor's documentation.
@@ -383,6 +392,13 @@ class World:
         """
         with self._present():
             self.store.delete_run(self._run(run_id).id)
+
+    def clear(self) -> None:
+        """Forget everything, jobs under way included."""
+        if self.executor:
+            self.executor.end_all()
+        with self.lock:
+            self.store.clear()
 
     def add_history(self, pipeline_id: object, moments: Iterable[float]) -> None:
         """Give a pipeline runs that succeeded in the past, for tests of long histories.

@@ -1,0 +1,187 @@
+"""Runs whose jobs really run: order, wiring, retries, time limits, hooks, stop and resume.
+
+SHELL and PYTHON3 nodes with a script run; all others are simulated and say so. The hooks of a node run as the vendor's
+documentation tells: ``onPreStart`` before it, ``onComplete`` after it succeeded, ``onError`` after it failed,
+``onTimeout`` after it took too long. What a hook looks like is inference: an object with ``indexType`` and
+``indexSource`` like a node's, or the text of a shell script. A failed ``onPreStart`` fails the node; the other hooks
+change nothing. ``onCondition`` is described nowhere and has no effect.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .jobs import Ended, Script, run_job
+from .simulation import retries, seconds, simulated_duration, simulated_outcome
+
+if TYPE_CHECKING:
+    from .definition import Definition, Node
+    from .files import Files
+    from .simulation import NodeRun
+    from .world import Run, World
+
+_TICK = 0.5  # seconds between looks at the schedules
+_AT_ONCE = 8  # nodes of one run
+_AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeout"}
+
+
+class Execution:
+    """Runs the jobs of a world; threads of this process wait for them.
+
+    :param world: whose runs they are; it learns from here how they go.
+    :param files: where their folders are.
+    """
+
+    def __init__(self, world: World, files: Files) -> None:
+        self._world = world
+        self._files = files
+        self._stops: dict[int, threading.Event] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._tick, name="flowengine-schedule", daemon=True).start()
+
+    def begin(self, run: Run, definition: Definition) -> None:
+        """Run the nodes of a run that haven't succeeded."""
+        if not any(node.attempts for node in run.nodes):
+            self._files.forget_run(run.id)
+        stop = self._stops[run.id] = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(run, definition, stop), name=f"flowengine-run-{run.id}", daemon=True
+        )
+        self._threads[run.id] = thread
+        thread.start()
+
+    def stop(self, run_id: int) -> None:
+        """End the jobs of a run; what waits is never begun."""
+        if run_id in self._stops:
+            self._stops[run_id].set()
+
+    def log(self, run: Run, node_id: str) -> str:
+        """What a node wrote.
+
+        :param run: the run.
+        :param node_id: the node.
+        """
+        number = next((number for number, node in enumerate(run.nodes) if node.node_id == node_id), None)
+        if number is None:
+            return ""
+        try:
+            return (self._files.job(run.id, number, node_id) / "log.txt").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def close(self) -> None:
+        """End all jobs for good and wait until they have."""
+        self._closed.set()
+        self.end_all()
+
+    def end_all(self) -> None:
+        """End all jobs and wait until they have."""
+        for stop in list(self._stops.values()):
+            stop.set()
+        for thread in list(self._threads.values()):
+            thread.join()
+
+    def _tick(self) -> None:
+        """Start scheduled runs on time: simulated ones can wait until somebody asks, real ones can't."""
+        while not self._closed.wait(_TICK):
+            self._world.catch_up()
+
+    def _run(self, run: Run, definition: Definition, stop: threading.Event) -> None:
+        states = {node.node_id: node for node in run.nodes}
+        waiting = {node.id: (number, node) for number, node in enumerate(definition.nodes)}
+        for node_id, state in states.items():
+            if state.succeeded:
+                del waiting[node_id]
+        under_way: dict[Future[NodeRun], str] = {}
+        with ThreadPoolExecutor(_AT_ONCE, f"flowengine-run-{run.id}") as pool:
+            while True:
+                ready = [
+                    (number, node)
+                    for number, node in waiting.values()
+                    if all(states[before].succeeded for before in node.upstream)
+                ]
+                for number, node in [] if stop.is_set() else ready:
+                    del waiting[node.id]
+                    future = pool.submit(self._node, run, number, node, dict(states), stop)
+                    under_way[future] = node.id
+                if not under_way:
+                    break
+                for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    states[under_way.pop(done)] = done.result()
+        succeeded = all(state.succeeded for state in states.values())
+        self._stops.pop(run.id, None)
+        self._threads.pop(run.id, None)
+        self._world.report_end(run.id, "succeeded" if succeeded else "failed")
+
+    def _node(self, run: Run, number: int, node: Node, states: dict[str, NodeRun], stop: threading.Event) -> NodeRun:
+        now = self._world.clock.now
+        values = node.values(run.params) | {wire.key: states[wire.source].output for wire in node.wires}
+        state = replace(states[node.id], start=now(), end=None, outcome="", message="", output="", params=values)
+        gap = seconds(node.execution, "retryGapTime", "retryGapTimeUnit") or 0
+        ended = Ended("stopped")
+        for again in range(retries(node.execution) + 1):
+            if stop.wait(gap if again else 0):
+                ended = Ended("stopped")
+                break
+            state = replace(state, attempts=state.attempts + 1)
+            self._world.report_node(run.id, state)
+            ended = self._attempt(run, number, node, state, stop)
+            if ended.outcome in ("succeeded", "stopped"):
+                break
+        outcome = "failed" if ended.outcome == "timed out" else ended.outcome
+        state = replace(state, end=now(), outcome=outcome, message=ended.message, output=ended.output)
+        self._world.report_node(run.id, state)
+        return state
+
+    def _attempt(self, run: Run, number: int, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
+        script = Script(node.job_type, node.source)
+        limit = seconds(node.execution, "timeOut", "timeOutUnit")
+        if node.type != "TASK" or not script.executable:
+            return self._pretend(node, state, limit, stop)
+        for param in node.params:
+            if param.type == "FILE" and not Path(state.params[param.key]).is_file():
+                return Ended("failed", f"param {param.key}: there is no file {state.params[param.key]!r}")
+        folder = self._files.job(run.id, number, node.id)
+        values = self._system_params() | state.params
+        if not self._hook(node, "onPreStart", values, folder, limit, stop):
+            return Ended("stopped") if stop.is_set() else Ended("failed", "onPreStart failed, see its log")
+        ended = run_job(script, values, folder, limit, stop)
+        if ended.outcome in _AFTER:
+            self._hook(node, _AFTER[ended.outcome], values, folder, limit, stop)
+        return ended
+
+    def _hook(
+        self, node: Node, name: str, values: dict[str, str], folder: Path, limit: float | None, stop: threading.Event
+    ) -> bool:
+        """Run one of a node's hooks, if it has it; tells whether all is well."""
+        hook = node.hooks.get(name)
+        if isinstance(hook, dict):
+            script = Script(str(hook.get("indexType") or "SHELL"), str(hook.get("indexSource") or ""))
+        else:
+            script = Script("SHELL", str(hook or ""))
+        if not script.executable:
+            return True
+        return run_job(script, values, folder / name, limit, stop).outcome == "succeeded"
+
+    def _system_params(self) -> dict[str, str]:
+        """Params that every job has. Source: a script on the vendor's page."""
+        options = self._world.options
+        instance = re.search(r"/(\d+)(?:/|$)", options.engine_url)
+        return {"engineKey": options.engine_key, "instanceId": instance[1] if instance else ""}
+
+    def _pretend(self, node: Node, state: NodeRun, limit: float | None, stop: threading.Event) -> Ended:
+        """Let time pass as a simulated node does."""
+        duration = simulated_duration(node, state.params, self._world.options.node_seconds)
+        if limit is not None and (duration is None or duration > limit):
+            return Ended("stopped") if stop.wait(limit) else Ended("timed out", f"timed out after {limit:g} s")
+        if stop.wait(duration):
+            return Ended("stopped")
+        why = f"{node.job_type if node.type == 'TASK' else node.type} is simulated here"
+        said = state.params.get("message", "") or ("" if node.type == "START" else why)
+        return Ended(simulated_outcome(state.params, state.attempts), said)

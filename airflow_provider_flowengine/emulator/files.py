@@ -1,0 +1,83 @@
+"""Files that the emulator keeps: what was uploaded, and what jobs read and write."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+from .definition import Refused
+
+_LONGEST_NAME = 255  # bytes, as file systems have it
+
+
+class Files:
+    """A folder for uploads and one for each job of each run.
+
+    :param root: the folder; None makes one, for as long as the emulator lives, when it is needed.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+        self._made: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder that everything is in."""
+        if self._root is None:
+            self._root = self._made = Path(tempfile.mkdtemp(prefix="flowengine-emulator-"))
+        return self._root
+
+    def keep_upload(self, slot: str, name: str, content: BinaryIO) -> Path:
+        """Keep an uploaded file in a folder of its own.
+
+        :param slot: the number in the upload call's path: the job template's id, as paths on the vendor's page have it.
+        :param name: the file's name.
+        :param content: what is in it.
+        :returns: where it is: the value of a FILE param.
+        :raises Refused: when the name isn't a plain one: with a path in it, a file could land anywhere.
+        """
+        check_name(name)
+        if not slot.isalnum():
+            raise Refused(f"job template {slot!r} does not exist")
+        folder = self.root / "solution_template" / f"job_template_{slot}" / uuid.uuid4().hex[:8]
+        folder.mkdir(parents=True)
+        path = folder / name
+        with path.open("wb") as target:
+            shutil.copyfileobj(content, target)
+        return path
+
+    def job(self, run_id: int, number: int, node_id: str) -> Path:
+        """The work folder of a node in a run; not made by this.
+
+        :param run_id: the run.
+        :param number: the node's place in the pipeline.
+        :param node_id: the node: no part of a path, whatever is in it.
+        """
+        readable = re.sub(r"[^A-Za-z0-9_-]", "_", node_id)[:60]
+        return self._run(run_id) / f"{number:03d}-{readable}"
+
+    def forget_run(self, run_id: int) -> None:
+        """Remove the work folders of a run: another one had its id, in a database that is gone."""
+        shutil.rmtree(self._run(run_id), ignore_errors=True)
+
+    def _run(self, run_id: int) -> Path:
+        return self.root / "runs" / str(run_id)
+
+    def close(self) -> None:
+        """Remove the folder, if this made it."""
+        if self._made:
+            shutil.rmtree(self._made, ignore_errors=True)
+            self._root = self._made = None
+
+
+def check_name(name: str) -> None:
+    """Check a file's name.
+
+    :raises Refused: when it is empty, too long, or more than a name.
+    """
+    if not name or name in (".", "..") or re.search(r"[/\\\0]", name) or len(name.encode()) > _LONGEST_NAME:
+        raise Refused(f"{name!r} is not a file name")

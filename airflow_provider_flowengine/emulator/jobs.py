@@ -1,0 +1,146 @@
+"""One job that really runs: a script as a process group of its own, in a folder of its own.
+
+What a script may expect is from the vendor's documentation: ``${key}`` stands for a param wherever it is, params are
+environment variables too, and what a script writes to ``${outputFile}`` is its output. That a script stands in
+``indexSource`` is inference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
+COMMANDS = {"SHELL": [shutil.which("bash") or "sh"], "PYTHON3": [sys.executable]}
+
+_LOOK_AGAIN = 0.05  # seconds
+_GRACE = 3.0  # seconds between asking a process group to end and ending it
+_LONGEST_OUTPUT = 64 * 2**10
+_LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a node, or a hook of it, is to run."""
+
+    job_type: str
+    source: str
+
+    @property
+    def executable(self) -> bool:
+        """Whether it can be run here: other types, and nodes without a script, are simulated."""
+        return self.job_type in COMMANDS and bool(self.source.strip())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: succeeded, failed, timed out or stopped."""
+
+    outcome: str
+    message: str = ""
+    output: str = ""
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """Put params in place of their ``${key}``; what is no param's key stays, a shell's own variables too.
+
+    :param text: the script.
+    :param values: key to value.
+    """
+    return re.sub(r"\$\{([^}]*)\}", lambda match: values.get(match[1], match[0]), text)
+
+
+def run_job(script: Script, values: dict[str, str], folder: Path, limit: float | None, stop: threading.Event) -> Ended:
+    """Run a script to its end.
+
+    :param script: what to run; it has to be executable.
+    :param values: its params.
+    :param folder: its work folder, made where there is none; its log, ``log.txt``, goes on where it was.
+    :param limit: how many seconds it may take.
+    :param stop: set to end it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / "outputFile"
+    output.unlink(missing_ok=True)
+    values = {**values, "outputFile": str(output)}
+    path = folder / "script"
+    path.write_text(fill(script.source, values), encoding="utf-8")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **{key: value for key, value in values.items() if _fits(key)}}
+    with (folder / "log.txt").open("ab") as log:
+        before = log.tell()
+        try:
+            process = subprocess.Popen(
+                [*COMMANDS[script.job_type], str(path)],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return Ended("failed", f"the script can't be started: {error}")
+    cut_off = _watch(process, limit, stop)
+    if cut_off:
+        return cut_off
+    if process.returncode:
+        return Ended("failed", _last_words(folder / "log.txt", before, process.returncode))
+    return Ended("succeeded", output=_read_output(output))
+
+
+def _fits(key: str) -> bool:
+    return bool(key) and "=" not in key and "\0" not in key
+
+
+def _watch(process: subprocess.Popen[bytes], limit: float | None, stop: threading.Event) -> Ended | None:
+    """Wait for the end, and bring it about when it is stopped or takes too long."""
+    deadline = None if limit is None else time.monotonic() + limit
+    while process.poll() is None:
+        if stop.wait(_LOOK_AGAIN):
+            _end_group(process)
+            return Ended("stopped")
+        if deadline is not None and time.monotonic() > deadline:
+            _end_group(process)
+            return Ended("timed out", f"timed out after {limit:g} s")
+    return None
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started: they are one group, whose id is the process's own."""
+    for sent, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sent)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+        # Its children may be slower, or deaf to the first signal.
+        if sent is signal.SIGTERM:
+            time.sleep(_LOOK_AGAIN)
+
+
+def _last_words(log: Path, start: int, code: int) -> str:
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _LONGEST_MESSAGE))
+        words = file.read().decode(errors="replace").strip()
+    how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{how}: {words}" if words else how
+
+
+def _read_output(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST_OUTPUT).decode(errors="replace")
+    except OSError:
+        return ""
