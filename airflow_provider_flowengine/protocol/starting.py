@@ -5,34 +5,37 @@ Start is not idempotent, its answer may be lost, and it need not carry the run's
 
 1. Note the newest run of the pipeline, and write that down as an :class:`Intent`, before anything is sent.
 2. Send the start once. A refusal is final. What surely wasn't taken may be sent again. Anything else is unknown.
-3. An unknown start, or one whose answer names no run, is looked for in the history: it is the run newer than the
-   intent's. Several candidates are narrowed by what they say of themselves; never is one guessed.
+3. The run is looked for in the history: it is the one newer than the intent's. What the answer says of it helps, but
+   is believed only once the history shows it too. Several candidates are narrowed by what they say of themselves;
+   never is one guessed.
 4. A start that stays unknown ends in :class:`~.errors.StartUnconfirmedError` and is not sent again. A later try
    looks first, by :func:`look_for`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol import endpoints, models
 from airflow_provider_flowengine.protocol.endpoints import Json
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
-    ApiRefusedError,
     CannotReachError,
     ConfigurationError,
+    FlowEngineError,
     NodeNotFoundError,
     StartUnconfirmedError,
     UnexpectedAnswerError,
     known,
 )
 from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
-from airflow_provider_flowengine.protocol.history import History, is_newer
+from airflow_provider_flowengine.protocol.history import History, is_newer, pick
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import Identifier, JsonObject, Node, Pipeline, PipelineRun
@@ -46,7 +49,7 @@ JobParams = Mapping[str, Mapping[str, Json]]
 """What nodes are given at a start: ``{node: {key: value}}``."""
 
 _LOOK_DELAYS = (0.5, 1.0, 2.0, 3.0, 5.0)
-_CLOCKS_DIFFER = timedelta(seconds=2)
+_CLOCKS_DIFFER = timedelta(minutes=1)
 _SCHEDULED = (
     "cron",
     "schedul",
@@ -124,6 +127,7 @@ def start_once(
     :raises StartUnconfirmedError: when it can't be known yet whether it was taken.
     :raises AmbiguousRunError: when several runs could be the one.
     """
+    named: PipelineRun | None = None
     history = History(api, pipeline_id)
     runs = yield from history.newest()
     intent = Intent(
@@ -146,16 +150,16 @@ def start_once(
     except UnexpectedAnswerError as error:
         doubt = str(error)
     else:
-        run = _run_in_answer(api, call, whole, intent)
-        if run:
-            log.info("Started %s; FlowEngine answered with its id.", run)
-            return run
-        doubt = ""
+        doubt, named = "", _run_in_answer(api, call, whole, intent)
     if doubt:
         log.warning("%s Whether the start was taken isn't known; looking for its run in the history.", doubt)
-    run = yield from _await_appearance(api, history, intent, job_params, confirmation_timeout)
+    look = partial(_look, replace(history, api=api.hurried(max(confirmation_timeout, 1.0))), intent, job_params)
+    run = yield from _until_seen(api, lambda: look(named), confirmation_timeout)
+    if named and not run:
+        log.warning("FlowEngine answered with %s, but its history doesn't show it.", named)
+        run = (yield from _until_seen(api, look, 0.0)) or named
     if run:
-        log.info("Started %s; found in the history.", run)
+        log.info("Started %s.", run)
         return run
     what = doubt or f"FlowEngine took the start of pipeline {pipeline_id}, but its answer names no run."
     raise StartUnconfirmedError(
@@ -178,18 +182,19 @@ def look_for(api: Api, intent: Intent, job_params: JobParams | None = None) -> F
     return (yield from _look(History(api, intent.pipeline_id), intent, job_params))
 
 
-def _await_appearance(
-    api: Api, history: History, intent: Intent, job_params: JobParams | None, timeout: float
-) -> Flow[PipelineRun | None]:
+def _until_seen(api: Api, look: Callable[[], Flow[PipelineRun | None]], timeout: float) -> Flow[PipelineRun | None]:
+    """Look until there is something to see; a look that fails says nothing of the start, which may have been taken."""
     deadline = api.now() + timeout
     looks = 0
     while True:
         try:
-            run = yield from _look(history, intent, job_params)
+            run = yield from look()
             if run:
                 return run
-        except (CannotReachError, UnexpectedAnswerError, ApiRefusedError) as error:
-            log.warning("%s", error)  # it says nothing about the start, which may have been taken
+        except AmbiguousRunError:
+            raise
+        except FlowEngineError as error:
+            log.warning("%s", error)
         left = deadline - api.now()
         if left <= 0:
             return None
@@ -197,8 +202,12 @@ def _await_appearance(
         looks += 1
 
 
-def _look(history: History, intent: Intent, job_params: JobParams | None) -> Flow[PipelineRun | None]:
+def _look(
+    history: History, intent: Intent, job_params: JobParams | None, named: PipelineRun | None = None
+) -> Flow[PipelineRun | None]:
     new = yield from history.newer_than(intent.newest, intent.known)
+    if named:
+        return pick(new, named.id)
     candidates = _narrow(new, intent, job_params)
     if len(candidates) > 1:
         listed = "; ".join(
@@ -221,9 +230,8 @@ def _narrow(runs: Iterable[PipelineRun], intent: Intent, job_params: JobParams |
     candidates = [run for run in runs if not _is_scheduled(run) and not _contradicts(run, job_params)]
     if len(candidates) > 1 and intent.server_time:
         sent = datetime.fromisoformat(intent.server_time) - _CLOCKS_DIFFER
-        # A zone that is set wrong shifts every start time alike: then time tells nothing, and all stay.
-        later = [run for run in candidates if run.started and run.started >= sent]
-        candidates = later or candidates
+        # A run that tells no start may not have begun yet. Where all seem too early, the clocks or the zone are wrong.
+        candidates = [run for run in candidates if not run.started or run.started >= sent] or candidates
     return candidates
 
 
@@ -239,20 +247,34 @@ def _contradicts(run: PipelineRun, job_params: JobParams | None) -> bool:
         return False
     for node, params in (job_params or {}).items():
         theirs = told.get(node)
-        if isinstance(theirs, dict) and any(
-            key in theirs and str(theirs[key]) != str(value) for key, value in params.items()
-        ):
+        if isinstance(theirs, dict) and any(key in theirs and _differ(theirs[key], params[key]) for key in params):
             return True
     return False
 
 
+def _differ(theirs: Json, ours: Json) -> bool:
+    """Whether two values surely differ: a server may keep numbers and booleans as text, and objects as it likes."""
+    plain = [_plain(value) for value in (theirs, ours)]
+    return theirs != ours and None not in plain and plain[0] != plain[1]
+
+
+def _plain(value: Json) -> str | float | None:
+    if not isinstance(value, str | int | float):
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip().casefold()
+
+
 def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: Intent) -> PipelineRun | None:
     """
-    Return the run that a start's answer holds, where it surely is one.
+    Return the run that a start's answer holds, where it can be one.
 
     ``data.status`` is ``running`` on success (a client in the wild), so ``data`` looks like the run's record; whether
-    its ``id`` is the run's isn't said. It is trusted when it has a status and no part of a pipeline's object, and is
-    newer than every run before.
+    its ``id`` is the run's isn't said. It may be when it has a status and no part of a pipeline's object, and is newer
+    than every run before.
     """
     data = whole.get("data")
     if (

@@ -1,0 +1,589 @@
+"""A run is started exactly once, whatever the answer, the history and others do meanwhile."""
+
+import json
+
+import pytest
+
+from airflow_provider_flowengine.protocol import models
+from airflow_provider_flowengine.protocol.errors import (
+    AccessDeniedError,
+    AmbiguousRunError,
+    ApiRefusedError,
+    CannotReachError,
+    ConfigurationError,
+    NodeNotFoundError,
+    StartUnconfirmedError,
+    UnexpectedAnswerError,
+)
+from airflow_provider_flowengine.protocol.starting import Intent, look_for, match_job_params, start_once
+from airflow_provider_flowengine.protocol.status import RunState
+
+from .conftest import NOW, answer, no_reply, not_connected, ok, refused, sample
+
+HOUR = 3600
+
+
+def start(server, job_params=None, **options):
+    connection = options.pop("connection", {})
+    return server.drive(start_once(server.api(**connection), 19, job_params, **options))
+
+
+def caught(server, error, job_params=None, **options):
+    with pytest.raises(error) as raised:
+        start(server, job_params, **options)
+    return raised.value
+
+
+def run_record(run_id):
+    return {"id": run_id, "status": "running", "startTime": int(NOW * 1000)}
+
+
+# --- taken ------------------------------------------------------------------------------------------------------------
+
+
+def test_before_anything_is_sent_the_newest_run_is_noted(server):
+    server.fill(3)
+    noted = []
+
+    start(server, remember=lambda intent: noted.append((intent, list(server.calls))))
+
+    ((intent, calls),) = noted
+    assert (intent.pipeline_id, intent.newest) == (19, 3)
+    assert intent.server_time == "2023-11-14T22:13:20+00:00"
+    assert calls == ["resolve", "engine id", "history"]
+
+
+def test_a_start_whose_intent_cant_be_noted_is_not_sent(server):
+    def fail(intent):
+        raise OSError("no task state store")
+
+    with pytest.raises(OSError, match="no task state store"):
+        start(server, remember=fail)
+    assert server.count("start") == 0
+
+
+def test_a_start_whose_baseline_cant_be_read_is_not_sent(server):
+    server.always("history", answer(500, ""))
+
+    caught(server, CannotReachError)
+    assert server.count("start") == 0
+
+
+@pytest.mark.parametrize("length", [0, 1, 20, 21, 300])
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        {},
+        "started",
+        [],
+        {"status": "running"},
+        {"pipelineId": 19, "status": "running"},
+        json.loads(sample("start.pipeline").body)["data"],
+        {"id": 19, "status": "running"},  # the pipeline's id
+        {"id": 1, "status": "running"},  # older than the baseline, or somebody's
+        {"id": "soon", "status": "running", "startTime": "yesterday"},
+    ],
+)
+def test_an_answer_that_names_no_run_is_made_up_for_by_the_history(server, order, length, content):
+    server.order = order
+    server.fill(length)
+    server.start_answer = content
+
+    run = start(server)
+
+    assert (run.id, run.state) == (length + 1, RunState.RUNNING)
+    assert server.count("start") == 1
+
+
+def test_the_run_that_the_answer_names_is_taken_once_the_history_shows_it(server):
+    server.fill(5)
+    server.start_answer = run_record
+
+    assert start(server).id == 6
+    assert server.calls[2:] == ["history", "start", "history"]
+
+
+def test_of_several_new_runs_the_one_that_the_answer_names_is_taken(server):
+    server.fill(5)
+
+    def start_beside_another(run_id):
+        server.add_run()
+        return run_record(run_id)
+
+    server.start_answer = start_beside_another
+
+    assert start(server).id == 6
+
+
+def test_an_id_in_the_answer_that_is_no_runs_is_not_believed(server):
+    server.fill(5)
+    server.start_answer = {"id": 9000, "status": "running"}  # a job's, or a schedule's: nobody says what it is
+
+    assert start(server).id == 6
+    assert server.count("start") == 1
+
+
+def test_a_run_of_another_pipeline_is_never_taken_for_the_one_that_the_answer_names(server):
+    server.fill(5)
+    server.start_answer = {"id": 9000, "status": "running"}
+    server.always("one run", ok({"id": 9000, "status": "running"}))
+
+    assert start(server).id == 6
+
+
+def test_the_run_that_the_answer_names_is_taken_when_the_history_cant_be_read_any_more(server):
+    server.start_answer = run_record
+    server.fill(5)
+    server.on("history", server._work)
+    server.always("start", server.taken(_then_breaks_down(server)))
+
+    assert start(server).id == 6
+
+
+def _then_breaks_down(server):
+    def breaks_down(request):
+        server.always("history", answer(502, ""))
+        return ok(run_record(6))
+
+    return breaks_down
+
+
+def test_job_params_are_sent_as_given_and_an_empty_object_without(server):
+    start(server, {"train": {"rounds": 3}})
+    start(server)
+
+    assert [request.call.body for request in server.requests if "start" in request.url] == [
+        {"train": {"rounds": 3}},
+        {},
+    ]
+
+
+# --- refused, or surely not taken -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (refused("pipeline is disabled"), ApiRefusedError),
+        (answer(400, ""), ApiRefusedError),
+        (answer(404, ""), ApiRefusedError),
+        (answer(409, ""), ApiRefusedError),
+        (answer(401, ""), AccessDeniedError),
+    ],
+)
+def test_a_refusal_is_final(server, outcome, error):
+    server.on("start", outcome)
+
+    caught(server, error)
+    assert server.calls[2:] == ["history", "start"]
+
+
+@pytest.mark.parametrize("trouble", [not_connected, answer(429, ""), answer(503, "")])
+def test_a_start_that_surely_wasnt_taken_is_sent_again(server, trouble):
+    server.on("start", trouble, trouble)
+
+    assert start(server).id == 1
+    assert server.count("start") == 3
+    assert len(server.runs) == 1
+
+
+def test_a_start_that_surely_was_never_taken_says_so(server):
+    server.always("start", not_connected)
+
+    assert caught(server, CannotReachError).taken is False
+    assert server.count("start") == 5
+    assert server.count("history") == 1
+
+
+# --- unknown ----------------------------------------------------------------------------------------------------------
+
+UNKNOWN = [
+    no_reply,
+    answer(500, "oops"),
+    answer(502, "<html>"),
+    answer(504, ""),
+    answer(408, ""),
+    answer(200, "<html>login</html>"),
+    answer(200, '{"status": 0, "da'),
+    answer(200, {"hello": 1}),
+    answer(302, "", location="/login"),
+]
+
+
+@pytest.mark.parametrize("outcome", UNKNOWN)
+def test_a_start_of_unknown_outcome_is_found_in_the_history_and_not_sent_again(server, outcome):
+    server.fill(5)
+    server.on("start", server.taken(outcome))
+
+    assert start(server).id == 6
+    assert server.count("start") == 1
+
+
+@pytest.mark.parametrize("outcome", UNKNOWN)
+def test_a_start_that_stays_unknown_is_not_sent_again(server, outcome):
+    server.fill(5)
+    server.on("start", outcome)
+
+    error = caught(server, StartUnconfirmedError)
+
+    assert error.pipeline_id == 19
+    assert "not started again" in str(error)
+    assert server.count("start") == 1
+    assert server.now - NOW == 30.0
+
+
+def test_a_start_that_was_sent_again_and_is_unknown_then_is_not_sent_a_third_time(server):
+    server.on("start", answer(503, ""), no_reply)
+
+    caught(server, StartUnconfirmedError)
+    assert server.count("start") == 2
+
+
+@pytest.mark.parametrize("lag", [0.4, 3.0, 12.0, 29.9, 30.0])
+@pytest.mark.parametrize("outcome", [no_reply, ok({}), ok({"id": 6, "status": "running"})])
+def test_a_run_that_appears_late_is_waited_for(server, lag, outcome):
+    server.fill(5)
+    server.lag = lag
+    server.on("start", server.taken(outcome))
+
+    assert start(server).id == 6
+    assert lag <= server.now - NOW <= 30.0
+
+
+def test_a_run_that_appears_too_late_is_left_to_the_next_try(server):
+    server.fill(5)
+    server.lag = 60.0
+    intents = []
+
+    caught(server, StartUnconfirmedError, remember=intents.append)
+    server.now += 300
+
+    assert server.drive(look_for(server.api(), intents[0])).id == 6
+
+
+def test_how_long_a_run_may_take_to_appear_can_be_set(server):
+    server.lag = 60.0
+
+    assert start(server, confirmation_timeout=90.0).id == 1
+
+
+def test_without_patience_there_is_one_look(server):
+    server.on("start", no_reply)
+
+    caught(server, StartUnconfirmedError, confirmation_timeout=0)
+    assert server.calls[2:] == ["history", "start", "history"]
+    assert server.pauses == []
+
+
+@pytest.mark.parametrize(
+    "trouble", [answer(500, ""), answer(404, ""), refused("busy"), answer(401, ""), answer(200, "<html>"), no_reply]
+)
+def test_a_history_that_cant_be_read_for_a_while_says_nothing_of_the_start(server, trouble):
+    server.on("start", server.taken(no_reply))
+    server.on("history", server._work, trouble, trouble)
+
+    assert start(server).id == 1
+    assert server.count("start") == 1
+
+
+@pytest.mark.parametrize(
+    "trouble", [answer(500, ""), answer(404, ""), refused("busy"), answer(200, "<html>"), no_reply]
+)
+def test_a_history_that_cant_be_read_any_more_never_makes_a_start_look_refused(server, trouble):
+    server.on("history", server._work)
+
+    def breaks_down(request):
+        server.always("history", trouble)
+        server.always("resolve", refused("no such engine"))
+        return no_reply(request)
+
+    server.on("start", server.taken(breaks_down))
+
+    caught(server, StartUnconfirmedError)
+    assert server.count("start") == 1
+
+
+def test_looks_are_asked_once_so_that_the_patience_is_kept(server):
+    server.on("history", server._work)
+
+    def hangs(request):
+        server.now += request.timeout
+        return no_reply(request)
+
+    def breaks_down(request):
+        server.always("history", hangs)
+        return no_reply(request)
+
+    server.on("start", breaks_down)
+
+    caught(server, StartUnconfirmedError)
+    assert server.now - NOW <= 2 * 30 + 5
+
+
+# --- others start runs too --------------------------------------------------------------------------------------------
+
+
+def beside(server, *others, **ours):
+    """Let others start runs while this start is under way; each is a row."""
+    server.fill(5)
+
+    def take(request):
+        for row in others:
+            server.add_run(**row)
+        server.add_run(**ours)
+        return ok({})
+
+    server.on("start", take)
+
+
+def test_a_run_that_a_schedule_has_started_is_not_taken_for_ours(server):
+    for kind in ("CRONTAB", "定时触发", "message", "PERIODICAL"):
+        server.fill(1, triggerType="手动触发")
+        beside(server, {"triggerType": kind}, triggerType="手动触发")
+
+        assert start(server).id == server.runs[-1]["id"]
+
+
+def test_a_run_that_was_given_other_params_is_not_taken_for_ours(server):
+    beside(server, {"params": {"train": {"rounds": "9"}}}, params={"train": {"rounds": "3"}})
+
+    assert start(server, {"train": {"rounds": 3}}).id == 7
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (True, "true"),
+        (False, "False"),
+        (3, "3"),
+        (3, "3.0"),
+        (2.5, 2.50),
+        ("a ", "a"),
+        ({"deep": [1, 2]}, '{"deep":[1,2]}'),
+        ([1], [1, 2]),
+        (None, ""),
+        ("x", None),
+    ],
+)
+def test_a_value_that_the_server_keeps_in_a_form_of_its_own_is_still_ours(server, sent, told):
+    beside(server, params={"train": {"key": told}, "other": None})
+
+    assert start(server, {"train": {"key": sent}}).id == 6
+
+
+@pytest.mark.parametrize("params", ["text", {}, None, {"train": None}, {"other": {"rounds": "9"}}])
+def test_a_run_that_doesnt_tell_its_params_may_be_ours(server, params):
+    beside(server, params=params)
+
+    assert start(server, {"train": {"rounds": 3}}).id == 6
+
+
+def test_a_run_that_started_long_before_is_not_taken_for_ours(server):
+    beside(server, {"started": NOW - HOUR})  # it appeared in the history after our look
+
+    assert start(server).id == 7
+
+
+def test_runs_that_nothing_tells_apart_are_listed_and_none_is_guessed(server):
+    beside(server, {"triggerType": "手动触发"}, triggerType="手动触发")
+
+    error = caught(server, AmbiguousRunError)
+
+    assert [run.id for run in error.candidates] == [7, 6]
+    assert error.pipeline_id == 19
+    assert "run 7 (running, started 2023-11-14" in str(error)
+    assert "手动触发" in str(error)
+    assert server.count("start") == 1
+
+
+def test_a_run_that_hasnt_begun_yet_may_be_ours_beside_one_that_has(server):
+    beside(server, {}, started=0)
+
+    caught(server, AmbiguousRunError)
+
+
+def test_clocks_that_differ_by_seconds_exclude_nobody(server):
+    # Ours was told 10 s early, somebody else's began 20 s later: a narrow look at the times would take theirs.
+    beside(server, {"started": NOW - 10}, started=NOW + 10)
+
+    caught(server, AmbiguousRunError)
+
+
+@pytest.mark.parametrize("skew", [-8 * HOUR, -HOUR, HOUR, 8 * HOUR])
+def test_a_server_whose_clock_or_zone_is_wrong_doesnt_lose_a_run(server, skew):
+    beside(server, started=NOW + skew)
+
+    assert start(server).id == 6
+
+
+@pytest.mark.parametrize("skew", [-8 * HOUR, 8 * HOUR])
+def test_with_a_wrong_clock_two_runs_are_still_not_guessed_between(server, skew):
+    beside(server, {"started": NOW + skew}, started=NOW + skew + 1)
+
+    caught(server, AmbiguousRunError)
+
+
+# --- a history in nasty shapes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paged", [True, False])
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+@pytest.mark.parametrize("length", [19, 20, 40, 60])
+@pytest.mark.parametrize("outcome", [no_reply, ok({})])
+def test_a_history_that_grows_past_its_page_meanwhile_hides_nothing(server, order, paged, length, outcome):
+    server.order, server.paged = order, paged
+    server.fill(length)
+    server.on("start", server.taken(outcome))
+
+    assert start(server).id == length + 1
+
+
+def test_a_first_page_that_is_cached_is_outwaited(server):
+    server.fill(5)
+    stale = server._work
+    server.drive(server.api().list_runs(19))
+    page = stale(server.requests[-1])
+    server.on("history", page, page, page)
+    server.on("start", server.taken(no_reply))
+
+    assert start(server).id == 6
+    assert server.count("start") == 1
+
+
+def test_ids_that_are_text_are_told_apart_by_what_was_there_before(server):
+    for name in ("run-c", "run-a"):
+        server.add_run(name, started=NOW - 60)
+
+    def take(request):
+        server.add_run("run-b")
+        return ok({})
+
+    server.on("start", take)
+    assert start(server).id == "run-b"
+
+
+def test_a_run_that_the_first_page_doesnt_show_is_not_made_up_for_by_another(server):
+    server.fill(100)
+    server.order = lambda row: (row["id"] > 100, -row["id"])  # what is new comes last, on page 6
+
+    caught(server, StartUnconfirmedError)
+    assert server.count("start") == 1
+
+
+# --- the next try -----------------------------------------------------------------------------------------------------
+
+
+def test_an_intent_goes_through_json_and_comes_back():
+    for intent in (
+        Intent(19, 5, frozenset(), "2023-11-14T22:13:20+00:00"),
+        Intent("p-1", "run-b", frozenset({"run-b", "run-a"})),
+        Intent(19),
+    ):
+        assert Intent.from_dict(json.loads(json.dumps(intent.as_dict()))) == intent
+
+
+def test_an_intent_that_says_nothing_is_read_all_the_same():
+    assert Intent.from_dict({}) == Intent("")
+
+
+def test_the_next_try_finds_the_run_though_it_has_ended(server):
+    server.fill(5)
+    server.add_run(status="succeeded")
+
+    assert server.drive(look_for(server.api(), Intent(19, 5))).state is RunState.SUCCEEDED
+
+
+def test_the_next_try_finds_nothing_where_nothing_was_started(server):
+    server.fill(5)
+
+    assert server.drive(look_for(server.api(), Intent(19, 5))) is None
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_the_next_try_finds_the_run_among_hundreds_that_a_schedule_has_started_since(server, order):
+    server.order = order
+    server.fill(5)
+    server.add_run(triggerType="手动触发")
+    server.fill(430, triggerType="定时触发")
+
+    assert server.drive(look_for(server.api(), Intent(19, 5))).id == 6
+
+
+def test_the_next_try_doesnt_guess_either(server):
+    server.fill(7)
+
+    with pytest.raises(AmbiguousRunError):
+        server.drive(look_for(server.api(), Intent(19, 5)))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        (answer(500, ""), CannotReachError),
+        (refused("busy"), ApiRefusedError),
+        (answer(200, "<html>"), UnexpectedAnswerError),
+    ],
+)
+def test_a_next_try_that_cant_look_fails_and_doesnt_say_that_there_is_nothing(server, trouble, error):
+    server.always("history", trouble)
+
+    with pytest.raises(error):
+        server.drive(look_for(server.api(), Intent(19, 5)))
+
+
+# --- job params -------------------------------------------------------------------------------------------------------
+
+
+def pipeline(*nodes):
+    return models.read_pipeline(
+        None,
+        {
+            "id": 19,
+            "data": {
+                "nodes": [
+                    {"nodeId": node_id, "name": name, "params": {"values": [{"key": key} for key in keys.split()]}}
+                    for node_id, name, keys in nodes
+                ]
+            },
+        },
+    )
+
+
+PIPELINE = pipeline(("n1", "train", "rounds depth"), ("n2", "deploy", ""), ("n3", "twin", "x"), ("n4", "twin", "x"))
+
+
+@pytest.mark.parametrize("name", ["n1", "train"])
+def test_a_node_is_named_by_its_id_or_its_name(name):
+    assert match_job_params(PIPELINE, {name: {"rounds": 3}}) == {"n1": {"rounds": 3}}
+
+
+def test_a_node_named_both_ways_is_given_both():
+    assert match_job_params(PIPELINE, {"n1": {"rounds": 3}, "train": {"depth": 2}}) == {"n1": {"rounds": 3, "depth": 2}}
+
+
+def test_an_id_wins_over_a_name():
+    nodes = pipeline(("a", "b", "x"), ("b", "c", "y"))
+
+    assert match_job_params(nodes, {"b": {"y": 1}}) == {"b": {"y": 1}}
+
+
+@pytest.mark.parametrize(
+    ("job_params", "says"),
+    [
+        ({"trian": {}}, r"no node 'trian'; nodes there are: n1 \(train\), n2 \(deploy\), n3 \(twin\), n4 \(twin\)"),
+        ({"train": {"round": 3}}, "no parameter 'round'; parameters there are: rounds, depth"),
+        ({"deploy": {"x": 3}}, "no parameter 'x'; there are no parameters"),
+        ({"twin": {"x": 3}}, "2 nodes of pipeline 19 are called 'twin'; name one by its id: n3, n4"),
+    ],
+)
+def test_what_the_pipeline_doesnt_have_is_refused_with_what_it_has(job_params, says):
+    with pytest.raises(NodeNotFoundError, match=says):
+        match_job_params(PIPELINE, job_params)
+
+
+@pytest.mark.parametrize("params", [None, "rounds", ["rounds"], 3])
+def test_a_node_that_is_given_no_object_is_refused(params):
+    with pytest.raises(ConfigurationError, match="node 'train' must be given an object"):
+        match_job_params(PIPELINE, {"train": params})
