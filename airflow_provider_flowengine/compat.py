@@ -53,6 +53,27 @@ def task_state_store(context: Context) -> StateStore | None:
     return store
 
 
+class AssetStateStore(Protocol):
+    """An asset's state store in Airflow 3.3 and later, for triggers."""
+
+    async def aget(self, key: str) -> Json:
+        """Return a value, or None where there is none."""
+
+    async def aset(self, key: str, value: Json) -> None:
+        """Write a value."""
+
+
+def asset_state_stores(trigger: object) -> list[AssetStateStore]:
+    """
+    Return the state stores of the assets that an event trigger watches for; none before Airflow 3.3.
+
+    A trigger that is given to several assets has a store for each, which Airflow offers no public way to list.
+    """
+    stores = getattr(trigger, "asset_state_store", None)
+    by_name: dict[str, AssetStateStore] = getattr(stores, "_by_name", {})
+    return [by_name[name] for name in sorted(by_name)]
+
+
 def can_ask_state(context: Context) -> bool:
     """Whether there is an Airflow behind this context that knows the task's state."""
     ti = context.get("ti")
@@ -114,8 +135,10 @@ def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
 
 __all__ = [
     "DEFERRAL_ERRORS",
+    "AssetStateStore",
     "StateStore",
     "ask_state",
+    "asset_state_stores",
     "can_ask_state",
     "count",
     "decision_span",

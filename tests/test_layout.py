@@ -53,7 +53,7 @@ PUBLIC = {
         "FlowEngineUploadFileOperator",
     },
     "sensors.flowengine": {"FlowEnginePipelineRunSensor"},
-    "triggers.flowengine": {"FlowEnginePipelineRunTrigger"},
+    "triggers.flowengine": {"FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"},
 }
 
 

@@ -15,6 +15,7 @@ from airflow_provider_flowengine.protocol.errors import (
     RunTimeoutError,
     UnreachableError,
 )
+from airflow_provider_flowengine.triggers.events import FlowEnginePipelineRunEventTrigger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
     from airflow_provider_flowengine.protocol.waiting import Waiter
+
+__all__ = ["FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"]
 
 KILL_PATIENCE = 20.0
 """Seconds to stop a run in when the task is killed: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""

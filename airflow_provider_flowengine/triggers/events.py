@@ -1,0 +1,258 @@
+"""Events for event-driven DAGs: a pipeline's run has ended in FlowEngine, whoever started it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.models import identifier
+from airflow_provider_flowengine.protocol.news import Cursor, begin, news, outcomes_of
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2.11 has no event-driven DAGs
+    BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]  # the class there is
+
+try:
+    from airflow.triggers.shared_stream import SharedStreamProducer
+except ImportError:  # Airflow before 3.3 shares no streams
+    SharedStreamProducer = object  # type: ignore[misc,assignment]  # nobody asks for it there
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Sequence
+
+    from airflow.triggers.shared_stream import AdvanceItem
+
+    from airflow_provider_flowengine.client.watch import PipelineName, Sighting
+    from airflow_provider_flowengine.compat import AssetStateStore
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+
+StartFrom = Literal["now", "last run"]
+
+_LONGEST_KEY = 512
+"""Characters that a key of Airflow's asset state store may have."""
+
+
+class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
+    """
+    Fires an event for every run of a pipeline that ends, whoever started it. For an ``AssetWatcher`` (Airflow 3.0+).
+
+    The event's payload is the run: ``{"run_id", "pipeline_id", "status", "state", "started", "ended", "trigger",
+    "run_url"}``. A run that is resumed and ends again is told again.
+
+    With Airflow 3.3 and later the position is kept in the asset's state store, and moves on once Airflow has stored an
+    event: none is lost, and none comes twice, through restarts of the triggerer and moves to another one. (A triggerer
+    that dies in the second between the two repeats the event, with the same payload.) Before, it begins anew with
+    each start of the triggerer. All watchers of one pipeline with the same ``poll_interval`` share one poll there.
+
+    :param pipeline_id: the pipeline, by its id; or by one of the next two. Nothing here is templated.
+    :param pipeline_key: by its ``pipelineKey``.
+    :param pipeline_name: by its name.
+    :param outcomes: the ends that make an event: ``succeeded`` (default), ``failed``, ``stopped``, a list of these, or
+        ``all``.
+    :param poll_interval: seconds (or a timedelta) between two looks, default 30.
+    :param start_from: where a new watcher begins: with the runs that end from ``"now"`` on (default), or with the
+        ``"last run"`` that came to such an end.
+    :param flowengine_conn_id: the connection, default ``flowengine_default``.
+    :param engine_key: the engine; default the connection's.
+    :raises ConfigurationError: at parse time, when an argument can't be right.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline_id: int | str | None = None,
+        pipeline_key: str | None = None,
+        pipeline_name: str | None = None,
+        outcomes: str | Iterable[str] = "succeeded",
+        poll_interval: float | timedelta = 30.0,
+        start_from: StartFrom = "now",
+        flowengine_conn_id: str = "flowengine_default",
+        engine_key: str | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no hints
+        names = {"id": identifier(pipeline_id), "key": pipeline_key, "name": pipeline_name}
+        given = [(name, value) for name, value in names.items() if value not in (None, "")]
+        if len(given) != 1:
+            raise ConfigurationError("Give exactly one of pipeline_id, pipeline_key, pipeline_name")
+        seconds = poll_interval.total_seconds() if isinstance(poll_interval, timedelta) else poll_interval
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+            raise ConfigurationError(f"poll_interval: {poll_interval!r} must be seconds or a timedelta, more than 0")
+        if start_from not in get_args(StartFrom):
+            raise ConfigurationError(f"start_from: {start_from!r} must be one of {', '.join(get_args(StartFrom))}")
+        self.flowengine_conn_id = flowengine_conn_id
+        self.engine_key = engine_key
+        self.pipeline_field, self.pipeline_value = given[0]
+        self.outcomes = outcomes_of(outcomes)
+        self.poll_interval = float(seconds)
+        self.start_from = start_from
+        self._cursor: Cursor | None = None
+        self._position: _Position | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, always the same for the same watcher: Airflow knows it by them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "flowengine_conn_id": self.flowengine_conn_id,
+                "engine_key": self.engine_key,
+                f"pipeline_{self.pipeline_field}": self.pipeline_value,
+                "outcomes": sorted(outcome.value for outcome in self.outcomes),
+                "poll_interval": self.poll_interval,
+                "start_from": self.start_from,
+            },
+        )
+
+    # --- the stream -----------------------------------------------------------------------------------------------
+
+    def shared_stream_key(self) -> Hashable:
+        """Return what those who share a poll have in common."""
+        return (
+            "flowengine",
+            self.flowengine_conn_id,
+            self.engine_key,
+            self.pipeline_field,
+            self.pipeline_value,
+            self.poll_interval,
+        )
+
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
+        """Return the poll that watchers share; Airflow tells it when their events are stored."""
+        return _Producer(cls(**kwargs))
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Sighting]) -> AsyncGenerator[TriggerEvent]:
+        """Fire this watcher's events out of what the shared poll shows."""
+        async for sighting in shared_stream:
+            for event in await self._events(sighting):
+                yield event
+
+    async def run(self) -> AsyncGenerator[TriggerEvent]:
+        """Poll alone, where Airflow shares no streams (before 3.3)."""
+        async for sighting in self.sightings():
+            for event in await self._events(sighting):
+                yield event
+            await sighting.settle()
+
+    async def sightings(self) -> AsyncGenerator[Sighting]:
+        """Look at the pipeline's history, again and again."""
+        from airflow_provider_flowengine.client import poller
+        from airflow_provider_flowengine.client.watch import PipelineName, Watch
+        from airflow_provider_flowengine.hooks.flowengine import async_settings
+
+        pipeline: PipelineName = PipelineName(self.pipeline_field, self.pipeline_value)
+        async with poller.line(self.flowengine_conn_id, partial(async_settings, self.flowengine_conn_id)) as line:
+            async for sighting in Watch(line, self.engine_key or "", pipeline, self.poll_interval).sightings():
+                yield sighting
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    async def _events(self, sighting: Sighting) -> list[TriggerEvent]:
+        """Return the events that a look makes, and have the position noted once they are stored."""
+        position = self._position = self._position or _Position(compat.asset_state_stores(self), self._state_key())
+        try:
+            runs = await self._news(sighting, position)
+        except Exception:
+            self.log.warning("The asset's state store can't be read; trying again.", exc_info=True)
+            runs = []
+        if self._cursor is not None:
+            sighting.ask(self._cursor)
+            if self._cursor != position.noted:
+                sighting.afterwards(partial(position.note, self._cursor))
+        return [TriggerEvent(self._payload(run, sighting)) for run in runs]
+
+    async def _news(self, sighting: Sighting, position: _Position) -> list[PipelineRun]:
+        if self._cursor is None or position.is_doubtful:
+            self._cursor = await position.read()
+        moved, runs = self._look_from(self._cursor, sighting)
+        if runs and await position.has_moved():
+            self._cursor = await position.read()
+            moved, runs = self._look_from(self._cursor, sighting)
+        self._cursor = moved
+        return runs
+
+    def _look_from(self, cursor: Cursor | None, sighting: Sighting) -> tuple[Cursor, list[PipelineRun]]:
+        if cursor is None:
+            return begin(sighting.look, self.outcomes, with_last=self.start_from == "last run")
+        if not sighting.look.satisfies(cursor):
+            sighting.ask(cursor, at_once=True)
+            return cursor, []
+        return news(cursor, sighting.look, self.outcomes)
+
+    def _payload(self, run: PipelineRun, sighting: Sighting) -> dict[str, Any]:
+        return {**run.as_dict(), "run_url": sighting.url_of(run)}
+
+    def _state_key(self) -> str:
+        """Return where the position stands in the asset's state store: watchers for other ends have their own."""
+        parts = (self.flowengine_conn_id, self.engine_key or "", self.pipeline_field, str(self.pipeline_value))
+        key = "/".join(("flowengine", *parts, "+".join(sorted(self.outcomes))))
+        return key if len(key) <= _LONGEST_KEY else f"flowengine/{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+class _Producer(SharedStreamProducer):
+    """The poll that watchers of a pipeline share."""
+
+    def __init__(self, trigger: FlowEnginePipelineRunEventTrigger) -> None:
+        self._trigger = trigger
+
+    async def open_stream(self) -> AsyncGenerator[tuple[Sighting, Sighting]]:
+        async for sighting in self._trigger.sightings():
+            yield sighting, sighting
+
+    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        """Have the watchers' positions noted, now that their events are stored."""
+        for sighting, outcome in batch:
+            if not outcome.failed:
+                await sighting.settle()
+
+
+@dataclass
+class _Position:
+    """
+    How far a watcher has come, as the asset's state store holds it.
+
+    A trigger that was thought dead may wake up beside the one that took over. So it is looked at before news is told,
+    and not written over what somebody else has noted.
+
+    :param stores: the stores of the trigger's assets; none before Airflow 3.3.
+    :param key: where it stands in them.
+    :param noted: what was read or written last.
+    :param is_doubtful: whether it is to be read again.
+    """
+
+    stores: list[AssetStateStore]
+    key: str
+    noted: Cursor | None = field(default=None)
+    is_doubtful: bool = True
+
+    async def read(self) -> Cursor | None:
+        """Return the position, or None where there is none yet."""
+        self.noted, self.is_doubtful = await self._stored(), False
+        return self.noted
+
+    async def has_moved(self) -> bool:
+        """Whether somebody else has noted another one."""
+        return await self._stored() != self.noted
+
+    async def note(self, cursor: Cursor) -> None:
+        """Write the position down."""
+        if await self.has_moved():
+            self.is_doubtful = True
+            return
+        for store in self.stores:
+            await store.aset(self.key, cursor.as_dict())
+        self.noted = cursor
+
+    async def _stored(self) -> Cursor | None:
+        for store in self.stores:
+            content = await store.aget(self.key)
+            if isinstance(content, dict):
+                return Cursor.from_dict(content)
+        return None if self.stores else self.noted
