@@ -21,12 +21,15 @@ from airflow_provider_flowengine.protocol.flows import Api, Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_flowengine.protocol.endpoints import Call
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.models import Engine, Identifier, PipelineRun
 
 log = logging.getLogger(__name__)
 
-_UNCLEAR = (CannotReachError, UnexpectedAnswerError)
+_PAUSES = Retry(first_delay=0.5, longest_delay=5.0)
 
 
 def stop(api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0) -> Flow[bool]:
@@ -41,30 +44,12 @@ def stop(api: Api, history: History | None, run_id: Identifier, *, patience: flo
     :raises ApiRefusedError: when FlowEngine refuses while the run goes on.
     :raises CannotReachError: when there was no usable answer for longer than the patience.
     """
-    pauses, deadline, sent = Retry(first_delay=0.5, longest_delay=5.0), api.now() + patience, False
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            run = yield from _look(api, history, run_id)
-            if run and _needs_no_stop(run):
-                return sent
-            engine = yield from api.resolve()
-            sent = True
-            yield from api.send(endpoints.stop_run(engine, run_id))
-            return True
-        except ApiRefusedError as error:
-            run = yield from _look(api, history, run_id)
-            if run and _needs_no_stop(run):
-                log.info("Run %s needs no stop any more: %s", run_id, error.msg)
-                return False
-            raise
-        except _UNCLEAR as error:
-            pause = pauses.delay(attempt, getattr(error, "retry_after", None))
-            if api.now() + pause >= deadline:
-                raise
-            log.warning("%s Looking at run %s again in %.1f s.", error, run_id, pause)
-        yield Sleep(pause)
+
+    def needs_no_stop(run: PipelineRun | None) -> bool:
+        return run is not None and (run.state.is_final or is_stopping(run.status))
+
+    run, unanswered = yield from _insist(api, history, run_id, endpoints.stop_run, needs_no_stop, patience)
+    return run is None or (unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
 
 
 def resume(
@@ -76,42 +61,79 @@ def resume(
     :param api: the engine's view.
     :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
     :param run_id: the run.
-    :param patience: seconds to try for while FlowEngine gives no usable answer, default 60.
+    :param patience: seconds to try for while FlowEngine gives no usable answer, default 60; without a history there is
+        one try, since what came of it can't be seen.
     :return: the run as it was seen before, or while it goes on already; None where it couldn't be seen.
     :raises RunNotFoundError: when the history doesn't hold it.
     :raises ApiRefusedError: when FlowEngine refuses.
     :raises CannotReachError: when there was no usable answer for longer than the patience.
     """
-    pauses, deadline = Retry(first_delay=0.5, longest_delay=5.0), api.now() + patience
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            run = yield from _look(api, history, run_id)
-            if run is None and history:
+    before: PipelineRun | None = None
+
+    def goes_on(run: PipelineRun | None) -> bool:
+        """Whether it needs no resume: it runs, or has ended anew since it was first seen."""
+        nonlocal before
+        if run is None:
+            if history:
                 raise RunNotFoundError(
                     f"The history of pipeline {history.pipeline_id} has no run {run_id}: pruned, or another's?"
                 )
-            if run and run.state is RunState.RUNNING and not is_stopping(run.status):
-                log.info("%s goes on already.", str(run).capitalize())
-                return run
-            engine = yield from api.resolve()
-            yield from api.send(endpoints.resume_run(engine, run_id))
-            return run
-        except _UNCLEAR as error:
-            pause = pauses.delay(attempt, getattr(error, "retry_after", None))
+            return False
+        before = before or run
+        ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
+        return ended_anew or (run.state is RunState.RUNNING and not is_stopping(run.status))
+
+    run, _ = yield from _insist(api, history, run_id, endpoints.resume_run, goes_on, patience if history else 0.0)
+    if run:
+        log.info("Run %s goes on already.", run_id)
+    return before
+
+
+def _insist(
+    api: Api,
+    history: History | None,
+    run_id: Identifier,
+    build: Callable[[Engine, Identifier], Call],
+    is_settled: Callable[[PipelineRun | None], bool],
+    patience: float,
+) -> Flow[tuple[PipelineRun | None, bool]]:
+    """
+    Send a call about a run until it is taken, after a look at the run each time.
+
+    :param build: makes the call.
+    :param is_settled: whether a run as it was seen needs no such call any more.
+    :param patience: seconds to try for.
+    :return: the run that needs no such call, or None when the call was taken; and whether one went unanswered.
+    """
+    deadline, attempt, unanswered = api.now() + patience, 0, False
+    call: Call | None = None
+    refusal: ApiRefusedError | None = None
+    while True:
+        attempt += 1
+        try:
+            run = yield from history.find(run_id) if history else api.read_run("", run_id)
+            if is_settled(run):
+                if refusal:
+                    log.info("Run %s needs it no more: %s", run_id, refusal.msg)
+                return run, unanswered and not refusal
+            if refusal:
+                raise refusal
+            call = build((yield from api.resolve()), run_id)
+            yield from api.send(call)
+            return None, False
+        except (CannotReachError, UnexpectedAnswerError, ApiRefusedError) as error:
+            if error is refusal:
+                raise
+            if isinstance(error, ApiRefusedError) and error.call == call:
+                refusal = error  # a look decides whether it matters
+                continue
+            if error.call == call:
+                unanswered = getattr(error, "taken", None) is None
+            pause = _PAUSES.delay(attempt, getattr(error, "retry_after", None))
             if api.now() + pause >= deadline:
                 raise
             log.warning("%s Looking at run %s again in %.1f s.", error, run_id, pause)
         yield Sleep(pause)
-
-
-def _look(api: Api, history: History | None, run_id: Identifier) -> Flow[PipelineRun | None]:
-    return (yield from history.find(run_id) if history else api.read_run("", run_id))
-
-
-def _needs_no_stop(run: PipelineRun) -> bool:
-    return run.state.is_final or is_stopping(run.status)
 
 
 def running_runs(history: History) -> Flow[list[PipelineRun]]:

@@ -1,0 +1,272 @@
+"""Stopping a run and going on with one: after a look at it, once, and never blindly again."""
+
+import pytest
+
+from airflow_provider_flowengine.protocol.errors import (
+    ApiRefusedError,
+    CannotReachError,
+    RunNotFoundError,
+    UnexpectedAnswerError,
+)
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.status import RunState
+from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+
+from .conftest import NOW, answer, no_reply, not_connected, ok, refused
+
+LOST = [no_reply, answer(500, ""), answer(502, ""), answer(200, "<html>")]
+
+
+def stop_run(server, run_id=1, *, history=True, **options):
+    api = server.api()
+    return server.drive(stop(api, History(api, 19) if history else None, run_id, **options))
+
+
+def resume_run(server, run_id=1, *, history=True, **options):
+    api = server.api()
+    return server.drive(resume(api, History(api, 19) if history else None, run_id, **options))
+
+
+def becoming(server, status, then, **row):
+    """Let the run become something while a call is answered."""
+
+    def act(request):
+        server.set(1, status=status, **row)
+        return then(request) if callable(then) else then
+
+    return act
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["running", "AWAITING", "flourishing", ""])
+def test_a_run_that_goes_on_is_stopped_with_one_call(server, status):
+    server.add_run(status=status)
+
+    assert stop_run(server) is True
+    assert server.count("stop") == 1
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "stopped", "STOPPING", "停止中"])
+def test_a_run_that_has_ended_or_is_stopping_is_left_alone(server, status):
+    server.add_run(status=status)
+
+    assert stop_run(server) is False
+    assert server.count("stop") == 0
+
+
+def test_a_run_that_the_history_doesnt_show_is_stopped_all_the_same(server):
+    assert stop_run(server) is True
+    assert server.count("stop") == 1
+
+
+@pytest.mark.parametrize("status", ["succeeded", "stopped", "stopping"])
+def test_a_stop_that_is_refused_since_the_run_is_over_is_fine(server, status):
+    server.add_run()
+    server.on("stop", becoming(server, status, refused("run 1 is not running")))
+
+    assert stop_run(server) is False
+
+
+def test_a_stop_that_is_refused_while_the_run_goes_on_is_told(server):
+    server.add_run()
+    server.on("stop", refused("you may not"))
+
+    with pytest.raises(ApiRefusedError, match="you may not"):
+        stop_run(server)
+    assert server.count("stop") == 1
+
+
+def test_after_a_refusal_the_look_is_patient_too(server):
+    server.add_run()
+    server.on("stop", becoming(server, "stopped", refused("not running")))
+    server.on("history", server._work, answer(500, ""), no_reply)
+
+    assert stop_run(server) is False
+
+
+@pytest.mark.parametrize("trouble", LOST)
+def test_a_stop_without_an_answer_is_sent_again_when_the_run_still_goes_on(server, trouble):
+    server.add_run()
+    server.on("stop", trouble)
+
+    assert stop_run(server) is True
+    assert server.count("stop") == 2
+
+
+@pytest.mark.parametrize("status", ["stopping", "stopped"])
+@pytest.mark.parametrize("trouble", LOST)
+def test_a_stop_without_an_answer_is_not_sent_again_when_it_was_taken(server, trouble, status):
+    server.add_run()
+    server.on("stop", becoming(server, status, trouble))
+
+    assert stop_run(server) is True
+    assert server.count("stop") == 1
+
+
+def test_a_run_that_ended_by_itself_while_a_stop_went_unanswered_was_not_stopped(server):
+    server.add_run()
+    server.on("stop", becoming(server, "succeeded", no_reply))
+
+    assert stop_run(server) is False
+
+
+def test_a_run_that_somebody_else_stopped_while_no_stop_got_through_was_not_stopped_by_this_one(server):
+    server.add_run()
+    server.on("stop", *[not_connected] * 4, becoming(server, "stopped", not_connected))
+
+    assert stop_run(server) is False
+
+
+@pytest.mark.parametrize("trouble", [*LOST, answer(404, ""), refused("busy")])
+def test_a_history_that_cant_be_read_for_a_while_doesnt_keep_a_run_from_being_stopped(server, trouble):
+    server.add_run()
+    server.on("history", trouble, trouble)
+
+    assert stop_run(server) is True
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [(no_reply, CannotReachError), (answer(200, "<html>"), UnexpectedAnswerError), (refused("busy"), ApiRefusedError)],
+)
+def test_patience_ends_with_the_last_error(server, trouble, error):
+    server.add_run()
+    server.always("history", trouble)
+
+    with pytest.raises(error):
+        stop_run(server, patience=20)
+    assert NOW + 10 <= server.now <= NOW + 40
+
+
+def test_pauses_are_as_long_as_the_server_asks(server):
+    server.add_run()
+    server.on("stop", answer(500, "", retry_after="17"))
+
+    stop_run(server)
+
+    assert 17 <= server.pauses[0] <= 17 * 1.25
+
+
+def test_without_a_history_the_one_run_call_is_asked(server):
+    server.on("one run", ok({"id": 1, "status": "succeeded"}))
+
+    assert stop_run(server, history=False) is False
+    assert server.calls[2:] == ["one run"]
+
+
+def test_without_a_history_and_the_one_run_call_the_stop_is_sent_blindly(server):
+    assert stop_run(server, history=False) is True
+    assert server.calls[2:] == ["one run", "stop"]
+
+
+def test_an_engine_that_moved_meanwhile_is_told_the_stop_at_its_new_address(server):
+    server.add_run()
+    api = server.api()
+    server.drive(api.resolve())
+    server.engine_url = "/engine/16/cess-data-3"
+
+    assert server.drive(stop(api, History(api, 19), 1)) is True
+    assert "/engine/16/cess-data-3/" in server.requests[-1].url
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped", "stopping", "flourishing"])
+def test_a_run_is_resumed_and_returned_as_it_was(server, status):
+    server.add_run(status=status)
+
+    assert resume_run(server).status == status
+    assert server.count("resume") == 1
+
+
+def test_a_run_that_goes_on_already_is_left_alone(server):
+    server.add_run(status="running")
+
+    assert resume_run(server).state is RunState.RUNNING
+    assert server.count("resume") == 0
+
+
+def test_a_run_that_isnt_there_cant_be_resumed(server):
+    with pytest.raises(RunNotFoundError, match="pipeline 19 has no run 1"):
+        resume_run(server)
+    assert server.count("resume") == 0
+
+
+@pytest.mark.parametrize("trouble", LOST)
+def test_a_resume_without_an_answer_is_sent_again_when_the_run_hasnt_moved(server, trouble):
+    server.add_run(status="failed")
+    server.on("resume", trouble)
+
+    assert resume_run(server).status == "failed"
+    assert server.count("resume") == 2
+
+
+@pytest.mark.parametrize("trouble", LOST)
+def test_a_resume_without_an_answer_is_not_sent_again_when_the_run_goes_on(server, trouble):
+    server.add_run(status="failed")
+    server.on("resume", becoming(server, "running", trouble))
+
+    assert resume_run(server).status == "failed"
+    assert server.count("resume") == 1
+
+
+@pytest.mark.parametrize("status", ["failed", "succeeded"])
+def test_a_resumed_run_that_has_ended_anew_already_is_not_resumed_again(server, status):
+    server.add_run(status="failed", endTime=int(NOW * 1000) - 60_000)
+    server.on("resume", becoming(server, status, no_reply, endTime=int(NOW * 1000)))
+
+    before = resume_run(server)
+
+    assert (before.status, before.ended.timestamp()) == ("failed", NOW - 60)
+    assert server.count("resume") == 1
+
+
+def test_a_resume_that_is_refused_since_the_run_goes_on_is_fine(server):
+    server.add_run(status="failed")
+    server.on("resume", no_reply, becoming(server, "running", refused("already running")))
+
+    assert resume_run(server).status == "failed"
+
+
+def test_a_resume_that_is_refused_is_told(server):
+    server.add_run(status="failed")
+    server.on("resume", refused("run 1 can't be resumed"))
+
+    with pytest.raises(ApiRefusedError, match="can't be resumed"):
+        resume_run(server)
+    assert server.count("resume") == 1
+
+
+def test_a_run_that_was_stopping_and_has_stopped_is_still_to_be_resumed(server):
+    server.add_run(status="stopping")
+    server.on("resume", becoming(server, "stopped", no_reply))
+
+    resume_run(server)
+
+    assert server.count("resume") == 2
+
+
+def test_without_a_history_a_resume_is_tried_once(server):
+    server.on("resume", no_reply)
+
+    with pytest.raises(CannotReachError):
+        resume_run(server, history=False)
+    assert server.count("resume") == 1
+
+
+def test_without_a_history_nothing_is_known_of_the_run_before(server):
+    assert resume_run(server, history=False) is None
+    assert server.count("resume") == 1
+
+
+# --- all that run -----------------------------------------------------------------------------------------------------
+
+
+def test_the_runs_that_go_on_are_listed_newest_first(server):
+    for status in ("running", "succeeded", "stopping", "AWAITING", "failed", "flourishing"):
+        server.add_run(status=status)
+
+    assert [run.id for run in server.drive(running_runs(server.history()))] == [4, 3, 1]
