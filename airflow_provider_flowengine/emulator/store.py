@@ -25,16 +25,17 @@ CREATE TABLE IF NOT EXISTS pipelines (
 CREATE INDEX IF NOT EXISTS due ON pipelines (next_fire) WHERE next_fire IS NOT NULL;
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline INTEGER NOT NULL REFERENCES pipelines,
+    -- Which of its pipeline's runs it is, from 1 without gaps: SQL's OFFSET would step through all that it leaves out.
+    place INTEGER NOT NULL,
     version INTEGER NOT NULL REFERENCES versions, trigger TEXT NOT NULL, params TEXT NOT NULL, started REAL NOT NULL,
     visible REAL NOT NULL, stopping REAL, settles REAL, outcome TEXT NOT NULL, executed INTEGER NOT NULL DEFAULT 0,
     nodes TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS history ON runs (pipeline, id, visible);
+CREATE INDEX IF NOT EXISTS history ON runs (pipeline, place);
+CREATE INDEX IF NOT EXISTS hidden ON runs (pipeline, visible);
 CREATE INDEX IF NOT EXISTS open_runs ON runs (id) WHERE settles IS NULL;
 -- Counting 100,000 rows for each page of a history would take longer than the page.
 CREATE TRIGGER IF NOT EXISTS counted AFTER INSERT ON runs BEGIN
     UPDATE pipelines SET runs = runs + 1 WHERE id = new.pipeline; END;
-CREATE TRIGGER IF NOT EXISTS uncounted AFTER DELETE ON runs BEGIN
-    UPDATE pipelines SET runs = runs - 1 WHERE id = old.pipeline; END;
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     path TEXT NOT NULL, query TEXT NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL, status INTEGER,
@@ -80,6 +81,10 @@ class Store:
         row: sqlite3.Row | None = self._sql.execute(sql, values).fetchone()
         return row
 
+    def _value(self, sql: str, *values: object) -> Any:
+        row = self._one(sql, *values)
+        return row[0] if row else None
+
     # Pipelines
 
     def add_pipeline(self, body: str, key: str, created: float) -> int:
@@ -109,8 +114,8 @@ class Store:
 
     def run_count(self, pipeline_id: int) -> int | None:
         """How many runs a pipeline has; None if there is no such pipeline."""
-        row = self._one("SELECT runs FROM pipelines WHERE id = ?", pipeline_id)
-        return int(row["runs"]) if row else None
+        count: int | None = self._value("SELECT runs FROM pipelines WHERE id = ?", pipeline_id)
+        return count
 
     def has_key(self, key: str, other_than: int = 0) -> bool:
         """Whether a pipeline has this pipelineKey."""
@@ -148,9 +153,10 @@ class Store:
     ) -> int:
         """Keep a new run and return its id."""
         added = self._sql.execute(
-            "INSERT INTO runs (pipeline, version, trigger, params, started, visible, settles, outcome, executed, nodes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (pipeline_id, version, trigger, params, started, visible, settles, outcome, executed, nodes),
+            "INSERT INTO runs"
+            " (pipeline, place, version, trigger, params, started, visible, settles, outcome, executed, nodes)"
+            " SELECT id, runs + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM pipelines WHERE id = ?",
+            (version, trigger, params, started, visible, settles, outcome, executed, nodes, pipeline_id),
         )
         return int(added.lastrowid or 0)
 
@@ -158,9 +164,9 @@ class Store:
         """Keep many runs that succeeded long ago, each at one moment."""
         self._sql.execute("BEGIN")
         self._sql.executemany(
-            "INSERT INTO runs (pipeline, version, trigger, params, started, visible, settles, outcome, nodes)"
-            " VALUES (?, ?, ?, '{}', ?, ?, ?, 'succeeded', ?)",
-            ((pipeline_id, version, trigger, at, at, at, nodes) for at in moments),
+            "INSERT INTO runs (pipeline, place, version, trigger, params, started, visible, settles, outcome, nodes)"
+            " SELECT id, runs + 1, ?, ?, '{}', ?, ?, ?, 'succeeded', ? FROM pipelines WHERE id = ?",
+            ((version, trigger, at, at, at, nodes, pipeline_id) for at in moments),
         )
         self._sql.execute("COMMIT")
 
@@ -178,26 +184,42 @@ class Store:
         return self._one(f"SELECT {_RUN}, nodes FROM runs WHERE id = ?", run_id)
 
     def runs(
-        self, pipeline_id: int, now: float, *, ascending: bool, limit: int = -1, offset: int = 0
-    ) -> list[sqlite3.Row]:
-        """A page of a pipeline's visible runs, without their nodes."""
+        self, pipeline_id: int, now: float, *, ascending: bool, size: int = -1, offset: int = 0
+    ) -> tuple[list[sqlite3.Row], int]:
+        """A page of a pipeline's visible runs, without their nodes, and how many are visible in all."""
         order = "ASC" if ascending else "DESC"
-        return self._sql.execute(
-            f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND visible <= ? ORDER BY id {order} LIMIT ? OFFSET ?",
-            (pipeline_id, now, limit, offset),
-        ).fetchall()
+        hidden = self._value("SELECT count(*) FROM runs WHERE pipeline = ? AND visible > ?", pipeline_id, now)
+        total = (self.run_count(pipeline_id) or 0) - hidden
+        if hidden or size < 0:
+            rows = self._sql.execute(
+                f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND visible <= ? ORDER BY place {order} LIMIT ? OFFSET ?",
+                (pipeline_id, now, size, offset),
+            )
+        else:
+            first, last = (offset + 1, offset + size) if ascending else (total - offset - size + 1, total - offset)
+            rows = self._sql.execute(
+                f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND place BETWEEN ? AND ? ORDER BY place {order}",
+                (pipeline_id, first, last),
+            )
+        return rows.fetchall(), total
 
     def open_runs(self) -> list[sqlite3.Row]:
         """Runs without a planned end: executed ones under way, and those that go on until they are stopped."""
         return self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE settles IS NULL").fetchall()
 
-    def delete_runs(self, pipeline_id: int, up_to: int) -> int:
-        """Delete a pipeline's runs up to an id, and return how many."""
-        return self._sql.execute("DELETE FROM runs WHERE pipeline = ? AND id <= ?", (pipeline_id, up_to)).rowcount
-
-    def delete_run(self, run_id: int) -> bool:
-        """Delete one run, and return whether there was one."""
-        return self._sql.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount > 0
+    def delete_runs(self, pipeline_id: int, first: int, last: int) -> int:
+        """Delete a pipeline's runs from one id to another, and return how many."""
+        self._sql.execute("BEGIN")
+        place = self._value("SELECT min(place) FROM runs WHERE pipeline = ? AND id >= ?", pipeline_id, first)
+        deleted = self._sql.execute(
+            "DELETE FROM runs WHERE pipeline = ? AND id BETWEEN ? AND ?", (pipeline_id, first, last)
+        ).rowcount
+        self._sql.execute(
+            "UPDATE runs SET place = place - ? WHERE pipeline = ? AND place >= ?", (deleted, pipeline_id, place)
+        )
+        self._sql.execute("UPDATE pipelines SET runs = runs - ? WHERE id = ?", (deleted, pipeline_id))
+        self._sql.execute("COMMIT")
+        return deleted
 
     # Calls
 

@@ -286,11 +286,10 @@ class World:
         """
         with self._present() as now:
             number = _number(pipeline_id)
-            total = self.store.run_count(number) if number is not None else None
-            if number is None or total is None:
+            if number is None or self.store.run_count(number) is None:
                 raise Refused(f"pipeline {pipeline_id} does not exist")
             offset = (page - 1) * size if size > 0 else 0
-            rows = self.store.runs(number, now, ascending=ascending, limit=size, offset=offset)
+            rows, total = self.store.runs(number, now, ascending=ascending, size=size, offset=offset)
             return [_run(row) for row in rows], total
 
     def stop(self, run_id: object) -> Run:
@@ -383,7 +382,7 @@ class World:
         :returns: how many went.
         """
         with self._present():
-            return self.store.delete_runs(self._pipeline(pipeline_id).id, up_to)
+            return self.store.delete_runs(self._pipeline(pipeline_id).id, 0, up_to)
 
     def forget(self, run_id: int) -> None:
         """Delete one run, as if it had been pruned.
@@ -391,7 +390,8 @@ class World:
         :raises Refused: when there is no such run.
         """
         with self._present():
-            self.store.delete_run(self._run(run_id).id)
+            run = self._run(run_id)
+            self.store.delete_runs(run.pipeline_id, run.id, run.id)
 
     def clear(self) -> None:
         """Forget everything, jobs under way included."""

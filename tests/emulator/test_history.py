@@ -71,6 +71,27 @@ def test_a_pruned_run_is_gone_and_its_id_isnt_used_again(emulator, call, runs):
     assert call.start(runs) == 8
 
 
+def test_pages_have_no_gaps_where_runs_were_pruned(call, runs):
+    for run in (5, 1):
+        call.control("DELETE", f"/runs/{run}")
+
+    assert [ids(call.history(runs, page, 2)) for page in (1, 2, 3, 4)] == [[7, 6], [4, 3], [2], []]
+    assert call.start(runs) == 8
+    assert ids(call.history(runs, 1, 2)) == [8, 7]
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_a_run_that_comes_late_counts_neither_in_pages_nor_in_the_total(emulator, call, runs, order):
+    emulator.options.history_delay = 5
+    emulator.options.history_order = order
+    call.start(runs)
+    pages = [ids(call.history(runs, page, 3)) for page in (1, 2, 3)]
+
+    assert sorted(run for page in pages for run in page) == [1, 2, 3, 4, 5, 6, 7]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert call.data("GET", f"/pipeline/{runs}/historyList")["total"] == 7
+
+
 def test_times_told_are_off_by_the_clock_skew(emulator, call, runs):
     before = call.history(runs)[0]["startTime"]
     emulator.options.clock_skew = -3600
