@@ -219,6 +219,11 @@ class UnreachableError(RunTimeoutError):
     """FlowEngine gave no usable answer for longer than ``unreachable_timeout``; the run may be going on."""
 
 
+def sentence(text: object) -> str:
+    """Begin a sentence with a text, whose other letters stay as they are: ids are among them."""
+    return str(text)[:1].upper() + str(text)[1:]
+
+
 def known(kind: str, names: Iterable[object], limit: int = 20) -> str:
     """
     Say which names there are, for an error about one that there isn't.

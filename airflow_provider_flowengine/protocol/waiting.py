@@ -8,12 +8,13 @@ and the triggerer's shared poll all ask one, so they can't differ.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import (
     ApiRefusedError,
     CannotReachError,
+    EngineNotFoundError,
     FlowEngineError,
     RunFailedError,
     RunLostError,
@@ -21,8 +22,9 @@ from airflow_provider_flowengine.protocol.errors import (
     RunTimeoutError,
     UnexpectedAnswerError,
     UnreachableError,
+    sentence,
 )
-from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
+from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ SHORTEST_DELAY = 1.0
 GRACE = 120.0
 """Seconds that a run may be missing from the history, or have a status that says nothing, before it counts as lost."""
 
-PASSING = (CannotReachError, UnexpectedAnswerError, ApiRefusedError)
+PASSING = (CannotReachError, UnexpectedAnswerError, ApiRefusedError, EngineNotFoundError)
 """A look that ends in one of these says nothing about the run, which may be going on."""
 
 
@@ -121,7 +123,7 @@ class Waiter:
             self.last = run
             if run.state.is_final and not self._is_old_end(run, now):
                 return run
-        self._doubt(_doubt_about(run, self._name()), now)
+        self._doubt(self._doubt_about(run), now)
         self._check_deadline(now)
         return None
 
@@ -171,10 +173,11 @@ class Waiter:
     def delay(self, now: float) -> float:
         """Return the seconds until the next look: more after failures or as the server asks; not past the deadline."""
         seconds = delay(now - self.began, self.limits.poll_interval)
-        if self.failures:
-            seconds = max(seconds, min(2.0 ** (self.failures - 1), 30.0), min(self._retry_after, 300.0))
         if self._doubtful_since is not None:
             seconds = min(seconds, max(self.limits.grace / 4, SHORTEST_DELAY))
+        if self.failures:
+            backoff = min(2.0 ** min(self.failures - 1, 5), 30.0)
+            seconds = max(seconds, backoff, min(self._retry_after, LONGEST_RETRY_AFTER))
         if self.limits.deadline is not None:
             seconds = min(seconds, max(self.limits.deadline - now, 0.0))
         return seconds
@@ -206,7 +209,7 @@ class Waiter:
         if self.limits.deadline is not None and now >= self.limits.deadline:
             state = f"was still going on (status {self.last.status})" if self.last else "had not been seen to end"
             raise RunTimeoutError(
-                f"{self._name().capitalize()} {state} when the time for it was over "
+                f"{sentence(self._name())} {state} when the time for it was over "
                 f"(timeout or execution_timeout).{self._see()}",
                 run=self.last,
                 run_url=self.run_url,
@@ -215,12 +218,27 @@ class Waiter:
     def _tell(self, run: PipelineRun) -> None:
         """Log each change of state once: the run's, and where the server tells them each node's."""
         if self.last is None or self.last.status != run.status:
-            log.info("%s: %s", str(run).capitalize(), run.status or "no status")
+            log.info("%s: %s", sentence(run), run.status or "no status")
         for node in run.nodes:
             before = self._told.get(node.id)
             if before != node.state and (before or node.started or node.state is not RunState.RUNNING):
                 log.info("  node %s: %s%s", node.label, node.status, _took(node))
                 self._told[node.id] = node.state
+
+    def _doubt_about(self, run: PipelineRun | None) -> str:
+        """Say what is odd about a run that hasn't ended, or nothing."""
+        if run is None:
+            return f"{sentence(self._name())} is not in the pipeline's history: pruned, or not there yet"
+        if run.state is RunState.UNKNOWN:
+            word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
+            return f"{sentence(run)} has {word}; the connection's status_words can say what it means"
+        if run.ended and not is_stopping(run.status) and not self._is_earlier_end(run.ended, run.started):
+            return f"{sentence(run)} has ended at {run.ended}, but its status is still {run.status!r}"
+        return ""
+
+    def _is_earlier_end(self, ended: datetime, started: datetime | None) -> bool:
+        """Whether a run that was resumed still tells when it had ended before."""
+        return (self.before is not None and ended == self.before.ended) or (started is not None and ended < started)
 
     def _name(self) -> str:
         if self.run_id is None:
@@ -229,17 +247,6 @@ class Waiter:
 
     def _see(self) -> str:
         return f" See {self.run_url}" if self.run_url else ""
-
-
-def _doubt_about(run: PipelineRun | None, name: str) -> str:
-    if run is None:
-        return f"{name.capitalize()} is not in the pipeline's history: pruned, or not there yet"
-    if run.state is RunState.UNKNOWN:
-        word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
-        return f"{str(run).capitalize()} has {word}; the connection's status_words can say what it means"
-    if run.ended and not is_stopping(run.status):
-        return f"{str(run).capitalize()} has ended at {run.ended}, but its status is still {run.status!r}"
-    return ""
 
 
 def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True) -> Flow[PipelineRun]:
@@ -253,6 +260,7 @@ def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True)
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer; see :class:`Waiter`.
     """
+    history = replace(history, api=replace(history.api, retry=ONCE))  # the next look is the retry
     if not first_look:
         yield Sleep(waiter.delay(api.now()))
     while True:
@@ -293,7 +301,7 @@ def check_success(run: PipelineRun, run_url: str = "") -> PipelineRun:
     }
     kind, verb = kinds.get(run.state, (RunLostError, "has no end that anybody knows"))
     failed = [node for node in run.nodes if node.state in (RunState.FAILED, RunState.STOPPED)]
-    parts = [f"{str(run).capitalize()} {verb} (status {run.status}{_took(run)})."]
+    parts = [f"{sentence(run)} {verb} (status {run.status}{_took(run)})."]
     if run.message:
         parts.append(f"FlowEngine says: {run.message[:1000]}.")
     if failed:

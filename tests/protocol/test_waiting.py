@@ -1,0 +1,584 @@
+"""Waiting: how long until the next look, and when it is over, lost, out of reach or too late."""
+
+import logging
+from datetime import timedelta
+
+import pendulum
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_flowengine.protocol.errors import (
+    AmbiguousRunError,
+    CannotReachError,
+    RunFailedError,
+    RunLostError,
+    RunStoppedError,
+    RunTimeoutError,
+    UnreachableError,
+)
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
+from airflow_provider_flowengine.protocol.status import RunState, StatusWords
+from airflow_provider_flowengine.protocol.waiting import (
+    Limits,
+    Waiter,
+    check_success,
+    delay,
+    describe_nodes,
+    look,
+    wait,
+)
+
+from .conftest import NOW, answer, no_reply, not_connected, refused
+
+MINUTE, HOUR = 60, 3600
+URL = "http://gw/engine/15/x/#/offline-pipeline"
+
+
+def a_waiter(*, run_id=1, began=NOW, before=None, started_after=None, last=None, **limits):
+    return Waiter(
+        run_id,
+        19,
+        Limits(**limits),
+        began,
+        run_url=URL,
+        before=before,
+        started_after=started_after,
+        last=last,
+    )
+
+
+def wait_for(server, waiter=None, *, first_look=True, **limits):
+    api = server.api()
+    return server.drive(wait(api, History(api, 19), waiter or a_waiter(**limits), first_look=first_look))
+
+
+def a_run(status="running", *, run_id=1, **fields):
+    return PipelineRun(run_id, 19, status, StatusWords().read(status), **fields)
+
+
+def later(server, seconds, **changes):
+    """Change run 1 once so much time has passed, whenever the history is asked."""
+    due = NOW + seconds
+
+    def act(request):
+        if server.now >= due:
+            server.set(1, **changes)
+        return server._work(request)
+
+    server.always("history", act)
+
+
+# --- how long until the next look -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "seconds"),
+    [(0, 1), (5, 1), (10, 1), (60, 6), (299, 29.9), (300, 30), (6 * HOUR, 30), (-HOUR, 1)],
+)
+def test_the_delay_is_a_tenth_of_the_runs_length_within_bounds(elapsed, seconds):
+    assert delay(elapsed, 30) == pytest.approx(seconds)
+
+
+@given(st.floats(-1e6, 1e9), st.floats(0.01, 1e5))
+def test_the_delay_is_never_longer_than_the_poll_interval(elapsed, poll_interval):
+    assert 0 < delay(elapsed, poll_interval) <= poll_interval
+
+
+@pytest.mark.parametrize("length", [0.5, 3, 30, 200, 4 * HOUR])
+def test_an_end_is_noticed_within_a_tenth_of_the_runs_length(server, length):
+    server.add_run()
+    later(server, length, status="succeeded")
+
+    wait_for(server)
+
+    assert server.now - NOW - length <= max(1.0, min(length / 10 + 1, 30.0))
+
+
+def test_a_run_of_six_hours_costs_few_requests(server):
+    server.add_run()
+    later(server, 6 * HOUR, status="succeeded")
+
+    wait_for(server)
+
+    assert server.count("history") < 6 * HOUR / 30 + 60
+
+
+@pytest.mark.parametrize("skew", [-HOUR, HOUR])
+def test_a_server_whose_clock_is_an_hour_off_is_asked_no_more_often(server, skew):
+    server.add_run(started=NOW + skew)
+    later(server, 100, status="succeeded", endTime=int((NOW + 100 + skew) * 1000))
+
+    run = wait_for(server)
+
+    assert run.state is RunState.SUCCEEDED
+    assert server.pauses[:3] == [1, 1, 1]
+    assert server.count("history") < 50
+
+
+def test_the_first_look_can_wait(server):
+    server.add_run(status="succeeded")
+
+    wait_for(server, first_look=False)
+
+    assert server.pauses == [1.0]
+
+
+# --- how it ends ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["succeeded", "FAILED", "已停止"])
+def test_a_run_that_has_ended_is_returned_however_it_ended(server, status):
+    server.add_run(status=status)
+
+    assert wait_for(server).status == status
+    assert server.pauses == []
+
+
+def test_a_run_that_ended_in_time_is_not_too_late_though_it_is_seen_late(server):
+    server.add_run(status="succeeded")
+
+    assert wait_for(server, deadline=NOW - HOUR).state is RunState.SUCCEEDED
+
+
+def test_a_run_that_goes_on_past_the_deadline_ends_the_wait_at_the_deadline(server):
+    server.add_run(status="running")
+
+    with pytest.raises(RunTimeoutError, match=r"Run 1 of pipeline 19 was still going on \(status running\)") as caught:
+        wait_for(server, deadline=NOW + 100)
+
+    assert server.now - NOW == 100
+    assert (caught.value.run.id, caught.value.run_url) == (1, URL)
+    assert not isinstance(caught.value, UnreachableError)
+    assert URL in str(caught.value)
+
+
+def test_the_deadline_holds_while_flowengine_is_silent(server):
+    server.always("history", no_reply)
+
+    with pytest.raises(RunTimeoutError, match="had not been seen to end") as caught:
+        wait_for(server, deadline=NOW + 100)
+    assert server.now - NOW == 100
+    assert not isinstance(caught.value, UnreachableError)
+
+
+# --- no usable answer -------------------------------------------------------------------------------------------------
+
+TROUBLES = [
+    no_reply,
+    not_connected,
+    *(answer(status, "") for status in (500, 502, 503, 504, 429, 404, 401)),
+    answer(200, "<html>login</html>"),
+    answer(200, '{"status": 0, "da'),
+    answer(302, "", location="http://elsewhere/"),
+    refused("busy"),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_look_that_fails_doesnt_end_the_wait(server, trouble):
+    server.add_run(status="succeeded")
+    server.on("history", *[trouble] * 6)
+
+    assert wait_for(server).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_only_a_bounded_time_without_any_answer_does(server, trouble):
+    server.add_run()
+    server.on("history", server._work, *[trouble] * 500)
+
+    with pytest.raises(UnreachableError, match="no usable answer about run 1 of pipeline 19 for 9") as caught:
+        wait_for(server)
+
+    assert 900 <= server.now - NOW <= 940
+    assert caught.value.run.id == 1
+    assert "may be going on" in str(caught.value)
+
+
+def test_an_engine_that_cant_be_resolved_for_a_while_doesnt_end_the_wait(server):
+    server.add_run(status="succeeded")
+    server.on("resolve", refused("engine demo is starting"), answer(404, ""))
+
+    assert wait_for(server).state is RunState.SUCCEEDED
+
+
+def test_an_engine_that_moves_meanwhile_is_followed(server):
+    server.add_run()
+    later(server, 100, status="succeeded")
+    api = server.api()
+    server.drive(api.resolve())
+    server.engine_url = "/engine/16/cess-data-3"
+
+    assert server.drive(wait(api, History(api, 19), a_waiter())).state is RunState.SUCCEEDED
+
+
+def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
+    server.add_run()
+    server.on("history", *([no_reply] * 20 + [server._work]) * 3, *[no_reply] * 100)
+
+    with pytest.raises(UnreachableError):
+        wait_for(server, unreachable_timeout=600)
+    assert server.count("history") > 63
+
+
+def test_one_failure_long_after_the_last_look_is_no_silence(server):
+    waiter = a_waiter(unreachable_timeout=10, poll_interval=600)
+    waiter.saw(a_run(), NOW)
+
+    waiter.failed(CannotReachError("reset"), NOW + 600)
+
+    with pytest.raises(UnreachableError):
+        waiter.failed(CannotReachError("reset"), NOW + 610)
+
+
+def test_looks_that_fail_are_repeated_soon_and_then_less_often(server):
+    server.add_run()
+    server.on("history", *[no_reply] * 7)
+    server.set(1, status="succeeded")
+
+    wait_for(server)
+
+    assert server.pauses == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_while_it_waits_each_look_is_asked_once(server):
+    server.add_run(status="succeeded")
+    server.on("history", no_reply)
+
+    wait_for(server)
+
+    assert server.pauses == [1.0]
+    assert server.count("history") == 2
+
+
+def test_a_look_waits_as_long_as_the_server_asks(server):
+    server.add_run(status="succeeded")
+    server.on("history", answer(429, "", retry_after="90"), answer(503, "", retry_after="86400"))
+
+    wait_for(server)
+
+    assert server.pauses == [90.0, 300.0]
+
+
+def test_a_server_that_asks_for_patience_is_given_it_though_the_run_is_missing():
+    waiter = a_waiter()
+    waiter.saw(None, NOW)
+    waiter.failed(CannotReachError("busy", retry_after=90), NOW + 1)
+
+    assert waiter.delay(NOW + 1) == 90
+
+
+def test_a_day_of_failures_is_counted_without_harm():
+    waiter = a_waiter(unreachable_timeout=1e9)
+    for place in range(3000):
+        waiter.failed(CannotReachError("down"), NOW + 30 * place)
+
+    assert waiter.delay(NOW + 90_000) == 30
+
+
+def test_a_failure_is_warned_of_once_and_then_mentioned(server, caplog):
+    server.add_run(status="succeeded")
+    server.on("history", *[no_reply] * 4)
+
+    with caplog.at_level(logging.INFO):
+        wait_for(server)
+
+    levels = [record.levelname for record in caplog.records if "failed" in record.message]
+    assert levels == ["WARNING", "INFO", "INFO", "INFO"]
+
+
+# --- what is odd ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_has_vanished_ends_the_wait_after_a_grace(server):
+    server.add_run()
+    server.on("history", server._work)
+    waiter = a_waiter()
+    server.drive(look(api := server.api(), History(api, 19), waiter))
+    server.runs.clear()
+
+    with pytest.raises(RunLostError, match="Run 1 of pipeline 19 is not in the pipeline's history: pruned") as caught:
+        wait_for(server, waiter)
+
+    assert 120 <= server.now - NOW <= 160
+    assert caught.value.run.status == "running"
+
+
+def test_a_run_that_isnt_there_yet_is_waited_for(server):
+    server.add_run(status="succeeded", appears=NOW + 100)
+
+    assert wait_for(server).id == 1
+
+
+@pytest.mark.parametrize(("status", "says"), [("flourishing", "the status 'flourishing'"), ("", "has no status")])
+def test_a_status_that_nobody_knows_ends_the_wait_after_a_grace(server, status, says):
+    server.add_run(status=status)
+
+    with pytest.raises(RunLostError, match=f"{says}.*status_words can say what it means, for 120 s now"):
+        wait_for(server)
+    assert 120 <= server.now - NOW <= 160
+
+
+def test_a_status_that_nobody_knows_may_pass(server):
+    server.add_run(status="flourishing")
+    later(server, 100, status="succeeded")
+
+    assert wait_for(server).state is RunState.SUCCEEDED
+
+
+def test_an_end_time_without_a_final_status_ends_the_wait_after_a_grace(server):
+    server.add_run(status="running", endTime=int(NOW * 1000))
+
+    with pytest.raises(RunLostError, match=r"has ended at 2023-11-14.*but its status is still 'running'"):
+        wait_for(server)
+
+
+def test_a_run_that_is_stopping_may_tell_its_end_already(server):
+    server.add_run(status="stopping", endTime=int(NOW * 1000))
+    later(server, 10 * MINUTE, status="stopped")
+
+    assert wait_for(server).state is RunState.STOPPED
+
+
+def test_an_end_before_the_start_is_that_of_an_earlier_attempt(server):
+    server.add_run(status="running", endTime=int((NOW - HOUR) * 1000))
+    later(server, 10 * MINUTE, status="succeeded")
+
+    assert wait_for(server).state is RunState.SUCCEEDED
+
+
+def test_each_doubt_has_a_grace_of_its_own_once_it_has_cleared(server):
+    waiter = a_waiter()
+    for moment in (0, 100):
+        waiter.saw(None, NOW + moment)
+    waiter.saw(a_run(), NOW + 110)
+    waiter.saw(None, NOW + 200)
+    waiter.saw(None, NOW + 319)
+
+    with pytest.raises(RunLostError):
+        waiter.saw(None, NOW + 320)
+
+
+def test_while_it_is_in_doubt_it_looks_at_least_four_times(server):
+    with pytest.raises(RunLostError):
+        wait_for(server, began=NOW - 10 * HOUR, poll_interval=600)
+    assert server.count("history") >= 5
+
+
+# --- a run that was resumed -------------------------------------------------------------------------------------------
+
+ENDED = pendulum.from_timestamp(NOW - HOUR)
+BEFORE = PipelineRun(1, 19, "failed", RunState.FAILED, ended=ENDED)
+
+
+def test_the_end_from_before_a_resume_doesnt_count(server):
+    server.add_run(status="failed", endTime=int(ENDED.timestamp() * 1000))
+    later(server, 20, status="running", endTime=None)
+    waiter = a_waiter(before=BEFORE)
+    server.drive(look(api := server.api(), History(api, 19), waiter))
+    assert server.now == NOW
+    server.now += 30
+    server.drive(look(api, History(api, 19), waiter))
+    later(server, 60, status="succeeded", endTime=int((NOW + 60) * 1000))
+
+    assert wait_for(server, waiter).state is RunState.SUCCEEDED
+
+
+def test_a_resumed_run_that_fails_again_has_failed(server):
+    server.add_run(status="failed", endTime=int((NOW + 5) * 1000))
+
+    assert wait_for(server, before=BEFORE).ended == pendulum.from_timestamp(NOW + 5)
+    assert server.pauses == []
+
+
+def test_a_resume_that_has_no_effect_ends_the_wait_after_a_grace(server, caplog):
+    server.add_run(status="failed", endTime=int(ENDED.timestamp() * 1000))
+
+    with caplog.at_level(logging.WARNING):
+        run = wait_for(server, before=BEFORE)
+
+    assert run.state is RunState.FAILED
+    assert 120 <= server.now - NOW <= 140
+    assert not caplog.records
+
+
+def test_a_resumed_run_that_still_tells_its_earlier_end_is_not_lost(server):
+    server.add_run(status="running", endTime=int(ENDED.timestamp() * 1000), started=ENDED.timestamp() - 60)
+    later(server, 30 * MINUTE, status="succeeded")
+
+    assert wait_for(server, before=BEFORE).state is RunState.SUCCEEDED
+
+
+# --- a run that is yet to come ----------------------------------------------------------------------------------------
+
+MOMENT = pendulum.from_timestamp(NOW)
+
+
+def test_the_first_run_since_a_moment_is_waited_for(server):
+    server.fill(50)
+    server.add_run(started=NOW + 5, appears=NOW + 100)
+    server.add_run(started=NOW + 70, appears=NOW + 100)
+    server.always(
+        "history",
+        lambda request: (
+            (server.set(51, status="succeeded") if server.now > NOW + 300 else None) or server._work(request)
+        ),
+    )
+    waiter = a_waiter(run_id=None, started_after=MOMENT)
+
+    assert wait_for(server, waiter).id == 51
+    assert waiter.run_id == 51
+    assert server.now - NOW < 340
+
+
+def test_a_run_that_started_before_the_moment_is_not_the_one(server):
+    server.fill(3)
+
+    with pytest.raises(RunTimeoutError, match="A run of pipeline 19 started at or after 2023"):
+        wait_for(server, a_waiter(run_id=None, started_after=MOMENT, deadline=NOW + HOUR))
+
+
+def test_the_address_of_a_run_to_come_is_known_once_it_is(server):
+    server.add_run(started=NOW, status="succeeded")
+    waiter = a_waiter(run_id=None, started_after=MOMENT)
+    waiter.run_url = "http://ui/{run_id}"
+
+    wait_for(server, waiter)
+
+    assert waiter.run_url == "http://ui/1"
+
+
+def test_failures_are_borne_while_the_run_is_yet_to_come_too(server):
+    server.on("history", *[no_reply] * 200)
+
+    with pytest.raises(UnreachableError):
+        wait_for(server, a_waiter(run_id=None, started_after=MOMENT))
+
+
+def test_too_many_runs_since_the_moment_are_told(server):
+    server.fill(6_000)
+
+    with pytest.raises(AmbiguousRunError):
+        wait_for(server, a_waiter(run_id=None, started_after=pendulum.from_timestamp(0)))
+
+
+# --- what is logged ---------------------------------------------------------------------------------------------------
+
+
+def test_each_change_is_logged_once(server, caplog):
+    server.add_run("Run-AB", status="AWAITING")
+    node = {"nodeId": "train", "title": "训练"}
+
+    def act(request):
+        elapsed = server.now - NOW
+        if elapsed > 30:
+            server.set("Run-AB", status="running", nodes=[{**node, "status": "running", "startTime": int(NOW * 1000)}])
+        if elapsed > 90:
+            done = {**node, "status": "succeeded", "startTime": int(NOW * 1000), "endTime": int(NOW * 1000) + 65_000}
+            server.set("Run-AB", status="succeeded", nodes=[done])
+        return server._work(request)
+
+    server.always("history", act)
+    with caplog.at_level(logging.INFO, logger="airflow_provider_flowengine"):
+        wait_for(server, run_id="Run-AB")
+
+    assert [record.message for record in caplog.records] == [
+        "Run Run-AB of pipeline 19: AWAITING",
+        "Run Run-AB of pipeline 19: running",
+        "  node 训练 (train): running",
+        "Run Run-AB of pipeline 19: succeeded",
+        "  node 训练 (train): succeeded, after 1 min 5 s",
+    ]
+
+
+# --- telling how it ended ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_succeeded_is_handed_on():
+    run = a_run("succeeded")
+
+    assert check_success(run) is run
+
+
+def test_a_failed_run_is_told_with_its_failed_nodes_and_where_to_look():
+    run = a_run(
+        "failed",
+        started=MOMENT,
+        ended=MOMENT + timedelta(seconds=3725),
+        message="内存不足",
+        nodes=(
+            NodeRun("start_node", "开始", "SUCCEEDED", RunState.SUCCEEDED),
+            NodeRun("train", "训练", "FAILED", RunState.FAILED, message="AUC 0.61 is below 0.7"),
+            NodeRun("deploy", "deploy", "TERMINATED", RunState.STOPPED),
+        ),
+    )
+
+    with pytest.raises(RunFailedError) as caught:
+        check_success(run, URL)
+
+    assert str(caught.value) == (
+        "Run 1 of pipeline 19 failed (status failed, after 1 h 2 min). FlowEngine says: 内存不足. "
+        f"Failed nodes: 训练 (train): AUC 0.61 is below 0.7; deploy: TERMINATED. See {URL}"
+    )
+    assert (caught.value.run, caught.value.run_url) == (run, URL)
+
+
+def test_a_stopped_run_is_an_error_of_its_own_kind():
+    with pytest.raises(RunStoppedError, match="was stopped"):
+        check_success(PipelineRun("Run-AB", 19, "已停止", RunState.STOPPED))
+
+
+@pytest.mark.parametrize("status", ["running", "flourishing"])
+def test_what_has_no_known_end_is_never_success(status):
+    with pytest.raises(RunLostError):
+        check_success(a_run(status))
+
+
+def test_nodes_are_described_as_a_table():
+    run = a_run(
+        nodes=(
+            NodeRun("a", "a", "SUCCEEDED", RunState.SUCCEEDED, MOMENT, MOMENT + timedelta(seconds=2.5)),
+            NodeRun("b2", "", "", RunState.UNKNOWN, MOMENT, MOMENT - timedelta(seconds=1)),
+        )
+    )
+
+    assert describe_nodes(run) == "  a          SUCCEEDED  2.5 s\n  node (b2)  -"
+    assert describe_nodes(a_run()) == ""
+
+
+# --- whatever is seen -------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.1, 500),
+            st.sampled_from(["running", "succeeded", "failed", "odd", "missing", "silent", "stopping"]),
+        ),
+        max_size=60,
+    )
+)
+def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_its_limits(looks):
+    waiter = a_waiter(deadline=NOW + 5_000, unreachable_timeout=300)
+    now = NOW
+    for seconds, status in looks:
+        now += seconds
+        try:
+            if status == "silent":
+                waiter.failed(CannotReachError("reset"), now)
+                ended = None
+            else:
+                ended = waiter.saw(None if status == "missing" else a_run(status), now)
+        except RunTimeoutError:
+            return
+        except RunLostError:
+            assert status in ("odd", "missing")
+            return
+        if ended:
+            assert status in ("succeeded", "failed")
+            return
+        assert status not in ("succeeded", "failed")
+        assert now < NOW + 5_000
+        assert 0 <= waiter.delay(now) <= 30
