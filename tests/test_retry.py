@@ -1,0 +1,109 @@
+"""Which errors are worth another try."""
+
+from importlib.metadata import version
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+from airflow_provider_flowengine.protocol import errors
+from airflow_provider_flowengine.retry import DECISIONS, default_retry_policy, should_retry
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+has_policies = pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow before 3.3 has no retry policies")
+
+
+def kinds(kind=errors.FlowEngineError):
+    return {below for child in kind.__subclasses__() for below in (child, *kinds(child))}
+
+
+def some(kind):
+    """An error of a kind, whatever it says."""
+    return kind.__new__(kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.CannotReachError,
+        errors.UnexpectedAnswerError,
+        errors.StartUnconfirmedError,
+        errors.UnreachableError,
+        errors.RunLostError,
+    ],
+)
+def test_what_passes_by_itself_is_tried_again(kind):
+    assert should_retry(some(kind), failed_runs="fail")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.ConfigurationError,
+        errors.ApiRefusedError,
+        errors.AccessDeniedError,
+        errors.PipelineNotFoundError,
+        errors.NodeNotFoundError,
+        errors.PipelineExistsError,
+        errors.AmbiguousRunError,
+        errors.RunStoppedError,
+    ],
+)
+def test_a_mistake_and_what_a_person_decided_fail_at_once(kind):
+    assert not should_retry(some(kind), failed_runs="retry")
+
+
+@pytest.mark.parametrize("kind", [errors.RunFailedError, errors.RunTimeoutError])
+def test_a_failed_run_is_tried_again_by_choice(kind):
+    assert should_retry(some(kind))
+    assert not should_retry(some(kind), failed_runs="fail")
+
+
+def test_what_is_not_ours_is_for_airflow_to_judge():
+    assert should_retry(KeyError("x"), failed_runs="fail")
+
+
+@pytest.mark.parametrize("kind", sorted(kinds() - {errors.RunError}, key=str))
+def test_every_error_has_a_decision_and_no_later_one_is_more_special(kind):
+    fitting = [known for known, _, _ in DECISIONS if issubclass(kind, known)]
+
+    assert fitting
+    assert all(issubclass(fitting[0], known) for known in fitting)
+
+
+def test_another_choice_is_refused():
+    with pytest.raises(errors.ConfigurationError, match="failed_runs: 'maybe' must be one of retry, fail"):
+        should_retry(KeyError(), failed_runs="maybe")
+
+
+@pytest.mark.skipif(AIRFLOW >= (3, 3), reason="Airflow 3.3 has retry policies")
+def test_before_airflow_3_3_the_policy_says_what_there_is_instead():
+    with pytest.raises(errors.ConfigurationError, match="should_retry"):
+        default_retry_policy()
+
+
+@has_policies
+@pytest.mark.parametrize("choice", ["retry", "fail"])
+@pytest.mark.parametrize("kind", sorted(kinds() - {errors.RunError}, key=str))
+def test_the_policy_decides_as_the_function_does(kind, choice):
+    decision = default_retry_policy(choice).evaluate(some(kind), 1, 3)
+
+    assert decision.action.value == ("retry" if should_retry(some(kind), choice) else "fail")
+    assert decision.reason
+
+
+@has_policies
+@pytest.mark.parametrize(
+    ("outcome", "choice", "tries"), [("failed", "retry", 3), ("failed", "fail", 1), ("unknown pipeline", "retry", 1)]
+)
+def test_a_task_is_tried_as_often_as_its_policy_says(run_task, emulator, pipeline, outcome, choice, tries):
+    one = pipeline(outcome=outcome) if outcome == "failed" else 4711
+
+    task = run_task(
+        FlowEngineStartPipelineOperator,
+        pipeline_id=one,
+        poll_interval=0.05,
+        retries=2,
+        retry_policy=default_retry_policy(choice),
+    )
+
+    assert (task.state, task.tries) == ("failed", tries)
