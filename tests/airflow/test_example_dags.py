@@ -1,11 +1,11 @@
 """The example DAGs, as Airflow's DAG processor and scheduler see them."""
 
 import runpy
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
+from airflow.serialization import serialized_objects
 
 EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
 
@@ -16,13 +16,8 @@ def dags_of(path):
 
 def serialized(dag):
     """Return the DAG as it comes back from Airflow's database."""
-    if version("apache-airflow") >= "3":
-        from airflow.serialization.serialized_objects import LazyDeserializedDAG
-
-        return LazyDeserializedDAG.from_dag(dag)._real_dag
-    from airflow.serialization.serialized_objects import SerializedDAG
-
-    return SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+    serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    return serializer.from_dict(serializer.to_dict(dag))
 
 
 each_file = pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
