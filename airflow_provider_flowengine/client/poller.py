@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 import time
@@ -94,11 +95,12 @@ class Line:
 
 @dataclass
 class _Place:
-    """One waiter's place in a poll."""
+    """One waiter's place in a poll, and the context by which Airflow knows whose log a line belongs to."""
 
     waiter: Waiter
     result: asyncio.Future[PipelineRun]
     due: float
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
 @dataclass
@@ -212,7 +214,7 @@ class Poll:
             if place.result.done():
                 continue
             try:
-                run = take(place.waiter, now)
+                run = place.context.run(take, place.waiter, now)
             except FlowEngineError as error:
                 place.result.set_exception(error)
             else:

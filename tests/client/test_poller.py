@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -92,6 +94,33 @@ async def test_no_handshake_is_repeated_in_the_triggerer(waiting: Waiting) -> No
     emulator.world.finish(run)
     await task
     assert {call["name"] for call in emulator.calls()} == {"history"}
+
+
+async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    owner: contextvars.ContextVar[str] = contextvars.ContextVar("owner")
+    logged: set[tuple[str, int]] = set()
+
+    class Owners(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.update((owner.get(), run) for run in runs if f"Run {run} of" in record.getMessage())
+
+    async def wait(run: int) -> None:
+        owner.set(f"waiter of {run}")
+        await waiting.task(one, run)
+
+    runs = start(emulator, one, 2)
+    logger, handler = logging.getLogger("airflow_provider_flowengine.protocol.waiting"), Owners()
+    logger.addHandler(handler)
+    caplog.set_level(logging.INFO)
+    tasks = [asyncio.create_task(wait(run)) for run in runs]
+    await polls(emulator, 2)
+    for run in runs:
+        emulator.world.finish(run)
+    await asyncio.gather(*tasks)
+    logger.removeHandler(handler)
+    assert logged == {(f"waiter of {run}", run) for run in runs}
 
 
 async def test_each_waiter_is_told_as_soon_as_its_own_run_ends(waiting: Waiting) -> None:
