@@ -54,7 +54,8 @@ def default_retry_policy(failed_runs: Choice = "retry") -> RetryPolicy:
     """
     Return a task's ``retry_policy`` for Airflow 3.3 and later.
 
-    What passes by itself is tried again, a mistake fails at once. How often and after which pause a task is tried again, its ``retries`` and ``retry_delay`` say as ever.
+    What passes by itself is tried again, a mistake fails at once. How often, and after which pause, the task's
+    ``retries`` and ``retry_delay`` say as ever.
 
     :param failed_runs: what to do about a run that failed or took too long, ``"retry"`` (default) or ``"fail"``.
     :raises ConfigurationError: before Airflow 3.3, which has no retry policies.
