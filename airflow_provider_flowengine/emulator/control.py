@@ -13,7 +13,8 @@ from . import wire
 from .definition import Refused
 from .faults import Fault, Faults, RandomFaults
 from .options import Options
-from .world import Run, World
+from .records import Run
+from .world import World
 
 
 class Ending(BaseModel):

@@ -7,12 +7,16 @@ the param's own ``id``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 NODE_TYPES = ("START", "TASK", "SENSOR")
 JOB_TYPES = ("SHELL", "PYTHON3", "JAVA", "NODEJS", "DAG")
+
+_UNITS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
+_MOST_RETRIES = 1000  # more would only keep the emulator busy
 
 
 class Refused(Exception):
@@ -52,7 +56,9 @@ class Node:
     job_type: str
     source: str
     params: tuple[Param, ...]
-    execution: dict[str, Any]
+    retries: int
+    retry_gap: float  # seconds
+    limit: float | None  # seconds
     hooks: dict[str, Any]
     upstream: tuple[str, ...]
     wires: tuple[Wire, ...]
@@ -97,10 +103,38 @@ def _objects(value: object, what: str) -> list[dict[str, Any]]:
     return value
 
 
+def _object(value: object, what: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused(f"{what} is not an object")
+    return value
+
+
+def seconds(config: dict[str, Any], value: str, unit: str) -> float | None:
+    """A length of time out of an ``executionConfig``.
+
+    :param config: the ``executionConfig``.
+    :param value: the number's field, e.g. ``timeOut``.
+    :param unit: the unit's field, e.g. ``timeOutUnit``; MINUTE where it isn't set, as in the vendor's example.
+    :returns: seconds; None where it isn't set, or to nothing above 0.
+    """
+    try:
+        length = float(config[value]) * _UNITS[config.get(unit) or "MINUTE"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return length if 0 < length < math.inf else None
+
+
+def _retries(config: dict[str, Any]) -> int:
+    try:
+        return max(0, min(int(config.get("retryCount") or 0), _MOST_RETRIES))
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
 def _params(node: dict[str, Any], node_id: str) -> tuple[Param, ...]:
-    params = node.get("params") or {}
-    if not isinstance(params, dict):
-        raise Refused(f"params of node {node_id} is not an object")
+    params = _object(node.get("params"), f"params of node {node_id}")
     return tuple(
         Param(
             id=_text(value.get("id")),
@@ -145,6 +179,7 @@ def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[d
 
 def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]]) -> Node:
     params = _params(node, node_id)
+    execution = _object(node.get("executionConfig"), f"executionConfig of node {node_id}")
     key_of = {param.id: param.key for param in params if param.id}
     return Node(
         id=node_id,
@@ -154,7 +189,9 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
         job_type=node.get("indexType") or "DAG",
         source=_text(node.get("indexSource")),
         params=params,
-        execution=node.get("executionConfig") or {},
+        retries=_retries(execution),
+        retry_gap=seconds(execution, "retryGapTime", "retryGapTimeUnit") or 0,
+        limit=seconds(execution, "timeOut", "timeOutUnit"),
         hooks={hook: node[hook] for hook in HOOKS if node.get(hook)},
         upstream=tuple(dict.fromkeys(edge["srcNodeId"] for edge in incoming)),
         wires=tuple(
@@ -186,7 +223,7 @@ def read_definition(pipeline: dict[str, Any]) -> Definition:
         raise Refused(f"the pipeline has a cycle: {' → '.join(error.args[1])}") from error
     return Definition(
         nodes=tuple(nodes[node_id] for node_id in order),
-        execution=data.get("executionConfig") or {},
+        execution=_object(data.get("executionConfig"), "executionConfig"),
     )
 
 

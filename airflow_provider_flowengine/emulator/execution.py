@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .jobs import Ended, Script, run_job
-from .simulation import retries, seconds, simulated_duration, simulated_outcome
+from .simulation import simulated_duration, simulated_outcome
 
 if TYPE_CHECKING:
     from .definition import Definition, Node
     from .files import Files
-    from .simulation import NodeRun
-    from .world import Run, World
+    from .records import NodeRun, Run
+    from .world import World
 
 _TICK = 0.5  # seconds between looks at the schedules
 _AT_ONCE = 8  # nodes of one run
@@ -123,10 +123,9 @@ class Execution:
         now = self._world.clock.now
         values = node.values(run.params) | {wire.key: states[wire.source].output for wire in node.wires}
         state = replace(states[node.id], start=now(), end=None, outcome="", message="", output="", params=values)
-        gap = seconds(node.execution, "retryGapTime", "retryGapTimeUnit") or 0
         ended = Ended("stopped")
-        for again in range(retries(node.execution) + 1):
-            if stop.wait(gap if again else 0):
+        for again in range(node.retries + 1):
+            if stop.wait(node.retry_gap if again else 0):
                 ended = Ended("stopped")
                 break
             state = replace(state, attempts=state.attempts + 1)
@@ -141,24 +140,21 @@ class Execution:
 
     def _attempt(self, run: Run, number: int, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
         script = Script(node.job_type, node.source)
-        limit = seconds(node.execution, "timeOut", "timeOutUnit")
         if node.type != "TASK" or not script.executable:
-            return self._pretend(node, state, limit, stop)
+            return self._pretend(node, state, stop)
         for param in node.params:
             if param.type == "FILE" and not Path(state.params[param.key]).is_file():
                 return Ended("failed", f"param {param.key}: there is no file {state.params[param.key]!r}")
         folder = self._files.job(run.id, number, node.id)
         values = self._system_params() | state.params
-        if not self._hook(node, "onPreStart", values, folder, limit, stop):
+        if not self._hook(node, "onPreStart", values, folder, stop):
             return Ended("stopped") if stop.is_set() else Ended("failed", "onPreStart failed, see its log")
-        ended = run_job(script, values, folder, limit, stop)
+        ended = run_job(script, values, folder, node.limit, stop)
         if ended.outcome in _AFTER:
-            self._hook(node, _AFTER[ended.outcome], values, folder, limit, stop)
+            self._hook(node, _AFTER[ended.outcome], values, folder, stop)
         return ended
 
-    def _hook(
-        self, node: Node, name: str, values: dict[str, str], folder: Path, limit: float | None, stop: threading.Event
-    ) -> bool:
+    def _hook(self, node: Node, name: str, values: dict[str, str], folder: Path, stop: threading.Event) -> bool:
         """Run one of a node's hooks, if it has it; tells whether all is well."""
         hook = node.hooks.get(name)
         if isinstance(hook, dict):
@@ -167,7 +163,7 @@ class Execution:
             script = Script("SHELL", str(hook or ""))
         if not script.executable:
             return True
-        return run_job(script, values, folder / name, limit, stop).outcome == "succeeded"
+        return run_job(script, values, folder / name, node.limit, stop).outcome == "succeeded"
 
     def _system_params(self) -> dict[str, str]:
         """Params that every job has. Source: a script on the vendor's page."""
@@ -175,11 +171,12 @@ class Execution:
         instance = re.search(r"/(\d+)(?:/|$)", options.engine_url)
         return {"engineKey": options.engine_key, "instanceId": instance[1] if instance else ""}
 
-    def _pretend(self, node: Node, state: NodeRun, limit: float | None, stop: threading.Event) -> Ended:
+    def _pretend(self, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
         """Let time pass as a simulated node does."""
         duration = simulated_duration(node, state.params, self._world.options.node_seconds)
-        if limit is not None and (duration is None or duration > limit):
-            return Ended("stopped") if stop.wait(limit) else Ended("timed out", f"timed out after {limit:g} s")
+        if node.limit is not None and (duration is None or duration > node.limit):
+            late = Ended("timed out", f"timed out after {node.limit:g} s")
+            return Ended("stopped") if stop.wait(node.limit) else late
         if stop.wait(duration):
             return Ended("stopped")
         why = f"{node.job_type if node.type == 'TASK' else node.type} is simulated here"

@@ -88,7 +88,7 @@ class Options(BaseModel):
     start_answer: Literal["run", "run_without_id", "empty", "pipeline"] = Field(
         "run", description="what data the start call answers with"
     )
-    vocabulary: str = Field("lower", description=f"status words: {', '.join(VOCABULARIES)}")
+    vocabulary: Literal["lower", "upper", "success", "chinese"] = Field("lower", description="status words")
     words: dict[str, str] = Field(
         default_factory=dict, description='words that differ from the vocabulary, as JSON {"succeeded": "DONE"}'
     )
@@ -112,4 +112,4 @@ class Options(BaseModel):
         :param state: one of :data:`RUN_STATES` or :data:`NODE_STATES`.
         :returns: the word that goes over the wire; the state's own name where nothing else is set.
         """
-        return self.words.get(state) or VOCABULARIES.get(self.vocabulary, {}).get(state, state)
+        return self.words.get(state) or VOCABULARIES[self.vocabulary].get(state, state)

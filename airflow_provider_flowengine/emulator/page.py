@@ -5,7 +5,6 @@ The page is plain HTML, CSS and ES modules in the folder ``page``. It does what 
 engine, the latest runs of many pipelines at once, the definition that a run was started with, and nodes' logs.
 """
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +23,8 @@ from . import wire
 from .control import TheWorld
 from .definition import Refused
 from .options import NODE_STATES, RUN_STATES
-from .simulation import NodeRun
-from .world import Run, World
+from .records import NodeRun, Run
+from .world import World
 
 Found = TypeVar("Found")
 
@@ -81,20 +80,18 @@ async def read_definition(world: TheWorld, run_id: str) -> dict[str, Any]:
     """The pipeline's object as it was when the run started."""
     run = _known(world.run, run_id)
     with world.lock:
-        definition: dict[str, Any] = json.loads(world.store.version(run.version))
-    return definition
+        return world.store.version(run.version)
 
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
 async def read_log(world: TheWorld, run_id: str, node: str) -> str:
-    """What a node wrote in a run; of a simulated one, what would have happened."""
+    """What a node wrote in a run; of one that was simulated, what it was meant to do."""
     run = _known(world.run, run_id)
     found = next((each for each in run.nodes if each.node_id == node), None)
     if found is None:
         raise HTTPException(404, f"pipeline run {run_id} has no node {node}")
-    if run.executed and world.executor and (written := world.executor.log(run, node)):
-        return written
-    return _simulated_log(world, run, found)
+    written = world.executor.log(run, node) if run.executed and world.executor else ""
+    return written or _simulated_log(world, run, found)
 
 
 def _simulated_log(world: World, run: Run, node: NodeRun) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .definition import Refused
+from .definition import Refused, seconds
 from .quartz import read_quartz
-from .simulation import seconds
 
 # runMode -> how its runs come about, see world.TRIGGERS
 TRIGGER_OF_MODE = {"PERIODICAL": "interval", "CRONTAB": "cron", "MESSAGE": "message"}
@@ -29,7 +28,7 @@ def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float |
     match execution.get("runMode"):
         case "PERIODICAL":
             interval = seconds(execution, "interval", "intervalUnit")
-            if interval is None or interval <= 0:
+            if interval is None:
                 raise Refused(f"runMode PERIODICAL with interval {execution.get('interval')!r}: it has to be above 0")
             return after + interval
         case "CRONTAB":
@@ -49,4 +48,5 @@ def listens_to(execution: dict[str, Any], topic: str) -> bool:
     """
     if execution.get("runMode") != "MESSAGE":
         return False
-    return topic == execution.get("trigger") or topic in (execution.get("triggerList") or [])
+    topics = execution.get("triggerList")
+    return topic == execution.get("trigger") or (isinstance(topics, list) and topic in topics)

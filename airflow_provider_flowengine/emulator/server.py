@@ -10,7 +10,6 @@ import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 import uvicorn
 
@@ -20,6 +19,7 @@ from .execution import Execution
 from .faults import Fault, Faults, RandomFaults
 from .files import Files
 from .options import Options
+from .page import RUN_PAGE
 from .store import Store
 from .world import World
 
@@ -138,7 +138,7 @@ class Emulator:
             "host": self.host,
             "port": self.port,
             "login": "1",
-            "extra": {"engine_key": self.engine_key, **extra},
+            "extra": {"engine_key": self.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}", **extra},
         }
         if self.options.access_key:
             fields["password"] = self.options.access_key
@@ -243,4 +243,4 @@ class Emulator:
 
     def run_url(self, pipeline_id: int, run_id: int) -> str:
         """Where a person looks at a run."""
-        return f"{self.url}{self.options.engine_url}/#/offline-pipeline/{quote(str(pipeline_id))}/{run_id}"
+        return self.url + RUN_PAGE.format(engine_url=self.options.engine_url, pipeline_id=pipeline_id, run_id=run_id)

@@ -7,79 +7,14 @@ A node's own params steer it: ``duration`` (seconds, or ``forever``), ``outcome`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeGuard
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .records import NodeRun, past
 
 if TYPE_CHECKING:
     from .definition import Definition, Node
-
-_UNITS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
-
-
-@dataclass(frozen=True)
-class NodeRun:
-    """One node in one run. ``start`` is None where it was never reached, ``end`` while it has none (all in seconds)."""
-
-    node_id: str
-    name: str
-    title: str
-    type: str
-    job_type: str
-    start: float | None = None
-    end: float | None = None
-    outcome: str = ""
-    message: str = ""
-    attempts: int = 0
-    attempts_before: int = 0  # in the run's earlier goes, before it was resumed
-    params: dict[str, str] = field(default_factory=dict)
-    output: str = ""
-
-    def state(self, now: float, *, settled: bool) -> str:
-        """Where the node stands.
-
-        :param now: the time.
-        :param settled: whether its run has ended.
-        :returns: waiting, running, succeeded, failed, stopped or unreached.
-        """
-        if self.start is None or now < self.start:
-            return "unreached" if settled else "waiting"
-        return "running" if not _ended(self.end, now) else self.outcome
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it ends well, so that a resumed run keeps it."""
-        return self.outcome == "succeeded"
-
-
-def unreached(node: NodeRun) -> NodeRun:
-    """The node as if it had never been reached in this go."""
-    return replace(node, start=None, end=None, outcome="", message="", attempts=node.attempts_before)
-
-
-def _ended(end: float | None, now: float) -> TypeGuard[float]:
-    return end is not None and end <= now
-
-
-def seconds(config: dict[str, Any], value: str, unit: str) -> float | None:
-    """A length of time out of an ``executionConfig``.
-
-    :param config: the ``executionConfig``.
-    :param value: the number's field, e.g. ``timeOut``.
-    :param unit: the unit's field, e.g. ``timeOutUnit``; MINUTE where it isn't set, as in the vendor's example.
-    :returns: seconds, or None where it isn't set.
-    """
-    try:
-        return float(config[value]) * _UNITS[config.get(unit) or "MINUTE"] or None
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def retries(config: dict[str, Any]) -> int:
-    """How many more times a node is tried, out of its ``executionConfig``."""
-    try:
-        return max(0, int(config.get("retryCount") or 0))
-    except (TypeError, ValueError):
-        return 0
 
 
 def node_run(node: Node, **known: Any) -> NodeRun:
@@ -101,9 +36,10 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
     if text == "forever":
         return None
     try:
-        return max(0.0, float(text))
+        length = float(text)
     except ValueError:
         return otherwise
+    return length if 0 <= length < math.inf else otherwise
 
 
 def simulated_outcome(params: dict[str, str], attempt: int) -> str:
@@ -120,19 +56,17 @@ def simulated_outcome(params: dict[str, str], attempt: int) -> str:
 def _simulate(node: Node, at: float, params: dict[str, str], attempts: int, otherwise: float) -> NodeRun:
     """Play one node from its start to its end, its own retries included."""
     duration = simulated_duration(node, params, otherwise)
-    limit = seconds(node.execution, "timeOut", "timeOutUnit")
-    gap = seconds(node.execution, "retryGapTime", "retryGapTimeUnit") or 0
     begun = node_run(node, start=at, params=params, attempts_before=attempts)
     end = at
-    for again in range(retries(node.execution) + 1):
+    for again in range(node.retries + 1):
         attempts += 1
-        if limit is not None and (duration is None or duration > limit):
-            outcome, message, length = "failed", f"timed out after {limit:g} s", limit
+        if node.limit is not None and (duration is None or duration > node.limit):
+            outcome, message, length = "failed", f"timed out after {node.limit:g} s", node.limit
         elif duration is None:
             return replace(begun, attempts=attempts)
         else:
             outcome, message, length = simulated_outcome(params, attempts), params.get("message", ""), duration
-        end += length + (gap if again else 0)
+        end += length + (node.retry_gap if again else 0)
         if outcome == "succeeded":
             break
     if outcome == "failed":
@@ -219,8 +153,8 @@ def cut_short(nodes: tuple[NodeRun, ...], now: float, end: float) -> tuple[NodeR
 
     def cut(node: NodeRun) -> NodeRun:
         if node.start is None or node.start > now:
-            return unreached(node)
-        if _ended(node.end, now):
+            return node.unreached()
+        if past(node.end, now):
             return node
         return replace(node, end=end, outcome="stopped", message="", attempts=node.attempts_before + 1)
 

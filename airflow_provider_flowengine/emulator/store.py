@@ -1,17 +1,16 @@
 """The emulator's memory: pipelines, runs and the log of calls, in SQLite (a file, or memory).
 
-Only SQL lives here; what it means is :mod:`.world`'s business. Times are seconds since the epoch. A run's row holds
-all that its state follows from: see :meth:`.world.Run.state`.
+Only SQL lives here: records in, records out. What they mean is :mod:`.world`'s business.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from .simulation import NodeRun
+from .records import NodeRun, Pipeline, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,17 +42,37 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_by_name ON calls (name);
 """
 
-_RUN = "id, pipeline, version, trigger, params, started, visible, stopping, settles, outcome, executed"
+_RUN = "id, pipeline, version, trigger, params, started, visible, settles, outcome, stopping, executed"
+_PIPELINE = (
+    "SELECT p.id, p.version, p.key, v.body, p.created, p.scheduled, p.next_fire, p.runs"
+    " FROM pipelines p JOIN versions v ON v.id = p.version"
+)
 
 
-def dump_nodes(nodes: Iterable[NodeRun]) -> str:
-    """Nodes of a run as text for its row."""
-    return json.dumps([asdict(node) for node in nodes], ensure_ascii=False)
+def _dump_nodes(nodes: Iterable[NodeRun]) -> str:
+    return _dump([asdict(node) for node in nodes])
 
 
-def load_nodes(text: str) -> tuple[NodeRun, ...]:
-    """The same, back."""
-    return tuple(NodeRun(**node) for node in json.loads(text))
+def _dump(value: Any) -> str:
+    # ASCII, since SQLite takes no text with halves of surrogate pairs, and JSON may hold some.
+    return json.dumps(value)
+
+
+def _pipeline(row: sqlite3.Row) -> Pipeline:
+    fields = dict(row)
+    return Pipeline(**fields | {"body": json.loads(fields["body"]), "scheduled": bool(fields["scheduled"])})
+
+
+def _run(row: sqlite3.Row) -> Run:
+    fields = dict(row)
+    nodes = tuple(NodeRun(**node) for node in json.loads(fields.pop("nodes", "[]")))
+    return Run(
+        pipeline_id=fields.pop("pipeline"),
+        params=json.loads(fields.pop("params")),
+        executed=bool(fields.pop("executed")),
+        nodes=nodes,
+        **fields,
+    )
 
 
 class Store:
@@ -87,30 +106,30 @@ class Store:
 
     # Pipelines
 
-    def add_pipeline(self, body: str, key: str, created: float) -> int:
+    def add_pipeline(self, body: dict[str, Any], key: str, created: float) -> int:
         """Keep a new pipeline and return its id."""
-        version = self._sql.execute("INSERT INTO versions (body) VALUES (?)", (body,)).lastrowid
         added = self._sql.execute(
-            "INSERT INTO pipelines (version, key, created) VALUES (?, ?, ?)", (version, key, created)
+            "INSERT INTO pipelines (version, key, created) VALUES (?, ?, ?)", (self._add_version(body), key, created)
         )
         return int(added.lastrowid or 0)
 
-    def change_pipeline(self, pipeline_id: int, body: str, key: str) -> None:
+    def change_pipeline(self, pipeline_id: int, body: dict[str, Any], key: str) -> None:
         """Give a pipeline a new object; its runs keep the one they started with."""
-        version = self._sql.execute("INSERT INTO versions (body) VALUES (?)", (body,)).lastrowid
-        self._sql.execute("UPDATE pipelines SET version = ?, key = ? WHERE id = ?", (version, key, pipeline_id))
-
-    def pipeline(self, pipeline_id: int) -> sqlite3.Row | None:
-        """One pipeline with its object as ``body``."""
-        return self._one(
-            "SELECT p.*, v.body FROM pipelines p JOIN versions v ON v.id = p.version WHERE p.id = ?", pipeline_id
+        self._sql.execute(
+            "UPDATE pipelines SET version = ?, key = ? WHERE id = ?", (self._add_version(body), key, pipeline_id)
         )
 
-    def pipelines(self) -> list[sqlite3.Row]:
+    def _add_version(self, body: dict[str, Any]) -> int | None:
+        return self._sql.execute("INSERT INTO versions (body) VALUES (?)", (_dump(body),)).lastrowid
+
+    def pipeline(self, pipeline_id: int) -> Pipeline | None:
+        """One pipeline."""
+        row = self._one(f"{_PIPELINE} WHERE p.id = ?", pipeline_id)
+        return _pipeline(row) if row else None
+
+    def pipelines(self) -> list[Pipeline]:
         """All pipelines, oldest first."""
-        return self._sql.execute(
-            "SELECT p.*, v.body FROM pipelines p JOIN versions v ON v.id = p.version ORDER BY p.id"
-        ).fetchall()
+        return [_pipeline(row) for row in self._sql.execute(f"{_PIPELINE} ORDER BY p.id")]
 
     def run_count(self, pipeline_id: int) -> int | None:
         """How many runs a pipeline has; None if there is no such pipeline."""
@@ -121,10 +140,10 @@ class Store:
         """Whether a pipeline has this pipelineKey."""
         return self._one("SELECT 1 FROM pipelines WHERE key = ? AND id != ?", key, other_than) is not None
 
-    def version(self, version: int) -> str:
+    def version(self, version: int) -> dict[str, Any]:
         """A pipeline's object as it was when a run started."""
-        row = self._one("SELECT body FROM versions WHERE id = ?", version)
-        return str(row["body"]) if row else "{}"
+        body: dict[str, Any] = json.loads(self._value("SELECT body FROM versions WHERE id = ?", version))
+        return body
 
     def schedule(self, pipeline_id: int, scheduled: bool, next_fire: float | None) -> None:
         """Turn a pipeline's schedule on or off, and note when it fires next."""
@@ -132,60 +151,60 @@ class Store:
             "UPDATE pipelines SET scheduled = ?, next_fire = ? WHERE id = ?", (scheduled, next_fire, pipeline_id)
         )
 
-    def due(self, now: float) -> sqlite3.Row | None:
+    def due(self, now: float) -> Pipeline | None:
         """The pipeline whose schedule fires first, if it has to by now."""
-        return self._one("SELECT id, next_fire FROM pipelines WHERE next_fire <= ? ORDER BY next_fire LIMIT 1", now)
+        row = self._one(f"{_PIPELINE} WHERE p.next_fire <= ? ORDER BY p.next_fire LIMIT 1", now)
+        return _pipeline(row) if row else None
 
     # Runs
 
-    def add_run(
-        self,
-        pipeline_id: int,
-        version: int,
-        trigger: str,
-        params: str,
-        started: float,
-        visible: float,
-        settles: float | None,
-        outcome: str,
-        executed: bool,
-        nodes: str,
-    ) -> int:
-        """Keep a new run and return its id."""
+    def add_run(self, run: Run) -> Run:
+        """Keep a new run and return it with its id."""
         added = self._sql.execute(
             "INSERT INTO runs"
             " (pipeline, place, version, trigger, params, started, visible, settles, outcome, executed, nodes)"
             " SELECT id, runs + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM pipelines WHERE id = ?",
-            (version, trigger, params, started, visible, settles, outcome, executed, nodes, pipeline_id),
+            (
+                run.version,
+                run.trigger,
+                _dump(run.params),
+                run.started,
+                run.visible,
+                run.settles,
+                run.outcome,
+                run.executed,
+                _dump_nodes(run.nodes),
+                run.pipeline_id,
+            ),
         )
-        return int(added.lastrowid or 0)
+        return replace(run, id=int(added.lastrowid or 0))
 
-    def add_runs(self, pipeline_id: int, version: int, trigger: str, moments: Iterable[float], nodes: str) -> None:
-        """Keep many runs that succeeded long ago, each at one moment."""
+    def add_history(self, run: Run, moments: Iterable[float]) -> None:
+        """Keep many runs like one that is over, each at a moment of its own."""
+        nodes = _dump_nodes(run.nodes)
         self._sql.execute("BEGIN")
         self._sql.executemany(
             "INSERT INTO runs (pipeline, place, version, trigger, params, started, visible, settles, outcome, nodes)"
-            " SELECT id, runs + 1, ?, ?, '{}', ?, ?, ?, 'succeeded', ? FROM pipelines WHERE id = ?",
-            ((version, trigger, at, at, at, nodes, pipeline_id) for at in moments),
+            " SELECT id, runs + 1, ?, ?, '{}', ?, ?, ?, ?, ? FROM pipelines WHERE id = ?",
+            ((run.version, run.trigger, at, at, at, run.outcome, nodes, run.pipeline_id) for at in moments),
         )
         self._sql.execute("COMMIT")
 
-    def change_run(
-        self, run_id: int, *, stopping: float | None, settles: float | None, outcome: str, nodes: str, executed: bool
-    ) -> None:
-        """Write what a stop, a resume or a finished job changes."""
+    def change_run(self, run: Run) -> None:
+        """Write what a stop, a resume or a job changes in a run."""
         self._sql.execute(
-            "UPDATE runs SET stopping = ?, settles = ?, outcome = ?, nodes = ?, executed = ? WHERE id = ?",
-            (stopping, settles, outcome, nodes, executed, run_id),
+            "UPDATE runs SET stopping = ?, settles = ?, outcome = ?, executed = ?, nodes = ? WHERE id = ?",
+            (run.stopping, run.settles, run.outcome, run.executed, _dump_nodes(run.nodes), run.id),
         )
 
-    def run(self, run_id: int) -> sqlite3.Row | None:
+    def run(self, run_id: int) -> Run | None:
         """One run with its nodes."""
-        return self._one(f"SELECT {_RUN}, nodes FROM runs WHERE id = ?", run_id)
+        row = self._one(f"SELECT {_RUN}, nodes FROM runs WHERE id = ?", run_id)
+        return _run(row) if row else None
 
     def runs(
         self, pipeline_id: int, now: float, *, ascending: bool, size: int = -1, offset: int = 0
-    ) -> tuple[list[sqlite3.Row], int]:
+    ) -> tuple[list[Run], int]:
         """A page of a pipeline's visible runs, without their nodes, and how many are visible in all."""
         order = "ASC" if ascending else "DESC"
         hidden = self._value("SELECT count(*) FROM runs WHERE pipeline = ? AND visible > ?", pipeline_id, now)
@@ -201,11 +220,11 @@ class Store:
                 f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND place BETWEEN ? AND ? ORDER BY place {order}",
                 (pipeline_id, first, last),
             )
-        return rows.fetchall(), total
+        return [_run(row) for row in rows], total
 
-    def open_runs(self) -> list[sqlite3.Row]:
+    def open_runs(self) -> list[Run]:
         """Runs without a planned end: executed ones under way, and those that go on until they are stopped."""
-        return self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE settles IS NULL").fetchall()
+        return [_run(row) for row in self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE settles IS NULL")]
 
     def delete_runs(self, pipeline_id: int, first: int, last: int) -> int:
         """Delete a pipeline's runs from one id to another, and return how many."""

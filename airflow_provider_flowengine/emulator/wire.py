@@ -11,14 +11,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from .world import TRIGGERS, Pipeline, Run
-
 if TYPE_CHECKING:
     from .options import Options
-    from .simulation import NodeRun
+    from .records import NodeRun, Pipeline, Run
 
 OK = "后台处理正常"  # Source: the vendor's API page
 FAILURE = 1  # the status of a refusal; the sources say only that it isn't 0
+
+# How a run came about, as FlowEngine's page says it. 手动触发 is the vendor's; the others are inference.
+TRIGGERS = {"manual": "手动触发", "interval": "周期触发", "cron": "定时触发", "message": "消息触发"}
 
 Json = Any  # what json.dumps takes; its shape is what the options say
 

@@ -1,117 +1,26 @@
-"""What there is in a FlowEngine, and what can be done to it: pipelines, their runs, and the clock they follow.
-
-A run's state isn't kept anywhere: it follows from its row and the clock.
-"""
+"""What can be done in a FlowEngine: create, change and start pipelines, stop and resume their runs."""
 
 from __future__ import annotations
 
-import json
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .definition import Definition, Refused, check_job_params, read_definition
+from .records import NodeRun, Pipeline, Run
 from .schedule import TRIGGER_OF_MODE, listens_to, next_fire
-from .simulation import NodeRun, cut_short, ending, node_run, plan, to_be_executed, unreached
-from .store import Store, dump_nodes, load_nodes
+from .simulation import cut_short, ending, node_run, plan, to_be_executed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .clock import Clock
     from .options import Options
-
-# How a run came about, as FlowEngine's page says it. 手动触发 is the vendor's; the others are inference.
-TRIGGERS = {"manual": "手动触发", "interval": "周期触发", "cron": "定时触发", "message": "消息触发"}
+    from .store import Store
 
 # How many runs the schedules start at once at most, when time is advanced far: what is missed then is skipped.
 MOST_FIRED = 10_000
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A pipeline: its id and its object as it was created or last changed."""
-
-    id: int
-    version: int
-    key: str
-    body: dict[str, Any]
-    created: float
-    scheduled: bool
-    next_fire: float | None
-    runs: int
-
-    @property
-    def name(self) -> str:
-        """The name people gave it."""
-        return str(self.body["data"].get("name") or "")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a pipeline; all times in seconds since the epoch.
-
-    ``settles`` is when it ends, None where that isn't known yet; ``stopping`` is when its stop was asked for; ``nodes``
-    is empty in a run that comes from a history page.
-    """
-
-    id: int
-    pipeline_id: int
-    version: int
-    trigger: str
-    params: dict[str, dict[str, str]]
-    started: float
-    visible: float
-    stopping: float | None
-    settles: float | None
-    outcome: str
-    executed: bool
-    nodes: tuple[NodeRun, ...]
-
-    def settled(self, now: float) -> bool:
-        """Whether it has ended."""
-        return self.settles is not None and self.settles <= now
-
-    def state(self, now: float) -> str:
-        """Where it stands: running, stopping, succeeded, failed or stopped."""
-        if self.settled(now):
-            return self.outcome
-        return "running" if self.stopping is None else "stopping"
-
-    def ended(self, now: float) -> float | None:
-        """When it ended; None while it is under way."""
-        return self.settles if self.settled(now) else None
-
-
-def _pipeline(row: Any) -> Pipeline:
-    return Pipeline(
-        id=row["id"],
-        version=row["version"],
-        key=row["key"],
-        body=json.loads(row["body"]),
-        created=row["created"],
-        scheduled=bool(row["scheduled"]),
-        next_fire=row["next_fire"],
-        runs=row["runs"],
-    )
-
-
-def _run(row: Any) -> Run:
-    return Run(
-        id=row["id"],
-        pipeline_id=row["pipeline"],
-        version=row["version"],
-        trigger=row["trigger"],
-        params=json.loads(row["params"]),
-        started=row["started"],
-        visible=row["visible"],
-        stopping=row["stopping"],
-        settles=row["settles"],
-        outcome=row["outcome"],
-        executed=bool(row["executed"]),
-        nodes=load_nodes(row["nodes"]) if "nodes" in row.keys() else (),  # noqa: SIM118 - a Row tests its values
-    )
 
 
 class Executor(Protocol):
@@ -164,7 +73,7 @@ class World:
         key = str(body.get("pipelineKey") or "")
         with self._present() as now:
             self._check_key(key)
-            return self._pipeline(self.store.add_pipeline(json.dumps(body, ensure_ascii=False), key, now))
+            return self._pipeline(self.store.add_pipeline(body, key, now))
 
     def update_pipeline(self, body: dict[str, Any]) -> Pipeline:
         """Give the pipeline that the object names by its id this object; runs under way keep theirs.
@@ -177,7 +86,7 @@ class World:
             key = str(body.get("pipelineKey") or "")
             self._check_key(key, pipeline.id)
             fires = self._next_fire(definition, now) if pipeline.scheduled else None
-            self.store.change_pipeline(pipeline.id, json.dumps(body, ensure_ascii=False), key)
+            self.store.change_pipeline(pipeline.id, body, key)
             self.store.schedule(pipeline.id, pipeline.scheduled, fires)
             return self._pipeline(pipeline.id)
 
@@ -196,15 +105,15 @@ class World:
 
     def _pipeline(self, pipeline_id: object) -> Pipeline:
         number = _number(pipeline_id)
-        row = self.store.pipeline(number) if number is not None else None
-        if row is None:
+        pipeline = self.store.pipeline(number) if number is not None else None
+        if pipeline is None:
             raise Refused(f"pipeline {pipeline_id} does not exist")
-        return _pipeline(row)
+        return pipeline
 
     def pipelines(self) -> list[Pipeline]:
         """All pipelines, oldest first."""
         with self._present():
-            return [_pipeline(row) for row in self.store.pipelines()]
+            return self.store.pipelines()
 
     # Runs
 
@@ -213,7 +122,7 @@ class World:
 
         :param pipeline_id: the pipeline's id.
         :param job_params: ``{nodeId: {key: value}}``.
-        :param trigger: one of :data:`TRIGGERS`.
+        :param trigger: how it comes about: manual, interval, cron or message.
         :raises Refused: when there is no such pipeline, or the params name a node it doesn't have.
         """
         with self._present() as now:
@@ -225,36 +134,27 @@ class World:
     def _add_run(
         self, pipeline: Pipeline, definition: Definition, params: dict[str, dict[str, str]], trigger: str, at: float
     ) -> Run:
-        nodes = self._plan(definition, params, at)
-        settles, outcome = (None, "") if self.executor else ending(nodes, at)
-        run_id = self.store.add_run(
-            pipeline.id,
-            pipeline.version,
-            trigger,
-            json.dumps(params, ensure_ascii=False),
-            at,
-            at + self.options.history_delay,
-            settles,
-            outcome,
-            self.executor is not None,
-            dump_nodes(nodes),
-        )
-        run = self._run(run_id)
-        if self.executor:
-            self.executor.begin(run, definition)
+        visible = at + self.options.history_delay
+        run = Run(0, pipeline.id, pipeline.version, trigger, params, at, visible, None, "", ())
+        run = self.store.add_run(self._under_way(run, definition, at))
+        self._begin_jobs(run, definition)
         return run
 
-    def _plan(
-        self,
-        definition: Definition,
-        params: dict[str, dict[str, str]],
-        at: float,
-        earlier: dict[str, NodeRun] | None = None,
-    ) -> tuple[NodeRun, ...]:
-        """The nodes of a run that begins or goes on: all that will come, or, where jobs really run, what is known."""
-        if not self.executor:
-            return plan(definition, params, at, self.options.node_seconds, earlier)
-        return to_be_executed(definition, params, earlier)
+    def _under_way(self, run: Run, definition: Definition, at: float) -> Run:
+        """A run that begins, or goes on with what hasn't succeeded: played in advance, or waiting for its jobs."""
+        earlier = {node.node_id: node for node in run.nodes}
+        if self.executor:
+            nodes = to_be_executed(definition, run.params, earlier)
+            settles, outcome = None, ""
+        else:
+            nodes = plan(definition, run.params, at, self.options.node_seconds, earlier)
+            settles, outcome = ending(nodes, at)
+        executed = self.executor is not None
+        return replace(run, stopping=None, settles=settles, outcome=outcome, executed=executed, nodes=nodes)
+
+    def _begin_jobs(self, run: Run, definition: Definition) -> None:
+        if self.executor:
+            self.executor.begin(run, definition)
 
     def run(self, run_id: object) -> Run:
         """One run with its nodes, whether it shows in the history yet or not.
@@ -267,10 +167,10 @@ class World:
 
     def _run(self, run_id: object) -> Run:
         number = _number(run_id)
-        row = self.store.run(number) if number is not None else None
-        if row is None:
+        run = self.store.run(number) if number is not None else None
+        if run is None:
             raise Refused(f"pipeline run {run_id} does not exist")
-        return _run(row)
+        return run
 
     def runs(
         self, pipeline_id: object, *, page: int = 1, size: int = -1, ascending: bool = False
@@ -289,8 +189,7 @@ class World:
             if number is None or self.store.run_count(number) is None:
                 raise Refused(f"pipeline {pipeline_id} does not exist")
             offset = (page - 1) * size if size > 0 else 0
-            rows, total = self.store.runs(number, now, ascending=ascending, size=size, offset=offset)
-            return [_run(row) for row in rows], total
+            return self.store.runs(number, now, ascending=ascending, size=size, offset=offset)
 
     def stop(self, run_id: object) -> Run:
         """Stop a run; it is stopping for ``stop_seconds`` first, or until its jobs have ended.
@@ -301,13 +200,16 @@ class World:
             run = self._run(run_id)
             if run.state(now) != "running":
                 raise Refused(f"pipeline run {run.id} is not running (status {self.options.word(run.state(now))})")
-            if run.executed and self.executor:
-                self._change(run, stopping=now, settles=None, outcome="", nodes=run.nodes)
-                self.executor.stop(run.id)
+            if run.executed:
+                run = replace(run, stopping=now)
             else:
                 end = now + self.options.stop_seconds
-                self._change(run, stopping=now, settles=end, outcome="stopped", nodes=cut_short(run.nodes, now, end))
-            return self._run(run.id)
+                nodes = cut_short(run.nodes, now, end)
+                run = replace(run, stopping=now, settles=end, outcome="stopped", nodes=nodes)
+            self.store.change_run(run)
+            if run.executed and self.executor:
+                self.executor.stop(run.id)
+            return run
 
     def resume(self, run_id: object) -> Run:
         """Go on with a failed or stopped run, under its own id, from the nodes that didn't succeed.
@@ -318,26 +220,11 @@ class World:
             run = self._run(run_id)
             if run.state(now) not in ("failed", "stopped"):
                 raise Refused(f"pipeline run {run.id} can't be resumed (status {self.options.word(run.state(now))})")
-            definition = read_definition(json.loads(self.store.version(run.version)))
-            nodes = self._plan(definition, run.params, now, {node.node_id: node for node in run.nodes})
-            settles, outcome = (None, "") if self.executor else ending(nodes, now)
-            self._change(run, stopping=None, settles=settles, outcome=outcome, nodes=nodes)
-            run = self._run(run.id)
-            if self.executor:
-                self.executor.begin(run, definition)
+            definition = read_definition(self.store.version(run.version))
+            run = self._under_way(run, definition, now)
+            self.store.change_run(run)
+            self._begin_jobs(run, definition)
             return run
-
-    def _change(
-        self, run: Run, *, stopping: float | None, settles: float | None, outcome: str, nodes: tuple[NodeRun, ...]
-    ) -> None:
-        self.store.change_run(
-            run.id,
-            stopping=stopping,
-            settles=settles,
-            outcome=outcome,
-            nodes=dump_nodes(nodes),
-            executed=bool(self.executor),
-        )
 
     def finish(self, run_id: object, outcome: str = "succeeded", message: str = "") -> Run:
         """End a simulated run that is under way at once, for tests.
@@ -349,33 +236,35 @@ class World:
         """
         with self._present() as now:
             run = self._run(run_id)
-            if run.settled(now) or run.executed:
-                why = "really runs" if run.executed else f"has ended already (status {self.options.word(run.outcome)})"
-                raise Refused(f"pipeline run {run.id} {why}")
+            if run.executed:
+                raise Refused(f"pipeline run {run.id} really runs: it ends when its jobs do")
+            if run.settled(now):
+                raise Refused(f"pipeline run {run.id} has ended already (status {self.options.word(run.outcome)})")
             nodes = tuple(_finished(node, now, outcome, message) for node in run.nodes)
-            self._change(run, stopping=run.stopping, settles=now, outcome=outcome, nodes=nodes)
-            return self._run(run.id)
+            run = replace(run, settles=now, outcome=outcome, nodes=nodes)
+            self.store.change_run(run)
+            return run
 
-    # What the jobs of executed runs report
+    # What the jobs of executed runs report; a run that was pruned meanwhile is no longer of interest
 
     def report_node(self, run_id: int, node: NodeRun) -> None:
-        """Note how a node of an executed run stands; nothing, if the run was pruned."""
+        """Note how a node of an executed run stands."""
         with self.lock:
-            if row := self.store.run(run_id):
-                run = _run(row)
+            if run := self.store.run(run_id):
                 nodes = tuple(node if each.node_id == node.node_id else each for each in run.nodes)
-                self._change(run, stopping=run.stopping, settles=None, outcome="", nodes=nodes)
+                self.store.change_run(replace(run, nodes=nodes))
 
     def report_end(self, run_id: int, outcome: str) -> None:
         """Note that an executed run has ended; one that was being stopped is stopped now."""
         with self.lock:
-            if row := self.store.run(run_id):
-                run = _run(row)
+            if run := self.store.run(run_id):
                 outcome = outcome if run.stopping is None else "stopped"
-                self._change(run, stopping=run.stopping, settles=self.clock.now(), outcome=outcome, nodes=run.nodes)
+                self.store.change_run(replace(run, settles=self.clock.now(), outcome=outcome))
+
+    # What people do by hand in FlowEngine's database
 
     def prune(self, pipeline_id: object, up_to: int) -> int:
-        """Delete a pipeline's old runs, as installations do by hand. Source: the vendor's documentation.
+        """Delete a pipeline's old runs. Source: the vendor's documentation.
 
         :param pipeline_id: the pipeline.
         :param up_to: the newest run id to go.
@@ -406,11 +295,11 @@ class World:
         :param pipeline_id: the pipeline.
         :param moments: when each ran, oldest first.
         """
-        with self._present():
+        with self._present() as now:
             pipeline = self._pipeline(pipeline_id)
-            definition = read_definition(pipeline.body)
-            nodes = dump_nodes(node_run(node) for node in definition.nodes)
-            self.store.add_runs(pipeline.id, pipeline.version, "manual", moments, nodes)
+            nodes = tuple(node_run(node) for node in read_definition(pipeline.body).nodes)
+            run = Run(0, pipeline.id, pipeline.version, "manual", {}, now, now, now, "succeeded", nodes)
+            self.store.add_history(run, moments)
 
     # Schedule
 
@@ -432,10 +321,11 @@ class World:
         :returns: the runs it started.
         """
         with self._present() as now:
+            scheduled = [(each, read_definition(each.body)) for each in self.store.pipelines() if each.scheduled]
             return [
                 self._add_run(pipeline, definition, {}, "message", now)
-                for pipeline in map(_pipeline, self.store.pipelines())
-                if pipeline.scheduled and listens_to((definition := read_definition(pipeline.body)).execution, topic)
+                for pipeline, definition in scheduled
+                if listens_to(definition.execution, topic)
             ]
 
     def catch_up(self) -> None:
@@ -447,28 +337,27 @@ class World:
         """Do what a restarted kernel does: executed runs have failed, and what schedules missed is skipped."""
         with self.lock:
             now = self.clock.now()
-            for run in map(_run, self.store.open_runs()):
+            for run in self.store.open_runs():
                 if run.executed:
                     nodes = tuple(_lost(node, now) for node in run.nodes)
-                    self._change(run, stopping=run.stopping, settles=now, outcome="failed", nodes=nodes)
-            while due := self.store.due(now):
-                self._skip(due["id"], now)
+                    self.store.change_run(replace(run, settles=now, outcome="failed", nodes=nodes))
+            while pipeline := self.store.due(now):
+                self._skip(pipeline, now)
 
     def _next_fire(self, definition: Definition, after: float) -> float | None:
         return next_fire(definition.execution, after, self.options.timezone)
 
-    def _skip(self, pipeline_id: int, now: float) -> None:
-        definition = read_definition(self._pipeline(pipeline_id).body)
-        self.store.schedule(pipeline_id, True, self._next_fire(definition, now))
+    def _skip(self, pipeline: Pipeline, now: float) -> None:
+        self.store.schedule(pipeline.id, True, self._next_fire(read_definition(pipeline.body), now))
 
     def _fire_due(self, now: float) -> None:
         fired = 0
-        while due := self.store.due(now):
+        while pipeline := self.store.due(now):
             fired += 1
-            if fired > MOST_FIRED:
-                self._skip(due["id"], now)
+            at = pipeline.next_fire
+            if fired > MOST_FIRED or at is None:
+                self._skip(pipeline, now)
                 continue
-            pipeline, at = self._pipeline(due["id"]), due["next_fire"]
             definition = read_definition(pipeline.body)
             self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.execution["runMode"]], at)
             self.store.schedule(pipeline.id, True, self._next_fire(definition, at))
@@ -486,7 +375,7 @@ def _finished(node: NodeRun, now: float, outcome: str, message: str) -> NodeRun:
     begun = node.start is not None and node.start <= now
     if begun or outcome == "succeeded":
         return replace(node, start=node.start if begun else now, end=now, outcome=outcome, message=message)
-    return unreached(node)
+    return node.unreached()
 
 
 def _number(identifier: object) -> int | None:

@@ -112,5 +112,6 @@ def test_the_connection_leads_an_airflow_here(emulator):
     connection = json.loads(emulator.connection(api_root="automl/v1"))
 
     assert (connection["host"], connection["port"]) == (emulator.host, emulator.port)
-    assert connection["extra"] == {"engine_key": "demo", "api_root": "automl/v1"}
+    run_page = "{fl_url}{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
+    assert connection["extra"] == {"engine_key": "demo", "ui_url": run_page, "api_root": "automl/v1"}
     assert connection["password"] == "s3cret"

@@ -1,0 +1,108 @@
+"""What there is in a FlowEngine: pipelines, their runs, and the nodes of a run. All times in seconds since the epoch.
+
+A run's state isn't kept anywhere: it follows from its record and the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline: its id and its object as it was created or last changed."""
+
+    id: int
+    version: int
+    key: str
+    body: dict[str, Any]
+    created: float
+    scheduled: bool
+    next_fire: float | None
+    runs: int
+
+    @property
+    def name(self) -> str:
+        """The name people gave it."""
+        return str(self.body["data"].get("name") or "")
+
+
+@dataclass(frozen=True)
+class NodeRun:
+    """One node in one run. ``start`` is None where it was never reached, ``end`` while it has none."""
+
+    node_id: str
+    name: str
+    title: str
+    type: str
+    job_type: str
+    start: float | None = None
+    end: float | None = None
+    outcome: str = ""
+    message: str = ""
+    attempts: int = 0
+    attempts_before: int = 0  # in the run's earlier goes, before it was resumed
+    params: dict[str, str] = field(default_factory=dict)
+    output: str = ""
+
+    def state(self, now: float, *, settled: bool) -> str:
+        """Where the node stands.
+
+        :param now: the time.
+        :param settled: whether its run has ended.
+        :returns: waiting, running, succeeded, failed, stopped or unreached.
+        """
+        if self.start is None or now < self.start:
+            return "unreached" if settled else "waiting"
+        return self.outcome if past(self.end, now) else "running"
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ends well, so that a resumed run keeps it."""
+        return self.outcome == "succeeded"
+
+    def unreached(self) -> NodeRun:
+        """The node as if it had never been reached in this go."""
+        return replace(self, start=None, end=None, outcome="", message="", attempts=self.attempts_before)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a pipeline.
+
+    ``visible`` is when it shows in the history, ``stopping`` when its stop was asked for, ``settles`` when it ends,
+    None where that isn't known yet. ``nodes`` is empty in a run that comes from a history page.
+    """
+
+    id: int
+    pipeline_id: int
+    version: int
+    trigger: str
+    params: dict[str, dict[str, str]]
+    started: float
+    visible: float
+    settles: float | None
+    outcome: str
+    nodes: tuple[NodeRun, ...]
+    stopping: float | None = None
+    executed: bool = False
+
+    def settled(self, now: float) -> bool:
+        """Whether it has ended."""
+        return past(self.settles, now)
+
+    def state(self, now: float) -> str:
+        """Where it stands: running, stopping, succeeded, failed or stopped."""
+        if self.settled(now):
+            return self.outcome
+        return "running" if self.stopping is None else "stopping"
+
+    def ended(self, now: float) -> float | None:
+        """When it ended; None while it is under way."""
+        return self.settles if self.settled(now) else None
+
+
+def past(moment: float | None, now: float) -> TypeGuard[float]:
+    """Whether a moment has come; None never comes."""
+    return moment is not None and moment <= now
