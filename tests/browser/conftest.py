@@ -1,13 +1,20 @@
-"""A real browser, which must find nothing to complain of, and an emulator whose clock the tests advance."""
+"""A real browser, which must find nothing to complain of, and what it looks at: the emulator, and a real Airflow."""
 
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
+sys.path.append(str(ROOT))  # for tests.system, whose Airflow of real processes this suite uses too
+
+from tests.system.processes import OWNER, end_all  # noqa: E402
+from tests.system.stack import BIN, Stack  # noqa: E402
+
 SCREENSHOTS = ROOT / "docs" / "_static" / "screenshots"
 SIZE = {"width": 1400, "height": 900}
 QUIET = "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -32,8 +39,8 @@ def browser():
 def open_page(browser):
     """Open a page in a browser of its own; at the end, nothing may have gone wrong in it, or come from elsewhere.
 
-    Arguments are those of a browser context: ``locale``, ``color_scheme``, ``viewport``, …; ``forgives`` is a part of
-    what the browser may complain of.
+    Arguments are those of a browser context: ``locale``, ``color_scheme``, ``viewport``, …; ``forgives`` is a
+    pattern of what the browser may complain of.
     """
     contexts, complaints = [], []
 
@@ -46,7 +53,7 @@ def open_page(browser):
             "console",
             lambda said: (
                 complaints.append(said.text)
-                if said.type in ("error", "warning") and not (forgives and forgives in said.text)
+                if said.type in ("error", "warning") and not (forgives and re.search(forgives, said.text))
                 else None
             ),
         )
@@ -77,6 +84,23 @@ def open_flowengine(open_page, flowengine):
         return open_page(f"{flowengine.url}{flowengine.options.engine_url}/#/offline-pipeline{path}", **context)
 
     return open_flowengine
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory):
+    """A real Airflow with the example DAGs, whose page lets connections be tested."""
+    folder = tmp_path_factory.mktemp("airflow")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
+    kept |= {"HOME": str(folder), "PATH": os.pathsep.join((str(BIN), kept.get("PATH", ""))), OWNER: str(os.getpid())}
+    kept |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+    settings = {"CORE__DAGS_FOLDER": str(ROOT / "example_dags"), "CORE__TEST_CONNECTION": "Enabled"}
+    stack = Stack("local", folder, kept, settings)
+    try:
+        stack.start()
+        stack.until_ready()
+        yield stack
+    finally:
+        end_all(os.getpid())
 
 
 def keep_screenshot(page, name):

@@ -50,14 +50,16 @@ class Stack:
     :param kind: ``local`` or ``celery``.
     :param folder: where all that it has is kept.
     :param env: the environment that its processes get beside its own settings.
+    :param settings: settings of Airflow in place of its own, as ``{"CORE__DAGS_FOLDER": …}``.
     """
 
-    def __init__(self, kind: str, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, kind: str, folder: Path, env: dict[str, str], settings: dict[str, str] | None = None) -> None:
         self.kind, self.folder = kind, folder
         folder.mkdir(exist_ok=True)
         port = kept_port(folder / "api.port")
         self.api = AirflowApi(f"http://127.0.0.1:{port}")
         self.env = {**env, "AIRFLOW_HOME": str(folder), **_settings(port), **self._services_settings()}
+        self.env |= {f"AIRFLOW__{name}": value for name, value in (settings or {}).items()}
         airflow = str(BIN / "airflow")
         self.api_server = self._process("api-server", airflow, "api-server")
         self.dag_processor = self._process("dag-processor", airflow, "dag-processor")
