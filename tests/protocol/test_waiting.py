@@ -493,6 +493,75 @@ def test_each_change_is_logged_once(server, caplog):
     ]
 
 
+def a_run_with_nodes(server, seconds=60):
+    """Let run 1 tell of its node, and end after so much time, whichever call it is asked by."""
+    node = {"nodeId": "train", "title": "train", "status": "running", "startTime": int(NOW * 1000)}
+    server.add_run(1, nodes=[node])
+    server.one_run_call = True
+
+    def act(request):
+        if server.now >= NOW + seconds:
+            server.set(1, status="succeeded", nodes=[{**node, "status": "succeeded"}])
+        return server._work(request)
+
+    server.always("one run", act)
+    server.always("history", act)
+    return a_waiter()
+
+
+def closely(waiter):
+    waiter.closely = True
+    return waiter
+
+
+def test_a_close_look_at_the_run_takes_the_place_of_one_at_the_history(server):
+    wait_for(server, a_run_with_nodes(server))
+    looks = server.count("history")
+    closer = type(server)()
+
+    run = wait_for(closer, closely(a_run_with_nodes(closer)))
+
+    assert (run.status, [node.status for node in run.nodes]) == ("succeeded", ["succeeded"])
+    assert (closer.count("one run"), closer.count("history")) == (looks, 0)
+
+
+def test_where_a_close_look_tells_of_no_nodes_the_history_is_looked_at_from_then_on(server):
+    waiter = a_run_with_nodes(server)
+    server.set(1, nodes=None)
+    later(server, 60, status="succeeded")
+
+    wait_for(server, closely(waiter))
+
+    assert server.count("one run") == 1
+
+
+@pytest.mark.parametrize("trouble", [answer(500, "oops"), answer(404, "no"), refused("no such call"), no_reply])
+def test_a_server_without_the_one_run_call_is_asked_for_it_once(server, trouble):
+    waiter = a_run_with_nodes(server)
+    server.always("one run", trouble)
+
+    run = wait_for(server, closely(waiter))
+
+    assert (run.status, server.count("one run")) == ("succeeded", 1)
+
+
+def test_a_close_look_that_fails_once_it_has_worked_is_made_again_later(server):
+    waiter = a_run_with_nodes(server, seconds=9)
+    [act] = server._script["one run"]
+    looks = iter([act, no_reply])
+    server.always("one run", lambda request: next(looks, act)(request))
+
+    run = wait_for(server, closely(waiter))
+
+    assert run.status == "succeeded"
+    assert [call for call in server.calls if call in ("one run", "history")][:4] == [
+        "one run",
+        "one run",
+        "history",
+        "one run",
+    ]
+
+
 # --- telling how it ended ---------------------------------------------------------------------------------------------
 
 
