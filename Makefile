@@ -53,7 +53,8 @@ test-system: $(READY) ## Kill real Airflow processes and see that no run is star
 	@$(BIN)/pytest -q tests/system
 
 test-browser: $(READY) ## Use Airflow's web page as a person would
-	@$(BIN)/pytest -q tests/browser
+	@tests/browser/setup.sh
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
 
 bench: $(READY) ## Measure beside other providers
 	@$(BIN)/python -m benchmarks
@@ -68,6 +69,7 @@ build: $(READY) ## Build the wheel and the source archive into dist
 pins: $(READY) ## Pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements/dev.txt
 	@$(COMPILE) --upgrade --extra system --constraints requirements/dev.txt pyproject.toml -o requirements/system.txt
+	@$(COMPILE) --upgrade --extra browser --constraints requirements/dev.txt pyproject.toml -o requirements/browser.txt
 	@for line in requirements/airflow-*.in; do \
 		$(COMPILE) --upgrade $(TESTED) $$line -o $${line%.in}.txt; done
 	@$(COMPILE) --upgrade --resolution lowest-direct $(TESTED) -o requirements/lowest.txt
