@@ -1,6 +1,8 @@
 """Airflow as a person uses it: its REST API."""
 
+import fcntl
 import time
+from pathlib import Path
 
 import requests
 
@@ -14,10 +16,12 @@ class AirflowApi:
     The REST API of one Airflow.
 
     :param url: where its API server is.
+    :param lock: a file that keeps people's acts apart, from all test processes: on SQLite two at once lock each other
+        out in Airflow's audit log.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, lock: Path) -> None:
+        self.url, self._lock = url, lock
         self._http = requests.Session()
         self._http.trust_env = False
 
@@ -28,7 +32,10 @@ class AirflowApi:
 
     def call(self, method: str, path: str, **more):
         """Send a call; the answer's JSON. Fails where Airflow refuses."""
-        answer = self._http.request(method, f"{self.url}/api/v2{path}", timeout=60, **more)
+        with self._lock.open("w") as lock:
+            if method != "GET":
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            answer = self._http.request(method, f"{self.url}/api/v2{path}", timeout=60, **more)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         return answer.json() if answer.content else None
 
@@ -91,7 +98,7 @@ class Task:
             seen = self.look()
             return seen if seen["state"] in states and seen["try_number"] >= try_number else None
 
-        return until(arrived, seconds, lambda: f"{self} is not {' or '.join(states)}: {self.describe()}")
+        return until(arrived, seconds, lambda: f"It is not {' or '.join(states)}: {self.describe()}")
 
     def ends(self, seconds: float = 180) -> str:
         """Wait until the task, and its DAG run, have ended; the task's state."""
@@ -116,9 +123,7 @@ class Task:
     def log(self, try_number: int) -> str:
         """One try's log."""
         log = self.airflow.call("GET", f"{self._path}/logs/{try_number}")["content"]
-        return "\n".join(
-            line if isinstance(line, str) else f"{line.get('level', '')} {line.get('event', '')}" for line in log
-        )
+        return "\n".join(map(_line, log))
 
     def describe(self) -> str:
         """All that tells why a task isn't where it should be: its state, and the logs of its tries."""
@@ -143,3 +148,10 @@ class Task:
     def fail_dag_run(self) -> None:
         """Mark the whole DAG run failed."""
         self.airflow.call("PATCH", self._run_path, json={"state": "failed"})
+
+
+def _line(line: dict | str) -> str:
+    if isinstance(line, str):
+        return line
+    raised = [f"\n    {error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or []]
+    return " ".join((line.get("timestamp", "")[11:19], line.get("level", ""), line.get("event", ""), *raised))

@@ -111,9 +111,10 @@ def _stack(folder, flowengine):
 
     def get(kind: str) -> Stack:
         if kind not in known:
-            stack = known[kind] = Stack(kind, folder / kind, _environment(folder))
+            stack = Stack(kind, folder / kind, _environment(folder))
             stack.api.log_in()
             stack.api.call("POST", "/connections", json=flowengine.connection())
+            known[kind] = stack
         return known[kind]
 
     return get

@@ -91,8 +91,11 @@ class FlowEngine:
         return Seen(len(starts), len(stops), runs)
 
     def run_of(self, pipeline_id: int, seconds: float = 90) -> int:
-        """Wait for a pipeline's newest run, and return its id."""
-        return max(until(lambda: self.seen(pipeline_id).runs, seconds, f"Pipeline {pipeline_id} was not started"))
+        """Wait until a run of a pipeline goes on, and return its id."""
+        return until(lambda: self._going_on(pipeline_id), seconds, f"No run of pipeline {pipeline_id} goes on")[0]
+
+    def _going_on(self, pipeline_id: int) -> list[int]:
+        return [run_id for run_id, state in self.seen(pipeline_id).runs.items() if state == "running"]
 
     def until_run(self, pipeline_id: int, run_id: int, state: str, describe=str) -> None:
         """Wait until a run is in a state; what describes the rest goes into the error."""

@@ -1,5 +1,6 @@
 """Processes that a test starts, strikes and ends, each by its id."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -63,10 +64,8 @@ class Process:
 
 def strike(pid: int, sign: signal.Signals) -> None:
     """Send a signal to a process that may be gone already."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sign)
-    except ProcessLookupError:
-        pass
 
 
 def is_gone(pid: int) -> bool:
@@ -125,7 +124,7 @@ def kept_port(file: Path) -> int:
     return int(file.read_text())
 
 
-def until(what, seconds: float, message: str, pause: float = 0.25):
+def until(what, seconds: float, message: str, pause: float = 0.5):
     """Ask again and again until there is an answer, and return it."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):

@@ -25,7 +25,7 @@ class Scenario:
         self.task = stack.api.trigger(f"{variant}_{mode}", conf)
 
     def waits(self, *, try_number: int = 1) -> int:
-        """Wait until the task waits for its run, in this try or a later one; the newest run's id."""
+        """Wait until the task waits for a run that goes on, in this try or a later one; the run's id."""
         self.task.until("running" if self.mode == "sync" else "deferred", try_number=try_number)
         run_id = self.flowengine.run_of(self.pipeline)
         self.flowengine.is_polled(self.pipeline)

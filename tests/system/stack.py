@@ -56,12 +56,18 @@ class Stack:
     def __init__(self, kind: str, folder: Path, env: dict[str, str], settings: dict[str, str] | None = None) -> None:
         self.kind, self.folder = kind, folder
         folder.mkdir(exist_ok=True)
-        port = kept_port(folder / "api.port")
-        self.api = AirflowApi(f"http://127.0.0.1:{port}")
-        self.env = {**env, "AIRFLOW_HOME": str(folder), **_settings(port), **self._services_settings()}
+        port, execution_port = kept_port(folder / "api.port"), kept_port(folder / "execution.port")
+        self.api = AirflowApi(f"http://127.0.0.1:{port}", folder / "api.lock")
+        self.env = {**env, "AIRFLOW_HOME": str(folder), **_settings(port, execution_port), **self._services_settings()}
         self.env |= {f"AIRFLOW__{name}": value for name, value in (settings or {}).items()}
         airflow = str(BIN / "airflow")
-        self.api_server = self._process("api-server", airflow, "api-server")
+        # People's and tasks' requests go to servers of their own: in one process, on SQLite, they lock each other out
+        # (Airflow's audit log commits in the event loop that the thread which holds the database waits for).
+        server = (airflow, "api-server", "--apps")
+        self.api_servers = [
+            self._process("api-server", *server, "core", "--port", str(port)),
+            self._process("execution-server", *server, "execution", "--port", str(execution_port)),
+        ]
         self.dag_processor = self._process("dag-processor", airflow, "dag-processor")
         self.scheduler = self._process("scheduler", airflow, "scheduler", "--skip-serve-logs")
         self.triggerer = self._process("triggerer", airflow, "triggerer", "--skip-serve-logs")
@@ -80,7 +86,7 @@ class Stack:
         subprocess.run(
             [BIN / "airflow", "db", "migrate"], env=self.env, check=True, stdout=subprocess.DEVNULL, timeout=180
         )
-        for process in (self.api_server, self.dag_processor, self.scheduler, self.triggerer, *self.workers):
+        for process in (*self.api_servers, self.dag_processor, self.scheduler, self.triggerer, *self.workers):
             process.start()
 
     def until_ready(self) -> None:
@@ -108,7 +114,7 @@ class Stack:
             connection = psycopg2.connect(f"host=127.0.0.1 port={self.postgres_port} user=airflow dbname=airflow")
             statement = statement.replace("?", "%s")
         else:
-            connection = sqlite3.connect(self.folder / "airflow.db", timeout=30)
+            connection = sqlite3.connect(self.folder / "airflow.db", timeout=60)
         try:
             cursor = connection.cursor()
             cursor.execute(statement, values)
@@ -122,7 +128,11 @@ class Stack:
 
     def _services_settings(self) -> dict[str, str]:
         if self.kind == "local":
-            return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
+            return {
+                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+                # SQLite's own patience with other writers, 5 s, is too little for so many processes on a busy machine.
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}?timeout=60",
+            }
         self.redis_port = kept_port(self.folder / "redis.port")
         self.postgres_port = kept_port(self.folder / "postgres.port")
         database = f"airflow@127.0.0.1:{self.postgres_port}/airflow"
@@ -161,7 +171,7 @@ class Stack:
         return Process(name, list(argv), self.env, self.folder)
 
 
-def _settings(port: int) -> dict[str, str]:
+def _settings(port: int, execution_port: int) -> dict[str, str]:
     settings = {
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_FOLDER": str(DAGS),
@@ -169,10 +179,9 @@ def _settings(port: int) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "CORE__PARALLELISM": "24",
         "CORE__MAX_ACTIVE_TASKS_PER_DAG": "24",
-        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{execution_port}/execution/",
         "CORE__FERNET_KEY": "b25seS1mb3ItdGhlLXN5c3RlbS10ZXN0cy0xMjM0NTY=",
         "API__HOST": "127.0.0.1",
-        "API__PORT": str(port),
         "API__BASE_URL": f"http://127.0.0.1:{port}",
         "API__SECRET_KEY": "only for the system tests",
         "API_AUTH__JWT_SECRET": "only for the system tests, and long enough to be taken for a secret" * 2,

@@ -38,7 +38,7 @@ def test_somebody_clears_the_task_while_its_run_goes_on(begin, flowengine, mode)
 def test_somebody_clears_a_succeeded_task(begin, flowengine, mode):
     scenario = begin(mode)
     flowengine.finish(scenario.waits())
-    scenario.task.until("success")
+    scenario.task.ends()
     scenario.task.clear()
     flowengine.finish(scenario.waits(try_number=2))
     scenario.ends("success", starts=2, stops=0, runs=["succeeded", "succeeded"])
@@ -47,7 +47,7 @@ def test_somebody_clears_a_succeeded_task(begin, flowengine, mode):
 def test_somebody_clears_a_failed_task(begin, flowengine, mode):
     scenario = begin(mode, "one_try")
     flowengine.finish(scenario.waits(), "failed")
-    scenario.task.until("failed")
+    scenario.task.ends()
     scenario.task.clear()
     flowengine.finish(scenario.waits(try_number=2))
     scenario.ends("success", starts=2, stops=0, runs=["failed", "succeeded"])
