@@ -70,33 +70,36 @@ def run_job(script: Script, values: dict[str, str], folder: Path, limit: float |
     :param limit: how many seconds it may take.
     :param stop: set to end it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    output = folder / "outputFile"
-    output.unlink(missing_ok=True)
-    values = {**values, "outputFile": str(output)}
-    path = folder / "script"
-    path.write_text(fill(script.source, values), encoding="utf-8")
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **{key: value for key, value in values.items() if _fits(key)}}
-    with (folder / "log.txt").open("ab") as log:
-        before = log.tell()
-        try:
-            process = subprocess.Popen(
-                [*COMMANDS[script.job_type], str(path)],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            return Ended("failed", f"the script can't be started: {error}")
+    log, output = folder / "log.txt", folder / "outputFile"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        output.unlink(missing_ok=True)
+        written = log.stat().st_size if log.exists() else 0
+        process = _begin(script, {**values, "outputFile": str(output)}, folder, log)
+    except (OSError, ValueError) as error:
+        return Ended("failed", f"the script can't be started: {error}")
     cut_off = _watch(process, limit, stop)
     if cut_off:
         return cut_off
     if process.returncode:
-        return Ended("failed", _last_words(folder / "log.txt", before, process.returncode))
+        return Ended("failed", _last_words(log, written, process.returncode))
     return Ended("succeeded", output=_read_output(output))
+
+
+def _begin(script: Script, values: dict[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    path = folder / "script"
+    path.write_bytes(fill(script.source, values).encode(errors="replace"))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **{key: value for key, value in values.items() if _fits(key)}}
+    with log.open("ab") as target:
+        return subprocess.Popen(
+            [*COMMANDS[script.job_type], str(path)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def _fits(key: str) -> bool:

@@ -70,7 +70,7 @@ class World:
         :raises Refused: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
         """
         read_definition(body)
-        key = str(body.get("pipelineKey") or "")
+        key = _key(body)
         with self._present() as now:
             self._check_key(key)
             return self._pipeline(self.store.add_pipeline(body, key, now))
@@ -83,7 +83,7 @@ class World:
         with self._present() as now:
             pipeline = self._pipeline(body.get("id"))
             definition = read_definition(body)
-            key = str(body.get("pipelineKey") or "")
+            key = _key(body)
             self._check_key(key, pipeline.id)
             fires = self._next_fire(definition, now) if pipeline.scheduled else None
             self.store.change_pipeline(pipeline.id, body, key)
@@ -361,6 +361,11 @@ class World:
             definition = read_definition(pipeline.body)
             self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.execution["runMode"]], at)
             self.store.schedule(pipeline.id, True, self._next_fire(definition, at))
+
+
+def _key(body: dict[str, Any]) -> str:
+    """The pipelineKey, as SQLite takes it: without halves of surrogate pairs."""
+    return str(body.get("pipelineKey") or "").encode(errors="replace").decode()
 
 
 def _lost(node: NodeRun, now: float) -> NodeRun:

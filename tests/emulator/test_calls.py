@@ -68,8 +68,9 @@ def test_once_false_turns_the_schedule_on_and_anything_else_starts_a_run(call):
     assert len(call.history(pipeline_id)) == 2
 
 
-def test_an_unknown_path_of_the_engine_is_the_frameworks_404(call):
-    answer = call("GET", "/nothing")
+@pytest.mark.parametrize("path", ["/kernel/v1/nothing", "/system/getParam", "/kernel/v2/system/getParam"])
+def test_an_unknown_path_of_the_engine_is_the_frameworks_404(emulator, call, path):
+    answer = call("GET", f"{emulator.options.engine_url}{path}", gateway=True)
 
     assert (answer.status_code, answer.json()["error"]) == (404, "Not Found")
 
@@ -203,12 +204,19 @@ def test_keys_may_be_taken_twice_unless_told_otherwise(emulator, call):
     assert call.refusal("PUT", "/pipeline/template/6/update", first) == "pipelineKey test1 exists already"
 
 
-@pytest.mark.parametrize("body", ["{", "not json", "[" * 100_000])
+@pytest.mark.parametrize("body", ["{", "not json", "[" * 100_000, '{"x": NaN}', "9" * 5000])
 def test_a_body_that_is_no_json_is_a_bad_request(emulator, call, body):
     path = f"{emulator.url}{emulator.options.engine_url}/kernel/v1/pipeline/template/6/create"
     answer = call.session.post(path, params={"engineKey": "demo"}, data=body)
 
     assert answer.status_code == 400
+
+
+def test_text_that_utf_8_has_no_place_for_harms_nothing(call):
+    created = call.data("POST", "/pipeline/template/6/create", pipeline(node("a"), key="half a pair: \ud800"))
+
+    assert created["pipelineKey"] == "half a pair: ?"
+    assert call.start(created["id"]) == 1
 
 
 def test_a_page_that_is_no_number_is_a_bad_request(call):

@@ -1,10 +1,18 @@
 """Bad pipelines and bad input: refused in FlowEngine's envelope, with nothing half-created."""
 
+import json
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.emulator.definition import Refused, check_job_params, read_definition
+from airflow_provider_flowengine.emulator.clock import Clock
+from airflow_provider_flowengine.emulator.definition import Refused
+from airflow_provider_flowengine.emulator.options import Options
+from airflow_provider_flowengine.emulator.store import Store
+from airflow_provider_flowengine.emulator.wire import run_object
+from airflow_provider_flowengine.emulator.world import World
 
 from .conftest import node, pipeline
 
@@ -28,14 +36,14 @@ BAD = {
     "nodes that are no list": ({"data": {"nodes": "a"}}, "nodes is not a list of objects"),
     "params that are no object": (
         {"data": {"nodes": [{"nodeId": "a", "type": "START", "params": []}]}},
-        None,
+        "params of node a is not an object",
     ),
     "no data": ({"pipelineKey": "x"}, "the pipeline has no data object"),
     "a list": ([], "the body is not a pipeline object"),
 }
 
 
-@pytest.mark.parametrize("what", [what for what in BAD if BAD[what][1]])
+@pytest.mark.parametrize("what", BAD)
 def test_a_bad_pipeline_is_refused_and_leaves_nothing_behind(call, what):
     body, message = BAD[what]
 
@@ -77,26 +85,47 @@ def test_bad_start_params_are_refused_and_start_nothing(call, params, message):
     assert call.history(pipeline_id) == []
 
 
+KEYS = (
+    "data nodes edges nodeId name type indexType params values key srcNodeId destNodeId executionConfig"
+    " runMode cronExpression interval triggerList retryCount timeOut pipelineKey onError"
+).split()
+WORDS = "START TASK SHELL DAG a b PERIODICAL CRONTAB MESSAGE duration outcome forever nan 1e999".split()
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["TASK", "SHELL", "a", "b"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["data", "nodes", "edges", "nodeId", "type", "indexType", "params", "values", "srcNodeId", "destNodeId"]
-            ),
-            inner,
-            max_size=5,
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=3) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=15,
+)
+NODES = st.fixed_dictionaries(
+    {"nodeId": st.sampled_from("abc"), "type": st.just("TASK"), "indexType": st.just("SHELL")},
+    optional=dict.fromkeys(("name", "params", "executionConfig", "onError", "indexSource"), JSON),
+)
+PIPELINES = st.fixed_dictionaries(
+    {
+        "data": st.fixed_dictionaries(
+            {"nodes": st.lists(NODES, max_size=3)}, optional={"executionConfig": JSON, "edges": JSON}
         )
-    ),
-    max_leaves=12,
+    },
+    optional={"id": JSON, "pipelineKey": JSON},
 )
 
 
-@given(st.dictionaries(st.sampled_from(["data", "id"]), JSON))
-def test_any_json_is_read_or_refused(body):
+@given(st.dictionaries(st.sampled_from(["data", "id"]), JSON) | PIPELINES, JSON)
+def test_any_json_is_taken_or_refused_and_what_is_taken_works(body, job_params):
+    world = World(Store(), Clock(0), Options())
     try:
-        definition = read_definition(body)
-        check_job_params(definition, body)
+        pipeline_id = world.create_pipeline(body).id
     except Refused:
-        pass
+        assert world.pipelines() == []
+        return
+    for what in (
+        lambda: world.start(pipeline_id, job_params),
+        lambda: world.set_schedule(pipeline_id, True),
+        lambda: world.update_pipeline({**body, "id": pipeline_id}),
+        lambda: world.publish("a"),
+    ):
+        with suppress(Refused):
+            what()
+    world.clock.advance(60)
+    now = world.clock.now()
+    for run in world.runs(pipeline_id)[0]:
+        json.dumps(run_object(world.options, world.run(run.id), now))

@@ -253,6 +253,13 @@ def test_other_types_are_simulated_and_say_so(call, type, job):
     assert (status, nodes["a"]["message"]) == ("failed", f"{job if type == 'TASK' else type} is simulated here")
 
 
+def test_a_job_that_cant_be_started_fails(call):
+    status, nodes = run(call, shell("a", "true", text="no \0 in an environment"))
+
+    assert status == "failed"
+    assert nodes["a"]["message"] == "the script can't be started: embedded null byte"
+
+
 def test_only_params_are_put_into_a_script():
     assert fill("${a} ${b} $a ${a:-1} ${}", {"a": "1", "": "no"}) == "1 ${b} $a ${a:-1} no"
 

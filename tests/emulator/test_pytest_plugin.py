@@ -39,7 +39,7 @@ def test_it(flowengine_emulator, ports, turn):
     flowengine_emulator.fail(status=500, times=100)
 """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+    pytester.runpytest("-p", "no:asyncio").assert_outcomes(passed=3)
 
 
 def test_a_stopped_emulator_is_up_again_for_the_next_test(pytester):
@@ -54,7 +54,7 @@ def test_it(flowengine_emulator, turn):
     flowengine_emulator.stop()
 """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest("-p", "no:asyncio").assert_outcomes(passed=2)
 
 
 def test_the_connection_is_set_for_the_test_and_no_longer(pytester):
@@ -72,7 +72,7 @@ def test_without():
     assert "AIRFLOW_CONN_FLOWENGINE_DEFAULT" not in os.environ
 """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest("-p", "no:asyncio").assert_outcomes(passed=2)
 
 
 def test_the_plugin_loads_nothing_heavy_before_a_fixture_is_used():
@@ -92,7 +92,7 @@ def test_without_the_extra_it_says_what_to_install(pytester):
     pytester.makeconftest("import sys\nsys.modules['fastapi'] = None\n")
     pytester.makepyfile("def test_it(flowengine_emulator): pass")
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "no:asyncio")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*install airflow-provider-flowengine[[]emulator[]]*"])
 
