@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& echo $$python && break; done)
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
 	--no-emit-index-url --custom-compile-command 'make pins'
 TESTED := --extra emulator --extra openlineage --extra test pyproject.toml
 
@@ -50,6 +50,7 @@ test-matrix: $(READY) ## Run the tests on every supported Airflow and Python, an
 	@$(BIN)/nox
 
 test-system: $(READY) ## Kill real Airflow processes and see that no run is started twice or lost
+	@tests/system/setup.sh
 	@$(BIN)/pytest -q tests/system
 
 test-browser: $(READY) ## Use Airflow's web page as a person would
@@ -57,7 +58,7 @@ test-browser: $(READY) ## Use Airflow's web page as a person would
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
 
 bench: $(READY) ## Measure beside other providers
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/nox --session bench
 
 docs: $(READY) ## Build the documentation into docs/_build/html
 	@$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
@@ -67,12 +68,11 @@ build: $(READY) ## Build the wheel and the source archive into dist
 	@ls dist
 
 pins: $(READY) ## Pin the newest versions that pyproject.toml allows
-	@$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements/dev.txt
-	@$(COMPILE) --upgrade --extra system --constraints requirements/dev.txt pyproject.toml -o requirements/system.txt
-	@$(COMPILE) --upgrade --extra browser --constraints requirements/dev.txt pyproject.toml -o requirements/browser.txt
-	@for line in requirements/airflow-*.in; do \
-		$(COMPILE) --upgrade $(TESTED) $$line -o $${line%.in}.txt; done
-	@$(COMPILE) --upgrade --resolution lowest-direct $(TESTED) -o requirements/lowest.txt
+	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	@for extra in system browser bench; do \
+		$(COMPILE) --extra $$extra -c requirements/dev.txt pyproject.toml -o requirements/$$extra.txt; done
+	@for line in requirements/airflow-*.in; do $(COMPILE) $(TESTED) $$line -o $${line%.in}.txt; done
+	@$(COMPILE) --resolution lowest-direct $(TESTED) -o requirements/lowest.txt
 
 clean: ## Delete all that the other targets make
 	@rm -rf $(VENV) .nox .demo .standalone .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov \

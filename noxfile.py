@@ -1,7 +1,7 @@
 """The tests on every supported Airflow and Python: `make test-matrix`.
 
 One session: `nox -s "tests(airflow='3.1', python='3.13')"`. The pins are those of `requirements/airflow-*.txt`;
-environments are kept in `.nox`. The last session writes what came out to `docs/versions.md`.
+environments are kept in `.nox`. The session `table` writes what came out to `docs/versions.md`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime
 import glob
 import os
-import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +19,7 @@ import nox
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lowest", "table"]
 nox.options.error_on_missing_interpreters = False
 
 # Which Pythons each line of Airflow runs on, of those that we support.
@@ -39,24 +40,111 @@ os.environ["PATH"] = os.pathsep.join(
 )
 
 
-def run_tests(session: nox.Session, pins: str, name: str) -> None:
-    """Install the pins and the project, run the tests, and keep what came out."""
+def install(session: nox.Session, pins: str) -> None:
+    """Install a set of pins, and the project as it stands."""
     session.install("--requirements", f"requirements/{pins}.txt", silent=True)
     session.install("--no-deps", "--editable", ".", silent=True)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    result = RESULTS / f"{name}.xml"
+
+
+def run_tests(session: nox.Session, pins: str) -> None:
+    """Run the tests with a set of pins, and keep what came out for the table."""
+    install(session, pins)
+    result = RESULTS / f"{pins}_{session.python}.xml"
+    result.parent.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)
-    session.run("pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--junit-xml={result}", *session.posargs)
+    arguments = session.posargs or ["--ignore=tests/faults"]  # a campaign, the same on each
+    session.run("pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--junit-xml={result}", *arguments)
 
 
 @nox.session
 @nox.parametrize(("airflow", "python"), MATRIX)
 def tests(session: nox.Session, airflow: str) -> None:
     """Test one line of Airflow on one Python."""
-    run_tests(session, f"airflow-{airflow}", f"{airflow}-{session.python}")
+    run_tests(session, f"airflow-{airflow}")
 
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """Test the lowest versions that pyproject.toml allows."""
-    run_tests(session, "lowest", "lowest-3.11")
+    run_tests(session, "lowest")
+
+
+@nox.session(venv_backend="none")
+def table(session: nox.Session) -> None:
+    """Write what came out to docs/versions.md."""
+    results = {tuple(path.stem.split("_")): Result.read(path) for path in sorted(RESULTS.glob("*.xml"))}
+    TABLE.write_text(markdown(results), encoding="utf-8")
+    session.log(f"wrote {TABLE}")
+
+
+@nox.session(python="3.12")
+def bench(session: nox.Session) -> None:
+    """Measure beside other providers."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """What came out of one session."""
+
+    passed: int
+    failed: int
+    skipped: Counter[str]  # how many tests, by why
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Read pytest's JUnit file."""
+        cases = ElementTree.parse(path).getroot().findall(".//testcase")
+        reasons = Counter(skip.get("message", "") for case in cases if (skip := case.find("skipped")) is not None)
+        failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+        return cls(len(cases) - failed - reasons.total(), failed, reasons)
+
+    def __str__(self) -> str:
+        text = f"{self.passed} passed"
+        if self.failed:
+            text += f", **{self.failed} failed**"
+        return text + (f", {self.skipped.total()} skipped" if self.skipped else "")
+
+
+def pinned(pins: str, package: str) -> str:
+    """Return which version of a package is pinned."""
+    lines = Path(f"requirements/{pins}.txt").read_text().splitlines()
+    return next(
+        line.split(";")[0].strip().removeprefix(f"{package}==") for line in lines if line.startswith(f"{package}==")
+    )
+
+
+def markdown(results: dict[tuple[str, ...], Result]) -> str:
+    """Return the page of supported versions."""
+    pythons = sorted({python for _, python in MATRIX})
+    lines = [
+        "# Supported versions",
+        "",
+        "Every test but those that need real processes or a browser, on each supported line of Airflow and each Python",
+        f"that it runs on. Made by `make test-matrix` on {datetime.date.today():%d %B %Y}.",
+        "",
+        f"| Airflow | {' | '.join(f'Python {python}' for python in pythons)} |",
+        "|---" * (len(pythons) + 1) + "|",
+    ]
+    for airflow, supported in PYTHONS.items():
+        pins = f"airflow-{airflow}"
+        cells = [str(results.get((pins, python), "not run")) if python in supported else "–" for python in pythons]
+        lines.append(f"| {pinned(pins, 'apache-airflow')} | {' | '.join(cells)} |")
+    lines += ["", "– : this Airflow doesn't support that Python.", ""]
+    if lowest_result := results.get(("lowest", "3.11")):
+        direct = ["apache-airflow", "apache-airflow-providers-common-compat", "requests", "aiohttp", "pendulum"]
+        named = ", ".join(f"{package} {pinned('lowest', package)}" for package in direct)
+        lines += ["With the lowest versions that the package allows", f"({named}) on Python 3.11: {lowest_result}.", ""]
+    lines += ["## What is skipped where, and why", "", "| Airflow | tests | why |", "|---|---|---|"]
+    for airflow in PYTHONS:
+        pins = f"airflow-{airflow}"
+        reasons = Counter[str]()
+        for (name, _), result in results.items():
+            if name == pins:
+                reasons |= result.skipped
+        lines += [f"| {airflow} | {number} | {why} |" for why, number in reasons.most_common()]
+    return "\n".join(lines) + "\n"
