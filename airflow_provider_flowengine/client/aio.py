@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
+import re
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, select_proxy
+from yarl import URL
 
+from airflow_provider_flowengine.client import tls
+from airflow_provider_flowengine.client.upload import PIECE, Upload
 from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
-from airflow_provider_flowengine.protocol.errors import CannotReachError, ConfigurationError
+from airflow_provider_flowengine.protocol.errors import CannotReachError
 from airflow_provider_flowengine.protocol.flows import Finished, Request, Sleep, T, advance
 from airflow_provider_flowengine.protocol.settings import LONGEST_CONNECT
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from airflow_provider_flowengine.protocol.flows import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
 MOST_REQUESTS = 32
 """How many requests of one client are under way at once; further ones wait."""
+
+LONGEST_UPLOAD = 3600.0
+"""Seconds that the sending of a file may take, however slowly it is taken."""
+
+_LONGEST_LINE = 64 * 1024
+"""Bytes of a header's line: as many as requests takes."""
 
 _LARGE = 256 * 1024
 """Bytes of an answer from which on it is read in a thread, so that the event loop goes on meanwhile."""
@@ -75,32 +85,30 @@ class AsyncClient:
     async def _send(self, request: Request) -> Answer:
         call = request.call
         session = await self._open()
-        file = await asyncio.to_thread(call.file.open, "rb") if call.file else None
-        form: aiohttp.FormData | None = None
-        if file and call.file:
-            form = aiohttp.FormData()
-            form.add_field("file", file, filename=call.file.name, content_type="application/octet-stream")
+        connect = min(request.timeout, LONGEST_CONNECT)
+        upload = await asyncio.to_thread(Upload, call.file) if call.file else None
         try:
             async with session.request(
                 call.method,
-                request.url,
-                headers=dict(request.headers),
+                URL(request.url, encoded=True),
+                headers={**request.headers, **(upload.headers if upload else {})},
                 json=call.body,
-                data=form,
+                data=_pieces(upload) if upload else None,
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(
-                    total=request.timeout, sock_connect=min(request.timeout, LONGEST_CONNECT)
+                    total=LONGEST_UPLOAD if upload else connect + request.timeout,
+                    sock_connect=connect,
+                    sock_read=request.timeout,
                 ),
                 allow_redirects=False,
             ) as response:
                 body = await response.read()
                 return Answer(response.status, body, {name.lower(): value for name, value in response.headers.items()})
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-            raise no_answer(call, reason, taken=_taken(error)) from error
+            raise no_answer(call, _reason(error), taken=_taken(error)) from error
         finally:
-            if file:
-                file.close()
+            if upload:
+                await asyncio.to_thread(upload.close)
 
     async def _open(self) -> aiohttp.ClientSession:
         async with self._opening:
@@ -109,35 +117,33 @@ class AsyncClient:
                 self._proxy = await asyncio.to_thread(proxy_for, self._gateway)
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(
-                        limit=MOST_REQUESTS, ssl=await asyncio.to_thread(_ssl_context, self._verify)
+                        limit=MOST_REQUESTS, ssl=await asyncio.to_thread(lambda: tls.context(tls.bundle(self._verify)))
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
+                    max_line_size=_LONGEST_LINE,
+                    max_field_size=_LONGEST_LINE,
                 )
             return self._session
 
 
 def _taken(error: Exception) -> bool | None:
     """False when no connection came about, so nothing can have been taken."""
-    return False if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) else None
+    none_came = aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError
+    return False if isinstance(error, none_came) else None
+
+
+def _reason(error: Exception) -> str:
+    # aiohttp tells how TLS would be set up, even where there is none.
+    told = re.sub(r" ssl:(default|True|False|<[^>]*>)", "", str(error))
+    return f"{type(error).__name__}: {told}".removesuffix(": ")
+
+
+async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
+    while len(upload) and (piece := await asyncio.to_thread(upload.read, PIECE)):
+        yield piece
 
 
 def proxy_for(url: str) -> str | None:
     """Return the proxy that requests would take from the environment for an address, so that both transports do."""
     proxy = select_proxy(url, get_environ_proxies(url))
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
-
-
-def _ssl_context(verify: bool | str) -> ssl.SSLContext | bool:
-    """Trust what requests trusts, so that both transports do: the bundle given, the environment's, or certifi's."""
-    if verify is False:
-        return False
-    bundle = verify if isinstance(verify, str) else ""
-    bundle = (
-        bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    )
-    try:
-        if os.path.isdir(bundle):
-            return ssl.create_default_context(capath=bundle)
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise ConfigurationError(f"verify: no CA bundle can be read from {bundle!r}: {error}") from error

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import secrets
+import ssl
 import time
+from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Self
 
 import requests
 import urllib3
 
+from airflow_provider_flowengine.client import tls
+from airflow_provider_flowengine.client.upload import Upload
 from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
-from airflow_provider_flowengine.protocol.errors import CannotReachError, ConfigurationError
+from airflow_provider_flowengine.protocol.errors import CannotReachError
 from airflow_provider_flowengine.protocol.flows import Finished, Request, Sleep, T, advance
 from airflow_provider_flowengine.protocol.settings import LONGEST_CONNECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from airflow_provider_flowengine.protocol.flows import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
@@ -55,6 +56,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @cached_property
+    def _bundle(self) -> bool | str:
+        return tls.bundle(self._verify)
+
     def _take(self, step: Request | Sleep) -> Answer | CannotReachError | None:
         if isinstance(step, Sleep):
             self._sleep(step.seconds)
@@ -66,27 +71,23 @@ class Client:
 
     def _send(self, request: Request) -> Answer:
         call = request.call
-        headers = dict(request.headers)
-        upload = _Upload(call.file) if call.file else None
-        if upload:
-            headers["Content-Type"] = upload.content_type
+        verify = self._bundle
+        upload = Upload(call.file) if call.file else None
         try:
             response = self._session.request(
                 call.method,
                 request.url,
-                headers=headers,
+                headers={**request.headers, **(upload.headers if upload else {})},
                 json=call.body,
                 data=upload,
                 auth=_no_netrc,
                 timeout=(min(request.timeout, LONGEST_CONNECT), request.timeout),
                 allow_redirects=False,
                 # Given with each request, since requests lets an environment's CA bundle win over the session's value.
-                verify=self._verify,
+                verify=verify,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise no_answer(call, _reason(error), taken=_taken(error)) from error
-        except OSError as error:
-            raise ConfigurationError(f"verify: {error}") from error
         finally:
             if upload:
                 upload.close()
@@ -97,16 +98,18 @@ class Client:
         )
 
 
-def _taken(error: requests.RequestException) -> bool | None:
+def _taken(error: Exception) -> bool | None:
     """False when no connection came about, so nothing can have been taken."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
         return False
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
-    return False if isinstance(reason, urllib3.exceptions.NewConnectionError) else None
+    # TLS may also break after a call was sent; only a certificate that isn't accepted is the server's first word.
+    why = reason.args[0] if isinstance(reason, urllib3.exceptions.SSLError) and reason.args else reason
+    return False if isinstance(why, urllib3.exceptions.NewConnectionError | ssl.SSLCertVerificationError) else None
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     cause = error.args[0] if error.args else error
     return f"{type(error).__name__}: {getattr(cause, 'reason', None) or cause}"
 
@@ -114,41 +117,3 @@ def _reason(error: requests.RequestException) -> str:
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keep requests from adding what a .netrc says of the host: credentials come from the connection alone."""
     return request
-
-
-class _Upload(io.RawIOBase):
-    """A file as the one part of a multipart body, read piece by piece: requests' own would hold it in memory."""
-
-    def __init__(self, path: Path) -> None:
-        boundary = secrets.token_hex(16)
-        name = path.name.replace("\\", "%5C").replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        )
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        file = path.open("rb")
-        self._parts: list[io.BufferedReader | io.BytesIO] = [
-            io.BytesIO(head.encode()),
-            file,
-            io.BytesIO(f"\r\n--{boundary}--\r\n".encode()),
-        ]
-        self._length = sum(part.seek(0, io.SEEK_END) for part in self._parts)
-        for part in self._parts:
-            part.seek(0)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def read(self, size: int = -1) -> bytes:
-        while self._parts:
-            piece = self._parts[0].read(size)
-            if piece:
-                return piece
-            self._parts.pop(0).close()
-        return b""
-
-    def close(self) -> None:
-        for part in self._parts:
-            part.close()
-        super().close()

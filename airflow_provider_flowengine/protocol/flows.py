@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from airflow_provider_flowengine.protocol import endpoints, envelope, models
 from airflow_provider_flowengine.protocol.envelope import Answer
@@ -180,7 +180,7 @@ class Api:
         query = f"?{urlencode(call.query)}" if call.query else ""
         return Request(
             call=call,
-            url=f"{self.settings.fl_url}{call.path}{query}",
+            url=_ascii(f"{self.settings.fl_url}{call.path}{query}"),
             headers=self.settings.headers,
             timeout=self.settings.timeout,
         )
@@ -418,12 +418,17 @@ class Api:
         return run if run.id == run_id and run.status else None
 
 
+def _ascii(url: str) -> str:
+    """Escape what no address may hold, and leave what is escaped already: transports would each do so in their way."""
+    return quote(url, safe="%/:?#[]@!$&'()*+,;=~")
+
+
 def _redirected(url: str, answer: Answer) -> str | None:
     """Return where an answer leads to, where that is on the same host and no less safe: credentials go there too."""
     if answer.status not in _REDIRECTS or not answer.headers.get("location"):
         return None
     try:
-        target = urljoin(url, answer.headers["location"])
+        target = _ascii(urljoin(url, answer.headers["location"]))
         here, there = urlsplit(url), urlsplit(target)
     except ValueError:
         return None

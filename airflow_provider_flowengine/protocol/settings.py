@@ -144,6 +144,7 @@ def _gateway(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = parts.netloc.encode("idna").decode()
     except ValueError:
         valid = False
     if not valid or re.search(r"[\s\\]", url.strip()) or "@" in url or parts.query or parts.fragment:
@@ -152,7 +153,7 @@ def _gateway(url: str) -> str:
             f"host: {shown!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
             "with the port in its own field, and credentials in login and password"
         )
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
 def _generation(api_root: str) -> Generation:

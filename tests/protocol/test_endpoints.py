@@ -146,6 +146,12 @@ def test_a_path_of_the_gateway_is_kept_and_its_slash_is_not_doubled():
     )
 
 
+def test_a_path_that_no_address_may_hold_is_escaped_once():
+    api = Api(Settings.build(fl_url="https://gw/流|/%E6%B5%81", engine_key="demo"))
+
+    assert api.request(endpoints.engine_info("demo")).url.startswith("https://gw/%E6%B5%81%7C/%E6%B5%81/engine-manager")
+
+
 def test_an_odd_key_and_an_odd_id_are_escaped():
     engine = Engine("a b&c=中", "/engine/1/x", "6/7")
     api = Api(Settings.build(fl_url=GATEWAY, engine_key="demo"))

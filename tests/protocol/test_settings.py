@@ -59,6 +59,7 @@ def test_the_older_generation_is_chosen_by_its_root():
         ("https://gw.example.com/fl/", "https://gw.example.com/fl"),
         (" http://gw:31101 ", "http://gw:31101"),
         ("http://[::1]:31101", "http://[::1]:31101"),
+        ("http://网关.example:31101/流", "http://xn--d6q013i.example:31101/流"),
     ],
 )
 def test_the_gateways_path_and_port_are_kept(url, kept):
@@ -78,6 +79,8 @@ def test_the_gateways_path_and_port_are_kept(url, kept):
         ("fl_url", "http://gw:0"),
         ("fl_url", "http://[gw"),
         ("fl_url", "http://gw\\@other"),
+        ("fl_url", "http://" + "a" * 64 + ".example"),
+        ("fl_url", "http://a..b"),
         ("api_root", "kernel/v2"),
         ("verify", 1),
         ("timeout", 0),
