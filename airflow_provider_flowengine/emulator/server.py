@@ -90,21 +90,21 @@ class Emulator:
     ) -> None:
         self.clock = clock or Clock()
         self.options = Options(**options)
-        self.world = World(Store(db), self.clock, self.options)
-        self.world.restart()
-        self.faults = Faults()
         if execute and not _is_loopback(host) and not self.options.access_key:
             raise ValueError(
                 f"jobs that really run, open to others at {host}, need an access_key that others must know"
             )
+        self._socket = self._bind(host, port)
+        self.host, self.port = self._socket.getsockname()[:2]
+        self.world = World(Store(db), self.clock, self.options)
+        self.world.restart()
+        self.faults = Faults()
         if work_dir is None and db != ":memory:":
             work_dir = f"{db}.files"
         self.files = Files(Path(work_dir).absolute() if work_dir else None)
         self._execution = Execution(self.world, self.files) if execute else None
         self.world.executor = self._execution
         self._app = build_app(self.world, self.faults, self.files, _names(host))
-        self._socket = self._bind(host, port)
-        self.host, self.port = self._socket.getsockname()[:2]
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 

@@ -345,15 +345,19 @@ def test_an_upload_has_a_limit_and_needs_a_file(call, executing):
 def test_jobs_run_for_others_only_with_an_access_key():
     with pytest.raises(ValueError, match="need an access_key"):
         Emulator(execute=True, host="0.0.0.0")
-    with Emulator(execute=True, host="0.0.0.0", access_key="s3cret") as emulator:
-        session = requests.Session()
-        session.trust_env = False
-        url = f"http://127.0.0.1:{emulator.port}"
-        key = {"Access-Key": "s3cret"}
-        assert session.get(f"{url}/__control__/options").status_code == 401
-        assert session.get(f"{url}/__control__/options", headers={"Access-Key": "x"}).status_code == 401
-        assert session.get(f"{url}/__control__/options", headers=key).status_code == 200
-        assert session.get(f"{url}/__control__/engine").status_code == 200
+
+
+def test_where_others_can_come_the_control_endpoints_need_the_access_key_too(monkeypatch):
+    monkeypatch.setattr("airflow_provider_flowengine.emulator.server._is_loopback", lambda host: False)
+    with Emulator(execute=True, access_key="s3cret") as emulator:
+        call = Caller(emulator)
+        assert call.control("GET", "/options").status_code == 401
+        assert call.control("GET", "/engine").status_code == 200
+
+        call.session.headers["Access-Key"] = "other"
+        assert call.control("GET", "/options").status_code == 401
+        call.session.headers["Access-Key"] = "s3cret"
+        assert call.control("GET", "/options").status_code == 200
 
 
 def test_a_name_that_was_made_to_mean_this_machine_is_turned_down(executing):
