@@ -71,6 +71,7 @@ def open_page(browser):
 def flowengine(flowengine_emulator):
     """An emulator whose clock stands still until it is advanced, and whose nodes take a while."""
     flowengine_emulator.clock.reset(NOON)
+    flowengine_emulator.options.timezone = "Asia/Shanghai"
     flowengine_emulator.options.node_seconds = 10
     flowengine_emulator.options.stop_seconds = 2
     return flowengine_emulator

@@ -43,6 +43,7 @@ def test_a_connection_is_filled_in_saved_and_tested(airflow, flowengine, open_ai
     form.get_by_role("button", name="Extra Fields").first.click()
     field(form, "Engine key").fill(flowengine.engine_key)
     field(form, "Page of a run").fill(RUN_PAGE)
+    form.get_by_role("button", name="Extra Fields").first.evaluate("button => button.scrollIntoView()")
     keep_screenshot(page, "connection-form-extra")
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()

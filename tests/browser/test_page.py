@@ -37,16 +37,22 @@ def state_of(page, title):
 
 
 def test_the_pipelines_are_listed_with_their_schedules_and_latest_runs(flowengine, open_flowengine, churn_model):
-    create(flowengine, pipeline("nightly", [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?"))
-    for _ in range(3):
+    nightly = create(flowengine, pipeline("nightly", [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?"))
+    flowengine.world.add_history(nightly, [flowengine.clock.now() - 86400 * day for day in (4, 3, 2, 1)])
+    flowengine.world.start(churn_model)
+    flowengine.clock.advance(200)
+    for _ in range(2):
         flowengine.world.start(churn_model)
-    flowengine.world.stop(3)
+    flowengine.clock.advance(30)
+    flowengine.world.stop(7)
     page = open_flowengine()
 
     row = page.get_by_role("row").filter(has_text="churn-model")
-    expect(row.get_by_role("link", name="Run 2: Running")).to_be_visible()
+    expect(row.get_by_role("link", name="Run 5: Failed")).to_be_visible()
+    expect(row.get_by_role("link", name="Run 6: Running")).to_be_visible()
     expect(row.get_by_role("cell", name="Stopping", exact=True)).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="nightly")).to_contain_text("Cron 0 0 2 * * ?")
+    keep_screenshot(page, "emulator-pipelines")
 
     page.get_by_role("searchbox").fill("NIGHT")
     expect(row).to_be_hidden()
@@ -106,6 +112,7 @@ def test_a_run_is_started_with_params_and_its_graph_changes_as_it_goes(flowengin
     page = open_flowengine(f"/{churn_model}")
     page.get_by_role("button", name="Start…").click()
     page.get_by_role("group", name="Train the model").get_by_label("trees").fill("500")
+    keep_screenshot(page, "emulator-start")
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Run 1 Running")
@@ -125,6 +132,7 @@ def test_a_run_is_started_with_params_and_its_graph_changes_as_it_goes(flowengin
     expect(state_of(page, "Evaluate")).to_have_accessible_name(re.compile("Evaluate Failed"))
     expect(state_of(page, "Publish")).to_have_attribute("data-state", "unreached")
     expect(page.get_by_role("region", name="Run")).to_contain_text("Evaluate: AUC 0.61 is below 0.70")
+    keep_screenshot(page, "emulator-run-failed")
 
 
 def test_a_run_is_stopped_and_resumed(flowengine, open_flowengine, churn_model, running):
@@ -406,7 +414,8 @@ def test_all_text_stands_out_from_its_ground(flowengine, open_flowengine, churn_
         page = open_flowengine(path, color_scheme=scheme)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert page.evaluate(FAINT) == []
-    keep_screenshot(page, f"emulator-run-{scheme}")
+    if scheme == "dark":
+        keep_screenshot(page, "emulator-run-dark")
 
 
 def test_each_state_has_a_label_and_a_shape_of_its_own(open_flowengine, churn_model):
