@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -202,6 +203,20 @@ def test_params_that_take_no_effect_at_start_cannot_be_set(flowengine, open_flow
     expect(page.get_by_label("table comes from another node")).to_be_disabled()
     expect(page.get_by_label("owner can't be set at start")).to_be_disabled()
     expect(page.get_by_label("size")).to_be_enabled()
+
+
+def test_a_file_chosen_for_a_param_is_uploaded(flowengine, open_flowengine, tmp_path):
+    (tmp_path / "customers.csv").write_text("id,churned\n1,0\n")
+    data = {"key": "data", "value": "", "type": "FILE"}
+    page = open_flowengine(f"/{create(flowengine, pipeline('train', [node('train', values=[data])]))}")
+    page.get_by_role("button", name="Start…").click()
+    page.get_by_label("A file for data").set_input_files(tmp_path / "customers.csv")
+    expect(page.get_by_label("data", exact=True)).to_have_value(re.compile(r"/customers\.csv$"))
+    page.get_by_role("dialog").get_by_role("button", name="Start").click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Run 1")
+    kept = Path(flowengine.world.run(1).params["train"]["data"])
+    assert kept.read_text() == "id,churned\n1,0\n"
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ function nodeWidth(nodes, most) {
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = `500 14px ${getComputedStyle(document.body).fontFamily}`;
   const longest = Math.max(0, ...nodes.map(({ label }) => pen.measureText(label).width));
-  return Math.min(most, Math.max(156, Math.ceil(longest) + 54)); // less the icon and the padding
+  return Math.min(most, Math.max(172, Math.ceil(longest) + 54)); // less the icon and the padding
 }
 
 const HEAD = { across: "M0 0l-6.500-4v8z", down: "M0 0l-4-6.500h8z" };
