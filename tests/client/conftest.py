@@ -281,12 +281,17 @@ def server(serve):
     return serve()
 
 
-@pytest.fixture
-def talk(clients, monkeypatch):
-    """Let a new client talk to a server; the environment says nothing of proxies, unless a test makes it."""
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    """The environment says nothing of proxies and certificates, unless a test makes it."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def talk(clients):
+    """Let a new client talk to a server."""
 
     def talk(server, **connection):
         settings = Settings.build(**{"fl_url": getattr(server, "url", server), "engine_key": "demo", **connection})
