@@ -43,7 +43,8 @@ class Execution:
         self._stops: dict[int, threading.Event] = {}
         self._threads: dict[int, threading.Thread] = {}
         self._closed = threading.Event()
-        threading.Thread(target=self._tick, name="flowengine-schedule", daemon=True).start()
+        self._clockwork = threading.Thread(target=self._tick, name="flowengine-schedule", daemon=True)
+        self._clockwork.start()
 
     def begin(self, run: Run, definition: Definition) -> None:
         """Run the nodes of a run that haven't succeeded."""
@@ -78,6 +79,7 @@ class Execution:
     def close(self) -> None:
         """End all jobs for good and wait until they have."""
         self._closed.set()
+        self._clockwork.join()
         self.end_all()
 
     def end_all(self) -> None:
@@ -115,9 +117,9 @@ class Execution:
                 for done in wait(under_way, return_when=FIRST_COMPLETED).done:
                     states[under_way.pop(done)] = done.result()
         succeeded = all(state.succeeded for state in states.values())
-        self._stops.pop(run.id, None)
-        self._threads.pop(run.id, None)
-        self._world.report_end(run.id, "succeeded" if succeeded else "failed")
+        with self._world.lock:
+            del self._stops[run.id], self._threads[run.id]
+            self._world.report_end(run.id, "succeeded" if succeeded else "failed")
 
     def _node(self, run: Run, number: int, node: Node, states: dict[str, NodeRun], stop: threading.Event) -> NodeRun:
         now = self._world.clock.now
