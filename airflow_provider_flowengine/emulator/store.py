@@ -243,12 +243,15 @@ class Store:
     # Calls
 
     def add_call(self, at: float, name: str, method: str, path: str, query: str, headers: str, body: str) -> int:
-        """Note a request on its arrival and return its number."""
+        """Note a request on its arrival and return its number; the newest 100,000 or so are kept."""
         added = self._sql.execute(
             "INSERT INTO calls (at, name, method, path, query, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (at, name, method, path, query, headers, body),
         )
-        return int(added.lastrowid or 0)
+        number = int(added.lastrowid or 0)
+        if number % 10_000 == 0:
+            self._sql.execute("DELETE FROM calls WHERE id <= ?", (number - 100_000,))
+        return number
 
     def answer_call(self, call_id: int, status: int | None, fault: str) -> None:
         """Note how a request was answered."""
@@ -266,9 +269,6 @@ class Store:
         """How often each call was made."""
         return dict(self._sql.execute("SELECT name, count(*) FROM calls GROUP BY name").fetchall())
 
-    def forget_calls(self, up_to: int | None = None) -> None:
-        """Forget the requests noted, or those up to a number."""
-        if up_to is None:
-            self._sql.execute("DELETE FROM calls")
-        else:
-            self._sql.execute("DELETE FROM calls WHERE id <= ?", (up_to,))
+    def forget_calls(self) -> None:
+        """Forget the requests noted so far."""
+        self._sql.execute("DELETE FROM calls")

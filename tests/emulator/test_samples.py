@@ -1,8 +1,10 @@
 """The emulator's answers are the golden ones, to the letter."""
 
+import re
+
 import pytest
 
-from .conftest import SAMPLES, START, node, pipeline, sample
+from .conftest import SAMPLES, START, Caller, node, pipeline, sample
 
 AUTOML = {"envelope_status": "text", "ids": "text"}
 CREATED = 1681468370.0
@@ -196,6 +198,19 @@ def test_unauthorized(emulator, call):
     answer = call("GET", "/pipeline/6/list")
 
     assert (answer.status_code, answer.json()) == (401, sample("unauthorized"))
+
+
+def test_upload(emulator):
+    call = Caller(emulator)
+    url = f"{emulator.url}{emulator.options.engine_url}/kernel/v1/template/uploadJobFileParam/1"
+    answer = call.session.post(url, files={"file": ("nbsdk4fl-0.0.3.tar.gz", b"hello world")}).json()
+    expected = sample("upload")
+    folder = answer["data"].pop("path").partition("/solution_template/")[2]
+
+    assert (
+        re.sub("[0-9a-f]{8}/", "4e3443e5/", folder) == expected["data"].pop("path").partition("/solution_template/")[2]
+    )
+    assert answer == expected
 
 
 def test_every_sample_has_its_source_in_the_readme():
