@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FIRST_SIZE = 20
 GROWN_SIZE = 100
-_SIZES = (FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_SIZES = (5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MOST_PAGES = 1 << 16
 _MOST_RUNS_BACK = 5_000
 
@@ -300,7 +300,7 @@ def _holds_all(page: HistoryPage, size: int) -> bool:
     if page.total is not None and page.total >= held:
         return page.total == held
     # A page that is shorter than asked for may be as long as this server's pages get.
-    return held < FIRST_SIZE or held > size
+    return held < min(size, FIRST_SIZE) or held > size
 
 
 def _ascends(runs: Runs) -> bool:

@@ -182,7 +182,7 @@ def test_a_look_after_a_deep_one_is_short_again(server):
     server.drive(look(history, [Cursor(newest=700)]))
     server.drive(look(history, [Cursor(newest=700)]))
 
-    assert server.requests[-1].call.query["size"] == 20
+    assert server.requests[-1].call.query["size"] == 5
 
 
 @pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])
