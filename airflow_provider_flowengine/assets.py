@@ -6,15 +6,19 @@ and keep to it (the key stays the same when a pipeline is created anew).
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from urllib.parse import SplitResult
 
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
-    from airflow.providers.common.compat.sdk import Asset
+    from airflow.providers.common.compat.sdk import Asset, Context
     from pydantic import JsonValue
+
+log = logging.getLogger(__name__)
 
 SCHEME = "flowengine"
 
@@ -70,6 +74,22 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
 
     uri = urlsplit(asset.uri)
     return OpenLineageDataset(namespace=f"{SCHEME}://{uri.netloc}", name=unquote(uri.path.lstrip("/")))
+
+
+def tell_outlets(context: Context, outlets: Iterable[Asset], run: Mapping[str, JsonValue]) -> None:
+    """Put a task's run into the events of its outlets, where an event trigger's stands too: ``extra["payload"]``.
+
+    Never raises: the run has ended well, and an event without it is no reason to fail its task.
+
+    :param context: The task's context.
+    :param outlets: The task's outlets; what is no asset among them has no event.
+    :param run: The run, as plain values.
+    """
+    for outlet in outlets:
+        try:
+            context["outlet_events"][outlet].extra["payload"] = dict(run)
+        except Exception:
+            log.debug("The event of %r can't be given the run", outlet, exc_info=True)
 
 
 def _quoted(name: str) -> str:

@@ -24,8 +24,9 @@ MAY_IMPORT = {
     "assets": set(),
     "compat": {"protocol"},
     "retry": {"protocol"},
+    "lineage": {"protocol"},
     "triggers": {"protocol", "client", "hooks", "compat"},
-    "operators": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat"},
+    "operators": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "lineage"},
     "sensors": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "operators"},
     "emulator": {""},
 }

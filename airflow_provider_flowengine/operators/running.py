@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.assets import tell_outlets
 from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, seconds
 from airflow_provider_flowengine.operators.ownership import Ownership, Phase
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_flowengine.operators.base import Seconds
     from airflow_provider_flowengine.protocol.history import History
@@ -96,6 +98,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self.durable = durable
         self.unreachable_timeout = unreachable_timeout
         self._run: PipelineRun | None = None
+        self._seen: PipelineRun | None = None
         self._run_url = ""
         self._context: Context | None = None
         self._ownership: Ownership | None = None
@@ -125,6 +128,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             if not self.wait_for_completion:
                 self._settle_kill_in_time()
                 ownership.note(Phase.HANDED_ON, run.pipeline_id, run.id)
+                self._tell_outlets(run)
                 return run.id
             waiter = self._waiter(run)
             if run.state.is_final and self._before is None:
@@ -147,7 +151,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
                 raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
             run = run_from_dict(event["run"])
-            self._run, self._run_url = run, str(event.get("run_url") or "")
+            self._run, self._seen, self._run_url = run, run, str(event.get("run_url") or "")
             ownership.read()
             ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
             if event.get("outcome") == "ended":
@@ -227,8 +231,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         from airflow_provider_flowengine.protocol.waiting import wait
 
         self.log.info("Waiting for run %s of pipeline %s. %s", waiter.run_id, waiter.pipeline_id, waiter.run_url)
+        waiter.closely = True
         flow = wait(self.hook.api, self._history(waiter.pipeline_id), waiter, first_look=self._before is not None)
-        with self._giving_up(), self._interruption():
+        with self._giving_up(), self._log_group(f"Progress of run {waiter.run_id}"), self._interruption():
             return self.hook.client.run(flow)
 
     def _look(self, waiter: Waiter) -> PipelineRun | None:
@@ -278,19 +283,21 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             run = hook.with_nodes(run)
         nodes = describe_nodes(run)
         if nodes:
-            self.log.info("Nodes of run %s:\n%s", run.id, nodes)
-        self._run = None
+            with self._log_group(f"Nodes of run {run.id}"):
+                self.log.info("%s", nodes)
+        self._run, self._seen = None, run
         check_success(run, self._link(run))
         self.log.info("Run %s of pipeline %s succeeded.", run.id, run.pipeline_id)
         if self._ownership:
             self._ownership.note(Phase.HANDED_ON, run.pipeline_id, run.id)
+        self._tell_outlets(run)
         return run.id
 
     # --- what others see ------------------------------------------------------------------------------------------
 
     def _make_known(self, context: Context, run: PipelineRun) -> None:
         """Write the run down, then show it; once it is started, no side errand may fail the task."""
-        self._run = run
+        self._run = self._seen = run
         if self._ownership:
             try:
                 self._ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
@@ -301,6 +308,19 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             context["ti"].xcom_push(key=RUN_KEY, value=run.as_dict())
         except Exception:
             self.log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
+
+    def _tell_outlets(self, run: PipelineRun) -> None:
+        if self._context and self.outlets:
+            tell_outlets(self._context, self.outlets, {**run.as_dict(), "run_url": self._link(run)})
+
+    @contextmanager
+    def _log_group(self, title: str) -> Generator[None]:
+        """Fold what is logged meanwhile under a title, as Airflow's page does."""
+        self.log.info("::group::%s", title)
+        try:
+            yield
+        finally:
+            self.log.info("::endgroup::")
 
     def _link(self, run: PipelineRun) -> str:
         if not self._run_url:
@@ -319,6 +339,32 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             return run_from_dict({"run_id": record.run_id, "pipeline_id": record.pipeline_id})
         known = context["ti"].xcom_pull(key=RUN_KEY, task_ids=self.task_id)
         return run_from_dict(known) if isinstance(known, dict) else None
+
+    # --- lineage --------------------------------------------------------------------------------------------------
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage which pipeline it is."""
+        return self._lineage()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage how the run went."""
+        return self._lineage()
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage how the run went, as far as it is known."""
+        return self._lineage()
+
+    def _lineage(self) -> OperatorLineage[Any, Any] | None:
+        """Tell what is known already, without asking anybody; lineage is no reason to fail a task."""
+        try:
+            from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet, lineage_of
+
+            names = (self.engine_key, self.pipeline_id, self.pipeline_key, self.pipeline_name)
+            pipeline = FlowEnginePipelineFacet(*(str(name) if name is not None else None for name in names))
+            return lineage_of(pipeline, self._seen, self._run_url)
+        except Exception:
+            self.log.debug("Nothing is told to OpenLineage", exc_info=True)
+            return None
 
     # --- ends before the run's ------------------------------------------------------------------------------------
 

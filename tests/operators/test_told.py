@@ -1,0 +1,232 @@
+"""What a task tells of its run: in its log, in its outlets' events, to OpenLineage."""
+
+import json
+import re
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+
+
+@pytest.fixture
+def start(run_task):
+    def start(**arguments):
+        return run_task(FlowEngineStartPipelineOperator, **{"poll_interval": 0.05, **arguments})
+
+    return start
+
+
+@pytest.fixture
+def two_nodes(flowengine_emulator):
+    """A pipeline of two nodes, ``fetch`` and then ``train``."""
+
+    def make(**params):
+        nodes = [
+            {
+                "nodeId": name,
+                "name": name,
+                "type": "TASK",
+                "indexType": "SHELL",
+                "params": {
+                    "values": [{"key": key, "value": str(value), "type": "TEXT"} for key, value in each.items()]
+                },
+            }
+            for name, each in (("fetch", {"duration": 0.3}), ("train", {"duration": 0.3, **params}))
+        ]
+        edges = [{"id": "e", "srcNodeId": "fetch", "destNodeId": "train"}]
+        data = {"name": "nightly", "describe": "", "nodes": nodes, "edges": edges}
+        return flowengine_emulator.world.create_pipeline({"data": data, "pipelineKey": "nightly"}).id
+
+    return make
+
+
+# --- in the log -------------------------------------------------------------------------------------------------------
+
+
+def test_each_nodes_change_is_logged_once_and_a_table_at_the_end_both_folded(start, emulator, two_nodes, log):
+    start(pipeline_id=two_nodes())
+
+    told = log.ours
+    for node in ("fetch", "train"):
+        assert len(re.findall(rf"node {node}: running", told)) <= 1
+        assert len(re.findall(rf"node {node}: succeeded, after 0\.\d s", told)) == 1
+    assert told.count("::group::") == told.count("::endgroup::") == 2
+    assert told.index("::group::Progress of run 1") < told.index("node train: succeeded")
+    assert re.search(r"::group::Nodes of run 1.*fetch +succeeded +0\.\d s.*train +succeeded +0\.\d s", told, re.DOTALL)
+
+
+def test_a_group_in_the_log_ends_though_the_wait_ends_in_an_error(start, emulator, two_nodes, log):
+    start(pipeline_id=two_nodes(duration=99), timeout=0.5)
+
+    assert log.ours.count("::group::") == log.ours.count("::endgroup::") == 1
+
+
+@pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])
+def test_watching_the_nodes_costs_no_more_requests_than_watching_the_run(start, emulator, pipeline, one_run_call):
+    emulator.options.one_run_call = one_run_call
+    start(pipeline_id=pipeline(duration=0.3))
+
+    names = [call["name"] for call in emulator.calls()]
+    waiting = names[names.index("start") + 1 :]
+    histories, runs = waiting.count("history"), len(waiting) - waiting.count("history")
+    assert (histories if one_run_call else runs) <= 1
+
+
+# --- in the outlets' events -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asset(airflow_db):
+    """An asset that Airflow knows, as if a DAG with it had been parsed."""
+    from airflow.providers.common.compat.sdk import Asset
+    from airflow.utils.session import create_session
+
+    asset = Asset("flowengine://gw.example.com/demo/nightly")
+    with create_session() as session:
+        for model, fields in _models()[:-1]:
+            session.query(model).filter_by(**fields).delete()
+            session.add(model(**fields))
+    return asset
+
+
+def _models():
+    uri = "flowengine://gw.example.com/demo/nightly"
+    if AIRFLOW >= (3, 0):
+        from airflow.models.asset import AssetActive, AssetEvent, AssetModel
+
+        return (AssetModel, {"name": uri, "uri": uri}), (AssetActive, {"name": uri, "uri": uri}), (AssetEvent, {})
+    from airflow.models.dataset import DatasetEvent, DatasetModel
+
+    return (DatasetModel, {"uri": uri}), (DatasetEvent, {})
+
+
+def last_event():
+    """The last event of an asset, as Airflow has stored it."""
+    from airflow.utils.session import create_session
+
+    event, _ = _models()[-1]
+    with create_session() as session:
+        return session.query(event).order_by(event.id.desc()).first().extra
+
+
+@in_both_modes
+def test_an_outlets_event_carries_the_run(start, emulator, pipeline, asset, deferrable):
+    one = pipeline(duration=0.2)
+
+    start(pipeline_id=one, deferrable=deferrable, outlets=[asset])
+
+    payload = last_event()["payload"]
+    assert (payload["run_id"], payload["pipeline_id"], payload["state"]) == (1, one, "succeeded")
+    assert payload["run_url"].startswith(emulator.url)
+
+
+def test_a_run_that_is_only_started_is_in_the_event_too(start, emulator, pipeline, asset):
+    start(pipeline_id=pipeline(duration=99), wait_for_completion=False, outlets=[asset])
+
+    assert last_event()["payload"]["state"] == "running"
+
+
+def test_an_outlet_that_is_no_asset_fails_no_task(start, emulator, pipeline):
+    from airflow.providers.common.compat.lineage.entities import File
+
+    assert start(pipeline_id=pipeline(), outlets=[File("file://a")]).state == "success"
+
+
+# --- to OpenLineage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(dag, run):
+    """Run the start operator, and return what OpenLineage's own extraction then gets of the task."""
+    pytest.importorskip("airflow.providers.openlineage")
+    seen = []
+
+    def extract(context):
+        from airflow.providers.openlineage.extractors.manager import ExtractorManager
+        from airflow.utils.state import TaskInstanceState
+
+        ti = context["ti"]
+        state = TaskInstanceState.FAILED if context.get("exception") else TaskInstanceState.SUCCESS
+        seen.append(ExtractorManager().extract_metadata(context["dag_run"], ti.task, state, task_instance=ti))
+
+    def told(**arguments):
+        FlowEngineStartPipelineOperator(
+            task_id="task",
+            dag=dag,
+            on_success_callback=extract,
+            on_failure_callback=extract,
+            **{"poll_interval": 0.05, **arguments},
+        )
+        run(dag)
+        [lineage] = seen
+        return lineage
+
+    return told
+
+
+@in_both_modes
+def test_openlineage_is_told_of_the_run_and_its_pipeline(told, emulator, two_nodes, deferrable):
+    two_nodes()
+
+    lineage = told(pipeline_key="nightly", deferrable=deferrable)
+
+    assert lineage.run_facets["externalQuery"].externalQueryId == "1"
+    assert lineage.run_facets["externalQuery"].source == "flowengine"
+    assert lineage.job_facets["flowengine_pipeline"].pipelineKey == "nightly"
+    facet = lineage.run_facets["flowengine_run"]
+    assert (facet.runId, facet.pipelineId, facet.state) == ("1", "1", "succeeded")
+    assert facet.startedAt < facet.endedAt
+    assert facet.runUrl.startswith(emulator.url)
+
+
+def test_openlineage_is_told_of_the_nodes_where_they_are_known(told, emulator, two_nodes):
+    lineage = told(pipeline_id=two_nodes())
+
+    nodes = lineage.run_facets["flowengine_run"].nodes
+    assert [(node["id"], node["state"]) for node in nodes] == [("fetch", "succeeded"), ("train", "succeeded")]
+
+
+@in_both_modes
+def test_openlineage_is_told_of_a_run_that_failed(told, emulator, two_nodes, deferrable):
+    lineage = told(pipeline_id=two_nodes(outcome="failed"), deferrable=deferrable)
+
+    facet = lineage.run_facets["flowengine_run"]
+    assert (facet.state, [node["state"] for node in facet.nodes]) == ("failed", ["succeeded", "failed"])
+
+
+def test_openlineage_is_told_of_a_task_that_started_no_run(told, emulator):
+    lineage = told(pipeline_id=4711)
+
+    assert (lineage.run_facets, lineage.job_facets["flowengine_pipeline"].pipelineId) == ({}, "4711")
+
+
+def test_openlineage_takes_the_datasets_from_inlets_and_outlets(told, emulator, pipeline, asset):
+    from airflow.providers.common.compat.lineage.entities import File
+
+    lineage = told(pipeline_id=pipeline(), inlets=[File("s3://bucket/raw.csv")], outlets=[asset])
+
+    names = [[(dataset.namespace, dataset.name) for dataset in each] for each in (lineage.inputs, lineage.outputs)]
+    assert names == [[("s3://bucket", "raw.csv")], [("flowengine://gw.example.com", "demo/nightly")]]
+
+
+def test_without_openlineage_nothing_is_told_and_nothing_fails(monkeypatch):
+    monkeypatch.setitem(sys.modules, "airflow_provider_flowengine.lineage", None)  # as if it couldn't be imported
+    task = FlowEngineStartPipelineOperator(task_id="task", pipeline_id=1)
+
+    assert task.get_openlineage_facets_on_start() is None
+    assert task.get_openlineage_facets_on_complete(None) is None
+
+
+def test_facets_are_plain_json():
+    from openlineage.client.serde import Serde
+
+    from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet
+
+    facet = json.loads(Serde.to_json(FlowEnginePipelineFacet(pipelineKey="nightly")))
+
+    assert facet["pipelineKey"] == "nightly"
