@@ -154,7 +154,7 @@ async def test_a_run_that_ends_makes_an_event_with_the_run(emulator, pipeline, s
         "status": "succeeded",
         "state": "succeeded",
         "trigger": "手动触发",
-        "run_url": f"{emulator.url}/engine/15/cess-data-3/#/offline-pipeline",
+        "run_url": emulator.run_url(one, run),
     }
 
 
