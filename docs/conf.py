@@ -8,7 +8,7 @@ import tempfile
 # Importing Airflow makes a home for it, which is not to be the reader's own.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 
-from airflow_provider_flowengine import __version__  # noqa: E402
+from airflow_provider_flowengine import __version__
 
 project = "airflow-provider-flowengine"
 author = "the airflow-provider-flowengine authors"
