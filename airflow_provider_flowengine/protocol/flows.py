@@ -203,15 +203,19 @@ class Api:
         self._last_answer = answer
         return answer
 
-    def send(self, call: Call) -> Flow[JsonObject]:
+    def send(self, call: Call, before: Callable[[], None] = lambda: None) -> Flow[JsonObject]:
         """
         Send a call, again where that does no harm, and return the good answer's whole object.
 
         A call that is not repeatable is sent again only when the server surely didn't take it.
+
+        :param call: the call.
+        :param before: is called each time before it is sent; what it raises prevents that.
         """
         call = self._guarded(call)
         attempt = 1
         while True:
+            before()
             try:
                 answer = yield from self.answer(call)
                 return envelope.read(call, answer)

@@ -75,12 +75,14 @@ class Intent:
     :param newest: its newest run's id, or None when it has none.
     :param known: the ids of its newest runs, where ids are no numbers.
     :param server_time: what the server's clock said just before, ISO 8601, or empty.
+    :param noted: when the start was about to be sent by our own clock, in seconds since the epoch.
     """
 
     pipeline_id: Identifier
     newest: Identifier | None = None
     known: frozenset[Identifier] = field(default_factory=frozenset)
     server_time: str = ""
+    noted: float = 0.0
 
     def as_dict(self) -> dict[str, Json]:
         """Return the intent as plain JSON values."""
@@ -89,6 +91,7 @@ class Intent:
             "newest": self.newest,
             "known": sorted(self.known, key=str),
             "server_time": self.server_time,
+            "noted": self.noted,
         }
 
     @classmethod
@@ -103,6 +106,7 @@ class Intent:
             if isinstance(listed, list)
             else frozenset(),
             server_time=str(content.get("server_time") or ""),
+            noted=float(str(content.get("noted") or 0)),
         )
 
 
@@ -120,7 +124,7 @@ def start_once(
     :param api: the engine's view.
     :param pipeline_id: the pipeline.
     :param job_params: ``{node id: {key: value}}``, checked already.
-    :param remember: is given the intent before the start is sent; what it raises prevents the start.
+    :param remember: is given the intent each time before the start is sent; what it raises prevents the start.
     :param confirmation_timeout: seconds that the run may take to appear in the history, default 30.
     :raises ApiRefusedError: when FlowEngine says no; nothing was started.
     :raises CannotReachError: when the start surely wasn't taken; nothing was started.
@@ -136,13 +140,12 @@ def start_once(
         known=frozenset(run.id for run in runs if not isinstance(run.id, int)),
         server_time=api.server_time.isoformat() if api.server_time else "",
     )
-    remember(intent)
     engine = yield from api.resolve()
     call = endpoints.start_pipeline(
         engine, pipeline_id, {node: dict(params) for node, params in (job_params or {}).items()}
     )
     try:
-        whole = yield from api.send(call)
+        whole = yield from api.send(call, before=lambda: remember(replace(intent, noted=api.now())))
     except CannotReachError as error:
         if error.taken is False:
             raise
@@ -170,16 +173,30 @@ def start_once(
     )
 
 
-def look_for(api: Api, intent: Intent, job_params: JobParams | None = None) -> Flow[PipelineRun | None]:
+def look_for(
+    api: Api, intent: Intent, job_params: JobParams | None = None, *, patience: float = 0.0
+) -> Flow[PipelineRun | None]:
     """
     Return the run that an earlier start of unknown outcome made, or None when there is none.
 
+    That start may have been sent a moment ago, by a process that has died since: with patience, this looks until the
+    run has had the time that it may take to appear.
+
     :param api: the engine's view.
     :param intent: what was noted before that start.
-    :param job_params: what it was started with.
+    :param job_params: what it was started with, nodes named by their ids.
+    :param patience: seconds, from when the start was sent, in which the run may still appear; by default one look.
     :raises AmbiguousRunError: when several runs could be the one.
     """
-    return (yield from _look(History(api, intent.pipeline_id), intent, job_params))
+    history = History(api, intent.pipeline_id)
+    # The other worker's clock may be ahead: this never waits for longer than if the start had been sent just now.
+    until = min(intent.noted, api.now()) + patience
+    while True:
+        run = yield from _look(history, intent, job_params)
+        left = until - api.now()
+        if run or left <= 0:
+            return run
+        yield Sleep(min(_LOOK_DELAYS[-1], left))
 
 
 def _until_seen(api: Api, look: Callable[[], Flow[PipelineRun | None]], timeout: float) -> Flow[PipelineRun | None]:

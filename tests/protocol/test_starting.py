@@ -189,6 +189,28 @@ def test_a_start_that_surely_wasnt_taken_is_sent_again(server, trouble):
     assert len(server.runs) == 1
 
 
+def test_each_time_a_start_is_sent_its_intent_is_noted_anew(server):
+    server.on("start", answer(503, "", retry_after="20"))
+    noted = []
+
+    start(server, remember=lambda intent: noted.append(intent.noted))
+
+    assert noted[0] == NOW
+    assert noted[1] >= NOW + 20
+
+
+def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
+    def remember(intent):
+        if server.count("start"):
+            raise OSError("another try has taken over")
+
+    server.always("start", answer(503, ""))
+
+    with pytest.raises(OSError, match="another try has taken over"):
+        start(server, remember=remember)
+    assert server.count("start") == 1
+
+
 def test_a_start_that_surely_was_never_taken_says_so(server):
     server.always("start", not_connected)
 
@@ -477,7 +499,7 @@ def test_a_run_that_the_first_page_doesnt_show_is_not_made_up_for_by_another(ser
 
 def test_an_intent_goes_through_json_and_comes_back():
     for intent in (
-        Intent(19, 5, frozenset(), "2023-11-14T22:13:20+00:00"),
+        Intent(19, 5, frozenset(), "2023-11-14T22:13:20+00:00", NOW),
         Intent("p-1", "run-b", frozenset({"run-b", "run-a"})),
         Intent(19),
     ):
@@ -509,6 +531,29 @@ def test_the_next_try_finds_the_run_among_hundreds_that_a_schedule_has_started_s
     server.fill(430, triggerType="定时触发")
 
     assert server.drive(look_for(server.api(), Intent(19, 5))).id == 6
+
+
+@pytest.mark.parametrize("lag", [5, 25, 55])
+def test_a_next_try_that_comes_at_once_gives_the_run_the_time_that_it_may_take_to_appear(server, lag):
+    server.fill(5)
+    server.add_run(appears=NOW + lag)
+
+    assert server.drive(look_for(server.api(), Intent(19, 5, noted=NOW), patience=60)).id == 6
+    assert server.now - NOW <= lag + 5
+
+
+def test_a_start_of_long_ago_is_looked_for_once(server):
+    server.fill(5)
+
+    assert server.drive(look_for(server.api(), Intent(19, 5, noted=NOW - 300), patience=60)) is None
+    assert server.count("history") == 1
+
+
+def test_a_start_that_was_noted_by_a_clock_ahead_of_ours_is_looked_for_no_longer_than_one_sent_now(server):
+    server.fill(5)
+
+    assert server.drive(look_for(server.api(), Intent(19, 5, noted=NOW + 3600), patience=60)) is None
+    assert server.now - NOW == pytest.approx(60)
 
 
 def test_the_next_try_doesnt_guess_either(server):
