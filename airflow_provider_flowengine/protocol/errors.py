@@ -208,7 +208,15 @@ class RunStoppedError(RunError):
 
 
 class RunLostError(RunError):
-    """The run can't be followed any more: it vanished from the history, or its status says nothing known."""
+    """
+    The run can't be followed any more: it vanished from the history, or its status says nothing known.
+
+    :param gone: whether the history doesn't hold it, so that there is nothing to go on with.
+    """
+
+    def __init__(self, message: str, *, run: PipelineRun | None = None, run_url: str = "", gone: bool = False) -> None:
+        super().__init__(message, run=run, run_url=run_url)
+        self.gone = gone
 
 
 class RunTimeoutError(RunError):

@@ -126,7 +126,7 @@ class Waiter:
             self.last = run
             if run.state.is_final and not self._is_old_end(run, now):
                 return run
-        self._doubt(self._doubt_about(run), now)
+        self._doubt(self._doubt_about(run), now, gone=run is None)
         self._check_deadline(now)
         return None
 
@@ -196,7 +196,7 @@ class Waiter:
     def _answered(self) -> None:
         self.failures, self._retry_after, self.silent_since = 0, 0.0, None
 
-    def _doubt(self, doubt: str, now: float) -> None:
+    def _doubt(self, doubt: str, now: float, *, gone: bool) -> None:
         if not doubt:
             self._doubtful_since = None
             return
@@ -205,7 +205,10 @@ class Waiter:
             log.warning("%s; waiting %g s for it to clear up.", doubt, self.limits.grace)
         if now - self._doubtful_since >= self.limits.grace:
             raise RunLostError(
-                f"{doubt}, for {self.limits.grace:g} s now.{self._see()}", run=self.last, run_url=self.run_url
+                f"{doubt}, for {self.limits.grace:g} s now.{self._see()}",
+                run=self.last,
+                run_url=self.run_url,
+                gone=gone,
             )
 
     def _check_deadline(self, now: float) -> None:

@@ -128,8 +128,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             kinds = {UnreachableError: "unreachable", RunTimeoutError: "timeout", RunLostError: "lost"}
             outcome = next((word for kind, word in kinds.items() if isinstance(error, kind)), "error")
             last = getattr(error, "run", None)
-            run_or_id = last.as_dict() if last else known
-            yield TriggerEvent({"outcome": outcome, "run": run_or_id, "run_url": waiter.run_url, "message": str(error)})
+            event = {"outcome": outcome, "run": last.as_dict() if last else known, "run_url": waiter.run_url}
+            yield TriggerEvent({**event, "message": str(error), "gone": getattr(error, "gone", False)})
 
     async def on_kill(self) -> None:
         """Stop the run: Airflow (3.3 and later) calls this when a person ends the deferred task, and only then."""

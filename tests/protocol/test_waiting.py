@@ -304,6 +304,7 @@ def test_a_run_that_has_vanished_ends_the_wait_after_a_grace(server):
 
     assert 120 <= server.now - NOW <= 160
     assert caught.value.run.status == "running"
+    assert caught.value.gone
 
 
 def test_a_run_that_isnt_there_yet_is_waited_for(server):
@@ -316,9 +317,10 @@ def test_a_run_that_isnt_there_yet_is_waited_for(server):
 def test_a_status_that_nobody_knows_ends_the_wait_after_a_grace(server, status, says):
     server.add_run(status=status)
 
-    with pytest.raises(RunLostError, match=f"{says}.*status_words can say what it means, for 120 s now"):
+    with pytest.raises(RunLostError, match=f"{says}.*status_words can say what it means, for 120 s now") as caught:
         wait_for(server)
     assert 120 <= server.now - NOW <= 160
+    assert not caught.value.gone
 
 
 def test_a_status_that_nobody_knows_may_pass(server):
