@@ -136,7 +136,7 @@ class Ownership:
         ti = context.get("ti")
         self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
         self.try_number = int(getattr(ti, "try_number", 1) or 1)
-        self._record: Record | None = None
+        self.record: Record | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -151,8 +151,8 @@ class Ownership:
     def read(self) -> Record | None:
         """Return the record that stands in the store."""
         content = self._store.get(RECORD_KEY) if self._store else None
-        self._record = Record.from_dict(content) if isinstance(content, dict) else None
-        return self._record
+        self.record = Record.from_dict(content) if isinstance(content, dict) else None
+        return self.record
 
     def intend(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
         """Note that a start is about to be sent. Fails, and so prevents the start, where it can't be written."""
@@ -160,7 +160,7 @@ class Ownership:
 
     def note(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
         """Note how far the task has come with its run."""
-        record = self._record or Record(phase, pipeline_id, self.max_tries)
+        record = self.record or Record(phase, pipeline_id, self.max_tries)
         self._write(
             replace(
                 record,
@@ -174,7 +174,7 @@ class Ownership:
 
     def forget(self) -> None:
         """Drop the record: nothing was started."""
-        self._record = None
+        self.record = None
         if self._store:
             self._store.delete(RECORD_KEY)
 
@@ -183,6 +183,6 @@ class Ownership:
         return self._store is None or self._store.get(RECORD_KEY) is not None
 
     def _write(self, record: Record) -> None:
-        self._record = record
+        self.record = record
         if self._store:
             self._store.set(RECORD_KEY, record.as_dict())

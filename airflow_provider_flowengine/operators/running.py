@@ -113,6 +113,18 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Return the run that this task is about: started, resumed, or an earlier try's."""
         raise NotImplementedError
 
+    def goes_on_later(self, ownership: Ownership) -> bool:
+        """Whether a later try goes on with this one's run."""
+        return ownership.is_kept
+
+    def find_unseen(self, timeout: float) -> PipelineRun | None:
+        """
+        Return the run that this task has started without knowing it yet, where there can be one.
+
+        :param timeout: seconds that FlowEngine may take to answer.
+        """
+        return None
+
     def execute(self, context: Context) -> Identifier | None:
         """
         Obtain the run, and wait for it.
@@ -149,6 +161,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
         with self._executing(context) as ownership:
             if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
+                self._run = self._remembered(context, ownership)
                 raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
             run = run_from_dict(event["run"])
             self._run, self._seen, self._run_url = run, run, str(event.get("run_url") or "")
@@ -158,9 +171,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
                 return self._finish(run)
             kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError, "lost": RunLostError}
             kind = kinds.get(str(event.get("outcome")), FlowEngineError)
-            with self._giving_up():
-                raise kind(str(event.get("message") or f"The trigger ended with {event!r}"))
-        raise AssertionError("unreachable")
+            raise kind(str(event.get("message") or f"The trigger ended with {event!r}"))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where Airflow itself has ended that, treat it as a give-up of ours."""
@@ -178,8 +189,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         )
         with self._executing(context) as ownership:
             self._run = self._remembered(context, ownership)
-            with self._giving_up():
-                raise failure from cause
+            raise failure from cause
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
@@ -233,14 +243,14 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self.log.info("Waiting for run %s of pipeline %s. %s", waiter.run_id, waiter.pipeline_id, waiter.run_url)
         waiter.closely = True
         flow = wait(self.hook.api, self._history(waiter.pipeline_id), waiter, first_look=self._before is not None)
-        with self._giving_up(), self._log_group(f"Progress of run {waiter.run_id}"), self._interruption():
+        with self._log_group(f"Progress of run {waiter.run_id}"), self._interruption():
             return self.hook.client.run(flow)
 
     def _look(self, waiter: Waiter) -> PipelineRun | None:
         """Look once before deferring: a run that is over already needs no trigger."""
         from airflow_provider_flowengine.protocol.waiting import look
 
-        with self._giving_up(), self._interruption():
+        with self._interruption():
             return self.hook.client.run(look(self.hook.api, self._history(waiter.pipeline_id), waiter))
 
     def _defer(self, run: PipelineRun, waiter: Waiter) -> PipelineRun:
@@ -370,20 +380,13 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
     @contextmanager
     def _executing(self, context: Context) -> Generator[Ownership]:
+        """Decide about the run when this part of the task ends before it does."""
         self._context, self._thread = context, threading.get_ident()
-        self._ownership = Ownership(context, self.durable)
+        ownership = self._ownership = Ownership(context, self.durable)
         try:
-            yield self._ownership
-        finally:
-            self._thread = None
-
-    @contextmanager
-    def _giving_up(self) -> Generator[None]:
-        """Decide about the run when the wait for it ends before it does."""
-        try:
-            yield
+            yield ownership
         except AirflowTaskTimeout:
-            self._stop("The task's execution_timeout is over")
+            self._give_up("The task's execution_timeout is over")
             raise
         except _Killed:
             self._settle_kill()
@@ -392,13 +395,13 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             ) from None
         except RunTimeoutError as error:
             if not isinstance(error, UnreachableError):
-                self._stop("The time for the run is over")
+                self._give_up("The time for the run is over")
             else:
                 self._stop_on_last_try()
             raise
         except RunLostError as error:
-            if self._ownership and self._run and (error.run is None or error.run.state.is_final):
-                self._ownership.note(Phase.VANISHED, self._run.pipeline_id, self._run.id)
+            if self._run and (error.run is None or error.run.state.is_final):
+                ownership.note(Phase.VANISHED, self._run.pipeline_id, self._run.id)
             else:
                 self._stop_on_last_try()
             raise
@@ -406,11 +409,27 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             if not isinstance(error, RunError):
                 self._stop_on_last_try()
             raise
+        finally:
+            self._thread = None
+
+    def _give_up(self, why: str) -> None:
+        """Stop the run, unless this try was thought dead and another one has taken the run over."""
+        try:
+            ours = self._ownership is None or self._ownership.is_ours()
+        except Exception:
+            self.log.warning("Airflow can't be asked whether this try is still the task's own", exc_info=True)
+            ours = False
+        if ours:
+            self._stop(why)
+        elif self._run:
+            self.log.warning("%s, but run %s may be another try's by now: it is left as it is.", why, self._run.id)
+            self._run = None
 
     def _stop_on_last_try(self) -> None:
-        ownership = self._ownership
-        if ownership is None or ownership.is_last_try:
-            self._stop("The last try gives up")
+        if self._ownership is None or self._ownership.is_last_try:
+            self._give_up("The last try gives up")
+        elif not self.goes_on_later(self._ownership):
+            self._give_up("The next try can't know of this run, and would start another one beside it")
         elif self._run:
             self.log.warning("Run %s is left as it is; the next try goes on with it.", self._run.id)
 
@@ -418,7 +437,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Stop the run where ``cancel_on_kill`` says so; what comes of it is logged, and never hides why."""
         from airflow_provider_flowengine.protocol.stopping import stop
 
-        run, self._run = self._run, None
+        run, self._run = self._run or self.find_unseen(timeout), None
         if run is None:
             return
         if not self.cancel_on_kill:
@@ -443,10 +462,11 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         Airflow calls this in a signal's handler while :meth:`execute` waits, and after its ``execution_timeout``.
         """
         self._kill_asked = True
-        if self._thread != threading.get_ident():
+        if self._thread == threading.get_ident():
+            if self._interruptible:
+                raise _Killed
+        elif self._thread is not None:
             self._settle_kill()
-        elif self._interruptible:
-            raise _Killed
 
     @contextmanager
     def _interruption(self) -> Generator[None]:
@@ -459,18 +479,25 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         finally:
             self._interruptible = False
 
+    @contextmanager
+    def _no_interruption(self) -> Generator[None]:
+        """Mark within an interruption what does talk to Airflow: a kill strikes after it."""
+        self._interruptible = False
+        yield
+        self._interruptible = True
+        self._settle_kill_in_time()
+
     def _settle_kill_in_time(self) -> None:
         """Act on a kill that came while it couldn't be acted on."""
         if self._kill_asked:
-            with self._giving_up():
-                raise _Killed
+            raise _Killed
 
     def _settle_kill(self) -> None:
-        if self._run is None or self._context is None:
+        if self._context is None:
             return
         if self._is_wanted_dead(self._context):
             self._stop("The task was ended", patience=KILL_PATIENCE, timeout=KILL_PATIENCE / 2)
-        else:
+        elif self._run:
             self.log.warning(
                 "The task's process is being ended, but nobody has ended the task: run %s goes on. %s",
                 self._run.id,

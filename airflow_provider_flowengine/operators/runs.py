@@ -18,6 +18,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ApiRefusedError,
     CannotReachError,
     ConfigurationError,
+    FlowEngineError,
     RunLostError,
 )
 
@@ -118,6 +119,10 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             run = self._earlier_run(ownership, record, span)
         return run or self._running_run(pipeline_id) or self._start(ownership, pipeline_id)
 
+    def goes_on_later(self, ownership: Ownership) -> bool:
+        """Whether a later try goes on with this one's run: by its record, or since it takes any that is running."""
+        return ownership.is_kept or self.reuse_running_run
+
     def _earlier_run(self, ownership: Ownership, record: Record | None, span: dict[str, str]) -> PipelineRun | None:
         """Return the run of an earlier try that this one goes on with, or None to start a new one."""
         if record is None:
@@ -125,6 +130,11 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             self._count("resumable_job.fresh_submit" if ownership.is_kept else None)
             return None
         self._count("resumable_job.reconnect_attempt")
+        from airflow_provider_flowengine.protocol.models import run_from_dict
+
+        known: dict[str, Json] = {"run_id": record.run_id, "pipeline_id": record.pipeline_id}
+        if record.run_id is not None and record.phase is not Phase.HANDED_ON:
+            self._run = run_from_dict(known)  # whatever ends this try from here on decides about this run too
         run = self._find(record)
         decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
         if decision is Next.LOOK:
@@ -139,18 +149,14 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         span["resumable.decision"] = _DECISIONS.get(decision, decision.value)
         self._count(_METRICS.get(decision))
         self.log.info("Try %d left %s. %s", record.try_number, _describe(record, run), _SAYS[decision])
-        if decision is Next.RESUME and run:
-            return self._resume(run)
-        if decision is Next.REPLACE and run:
-            self._run = run
+        resumed = self._resume(run) if decision is Next.RESUME and run else None
+        if decision is Next.REPLACE:
             self._stop("The task was cleared")
+        self._run = None
         if decision in (Next.GO_ON, Next.TAKE):
-            from airflow_provider_flowengine.protocol.models import run_from_dict
-
-            known: dict[str, Json] = {"run_id": record.run_id, "pipeline_id": record.pipeline_id}
             # A result is handed on for a success only, so a run that has been pruned since can still be taken for one.
             return run or run_from_dict({**known, "state": "succeeded"} if decision is Next.TAKE else known)
-        return None
+        return resumed
 
     def _find(self, record: Record) -> PipelineRun | None:
         if record.run_id is None:
@@ -166,6 +172,20 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         if run:
             ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
         return run
+
+    def find_unseen(self, timeout: float) -> PipelineRun | None:
+        """Look for the run of a start whose outcome isn't known; nothing is hidden by what goes wrong with that."""
+        from airflow_provider_flowengine.protocol.starting import Intent, look_for
+
+        record = self._ownership and self._ownership.record
+        if not record or record.phase is not Phase.INTENDED:
+            return None
+        api, job_params = self.hook.api.hurried(timeout), rendered_mapping("job_params", self.job_params)
+        try:
+            return self.hook.client.run(look_for(api, Intent.from_dict(record.intent), job_params))
+        except FlowEngineError:
+            self.log.exception("Pipeline %s may have been started; its run can't be told", record.pipeline_id)
+            return None
 
     def _resume(self, run: PipelineRun) -> PipelineRun | None:
         """Resume a failed run; where FlowEngine refuses, say so and return None, so that a new one is started."""
@@ -209,8 +229,9 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
         def remember(intent: Intent) -> None:
             nonlocal intended
-            ownership.intend(pipeline_id, intent.as_dict())
-            intended = True
+            with self._no_interruption():
+                ownership.intend(pipeline_id, intent.as_dict())
+                intended = True
 
         flow = start_once(
             hook.api,
@@ -220,7 +241,8 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             confirmation_timeout=seconds("start_confirmation_timeout", self.start_confirmation_timeout) or 30.0,
         )
         try:
-            return hook.client.run(flow)
+            with self._interruption():
+                return hook.client.run(flow)
         except (ApiRefusedError, CannotReachError):
             if intended:
                 ownership.forget()  # nothing was started, so there is nothing that a later try should look for
@@ -278,6 +300,10 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
         self._before = run if run.state.is_final else None
         self.log.info("Resumed %s." if self._before else "%s goes on already.", run)
         return run
+
+    def goes_on_later(self, ownership: Ownership) -> bool:
+        """Whether a later try goes on with the run: always, since it is named."""
+        return True
 
 
 class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
