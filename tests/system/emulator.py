@@ -49,10 +49,10 @@ class FlowEngine:
     def kill(self, sign: signal.Signals) -> None:
         self.process.end(sign)
 
-    def connection(self) -> dict:
+    def connection(self, conn_id: str = "") -> dict:
         """The Airflow connection that leads here, as Airflow's REST API takes it."""
         return {
-            "connection_id": self.conn_id,
+            "connection_id": conn_id or self.conn_id,
             "conn_type": "flowengine",
             "schema": "http",
             "host": "127.0.0.1",
@@ -63,12 +63,17 @@ class FlowEngine:
 
     # --- what happens there -----------------------------------------------------------------------------------------
 
-    def create_pipeline(self) -> int:
+    def create_pipeline(self, key: str = "") -> int:
         """A pipeline of one node, whose runs go on until somebody ends them."""
         values = [{"key": "duration", "value": "forever", "type": "TEXT"}]
         node = {"nodeId": "train", "name": "train", "type": "TASK", "indexType": "SHELL", "params": {"values": values}}
-        pipeline = {"data": {"name": f"pipeline {next(self._names)}", "nodes": [node], "edges": []}}
+        data = {"name": f"pipeline {next(self._names)}", "nodes": [node], "edges": []}
+        pipeline = {"data": data, "pipelineKey": key}
         return int(self._call("POST", "/pipeline/template/6/create", json=pipeline)["data"]["id"])
+
+    def start_run(self, pipeline_id: int) -> int:
+        """Start a run by hand, as a person would."""
+        return int(self._call("POST", f"/pipeline/6/{pipeline_id}/start", json={})["data"]["id"])
 
     def finish(self, run_id: int, outcome: str = "succeeded") -> None:
         """End a run."""
@@ -105,16 +110,15 @@ class FlowEngine:
             lambda: f"Run {run_id} is not {state}: {self.seen(pipeline_id)}\n{describe()}",
         )
 
-    def is_polled(self, pipeline_id: int, seconds: float = 90) -> None:
-        """Wait until somebody looks at the pipeline's history."""
-        before = self._looks(pipeline_id)
-        until(
-            lambda: self._looks(pipeline_id) > before, seconds, f"Nobody looks at the history of pipeline {pipeline_id}"
-        )
+    def is_polled(self, pipeline_id: int, run_id: int, seconds: float = 90) -> None:
+        """Wait until somebody looks at the run, or at the pipeline's history."""
+        before = self._looks(pipeline_id, run_id)
+        until(lambda: self._looks(pipeline_id, run_id) > before, seconds, f"Nobody looks at run {run_id}")
 
-    def _looks(self, pipeline_id: int) -> int:
-        looks = [call for call in self._calls("history") if f"/pipeline/{pipeline_id}/" in call["path"]]
-        return len([call for call in looks if "size=100&" not in call["query"] + "&"])  # not this test's own
+    def _looks(self, pipeline_id: int, run_id: int) -> int:
+        history = [call for call in self._calls("history") if f"/pipeline/{pipeline_id}/" in call["path"]]
+        run = [call for call in self._calls("run") if f"/pipeline/{run_id}/" in call["path"]]
+        return len(run) + sum("size=100" not in call["query"] for call in history)  # without this test's own
 
     def _calls(self, name: str) -> list[dict]:
         return self._control("GET", "/calls", params={"name": name, "limit": 100_000})

@@ -28,7 +28,7 @@ class Scenario:
         """Wait until the task waits for a run that goes on, in this try or a later one; the run's id."""
         self.task.until("running" if self.mode == "sync" else "deferred", try_number=try_number)
         run_id = self.flowengine.run_of(self.pipeline)
-        self.flowengine.is_polled(self.pipeline)
+        self.flowengine.is_polled(self.pipeline, run_id)
         return run_id
 
     def starts(self) -> int:

@@ -1,6 +1,7 @@
 """Something dies while a run is under way: the run goes on untouched, is started once, and the task ends as it does."""
 
 import signal
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_triggerer(begin, sign):
     scenarios = begin("sync"), begin("deferrable")
     for scenario in scenarios:
         scenario.waits()
-    with down(scenarios[0].stack.triggerer, sign):
+    with down(scenarios[0].stack.triggerer, sign, whole_tree=sign is KILL):
         pass
     succeeds_untouched(*scenarios)
 
@@ -171,17 +172,38 @@ def test_flowengine_before_the_task_knows_the_run(begin, flowengine, mode, sign)
 # --- not dead after all -----------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def asleep(*pids):
+    """Let processes sleep, as those of a suspended machine do."""
+    try:
+        for pid in pids:
+            strike(pid, STOP)
+        yield
+    finally:
+        for pid in pids:
+            strike(pid, CONT)
+
+
 @both_stacks
 def test_a_worker_that_was_thought_dead_wakes_up(begin):
     scenario = begin("sync")
     scenario.waits()
-    stale, worker = scenario.task.pid, scenario.supervisor
-    strike(worker, STOP)
-    try:
+    stale = scenario.task.pid
+    with asleep(scenario.supervisor):
         scenario.waits(try_number=2)
-    finally:
-        strike(worker, CONT)
     until(lambda: is_gone(stale), 60, "The stale try goes on")
     scenario.task.stays("running", seconds=5)
+    succeeds_untouched(scenario)
+    assert scenario.task.try_number == 2
+
+
+def test_a_machine_that_was_thought_dead_wakes_up_after_its_time_for_the_run(begin):
+    scenario = begin("sync", "long_timeout")
+    scenario.waits()
+    stale, began = scenario.task.pid, time.monotonic()
+    with asleep(scenario.supervisor, stale):
+        scenario.waits(try_number=2)
+        time.sleep(max(0.0, began + 52 - time.monotonic()))
+    until(lambda: is_gone(stale), 60, "The stale try goes on")
     succeeds_untouched(scenario)
     assert scenario.task.try_number == 2

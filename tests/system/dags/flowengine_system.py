@@ -13,6 +13,7 @@ VARIANTS = {
     "keep": {"cancel_on_kill": False, "retries": 0},
     "timeout": {"timeout": 25, "retries": 0},
     "execution_timeout": {"execution_timeout": timedelta(seconds=25), "retries": 0},
+    "long_timeout": {"timeout": 50},
 }
 
 for variant, arguments in VARIANTS.items():
