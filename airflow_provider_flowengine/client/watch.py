@@ -19,14 +19,14 @@ from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.news import Cursor, Look, look
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from airflow_provider_flowengine.client.poller import Line
     from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 300.0
+LONGEST_PAUSE = 60.0
 """Seconds between two looks at most while FlowEngine gives no usable answer, where the interval isn't longer."""
 
 
@@ -49,7 +49,6 @@ class Sighting:
     look: Look
     url_of: Callable[[PipelineRun], str]
     _watch: Watch
-    _afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def ask(self, cursor: Cursor, *, at_once: bool = False) -> None:
         """
@@ -61,18 +60,6 @@ class Sighting:
         self._watch.needs.add(cursor)
         if at_once:
             self._watch.hurry.set()
-
-    def afterwards(self, do: Callable[[], Awaitable[None]]) -> None:
-        """Note what is to be done once all that a watcher has told about this look is known to be kept."""
-        self._afterwards.append(do)
-
-    async def settle(self) -> None:
-        """Do it. What fails is logged: a watcher notes its whole cursor each time, so the next time makes up for it."""
-        for do in self._afterwards:
-            try:
-                await do()
-            except Exception:
-                log.warning("A watcher couldn't note how far it has come; it will try again.", exc_info=True)
 
 
 @dataclass

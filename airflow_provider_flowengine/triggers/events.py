@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable  # noqa: TC003 - pydantic reads it
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
@@ -20,15 +23,8 @@ try:
 except ImportError:  # Airflow 2.11 has no event-driven DAGs
     BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]  # the class there is
 
-try:
-    from airflow.triggers.shared_stream import SharedStreamProducer
-except ImportError:  # Airflow before 3.3 shares no streams
-    SharedStreamProducer = object  # type: ignore[misc,assignment]  # nobody asks for it there
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Sequence
-
-    from airflow.triggers.shared_stream import AdvanceItem
+    from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable
 
     from airflow_provider_flowengine.client.watch import PipelineName, Sighting
     from airflow_provider_flowengine.compat import AssetStateStore
@@ -47,10 +43,10 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
     The event's payload is the run: ``{"run_id", "pipeline_id", "status", "state", "started", "ended", "trigger",
     "run_url"}``. A run that is resumed and ends again is told again.
 
-    With Airflow 3.3 and later the position is kept in the asset's state store, and moves on once Airflow has stored an
-    event: none is lost, and none comes twice, through restarts of the triggerer and moves to another one. (A triggerer
-    that dies in the second between the two repeats the event, with the same payload.) Before, it begins anew with
-    each start of the triggerer. All watchers of one pipeline with the same ``poll_interval`` share one poll there.
+    With Airflow 3.3 and later the position is kept in the asset's state store, and moves on as Airflow takes an event:
+    none is lost, and none comes twice, through restarts of the triggerer and moves to another one. Before, it begins
+    anew with each start of the triggerer. With Airflow 3.3 and later, too, all watchers of one pipeline with the same
+    ``poll_interval`` share one poll.
 
     :param pipeline_id: the pipeline, by its id; or by one of the next two. Nothing here is templated.
     :param pipeline_key: by its ``pipelineKey``.
@@ -95,6 +91,8 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         self.start_from = start_from
         self._cursor: Cursor | None = None
         self._position: _Position | None = None
+        self._unsent: set[int | str] = set()
+        self._noting: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, always the same for the same watcher: Airflow knows it by them."""
@@ -124,9 +122,10 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         )
 
     @classmethod
-    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """Return the poll that watchers share; Airflow tells it when their events are stored."""
-        return _Producer(cls(**kwargs))
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Sighting]:
+        """Poll for all watchers of the pipeline."""
+        async for sighting in cls(**kwargs).sightings():
+            yield sighting
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Sighting]) -> AsyncGenerator[TriggerEvent]:
         """Fire this watcher's events out of what the shared poll shows."""
@@ -136,10 +135,8 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncGenerator[TriggerEvent]:
         """Poll alone, where Airflow shares no streams (before 3.3)."""
-        async for sighting in self.sightings():
-            for event in await self._events(sighting):
-                yield event
-            await sighting.settle()
+        async for event in self.filter_shared_stream(self.sightings()):
+            yield event
 
     async def sightings(self) -> AsyncGenerator[Sighting]:
         """Look at the pipeline's history, again and again."""
@@ -155,7 +152,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
     # --- events ---------------------------------------------------------------------------------------------------
 
     async def _events(self, sighting: Sighting) -> list[TriggerEvent]:
-        """Return the events that a look makes, and have the position noted once they are stored."""
+        """Return the events that a look makes, and note the position once Airflow has taken them."""
         position = self._position = self._position or _Position(compat.asset_state_stores(self), self._state_key())
         try:
             runs = await self._news(sighting, position)
@@ -164,9 +161,29 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
             runs = []
         if self._cursor is not None:
             sighting.ask(self._cursor)
-            if self._cursor != position.noted:
-                sighting.afterwards(partial(position.note, self._cursor))
-        return [TriggerEvent(self._payload(run, sighting)) for run in runs]
+        payloads = {run.id: {**run.as_dict(), "run_url": sighting.url_of(run)} for run in runs}
+        if not position.stores:
+            return [TriggerEvent(payload) for payload in payloads.values()]
+        self._unsent |= payloads.keys()
+        if not self._unsent:
+            await self._note(check=True)
+        return [
+            TriggerEvent(_Payload(run=payload, on_sent=partial(self._sent, run_id)))
+            for run_id, payload in payloads.items()
+        ]
+
+    def _sent(self, run_id: int | str) -> None:
+        self._unsent.discard(run_id)
+        if not self._unsent:  # whose position it is was looked at when the event was made, so no time is lost now
+            self._noting = asyncio.get_running_loop().create_task(self._note(check=False))
+
+    async def _note(self, *, check: bool) -> None:
+        """Note the position, where it has moved; what can't be noted now is noted after the next look."""
+        if self._position and self._cursor and self._cursor != self._position.noted:
+            try:
+                await self._position.note(self._cursor, check=check)
+            except Exception:
+                self.log.warning("The asset's state store can't be written; trying again.", exc_info=True)
 
     async def _news(self, sighting: Sighting, position: _Position) -> list[PipelineRun]:
         if self._cursor is None or position.is_doubtful:
@@ -186,9 +203,6 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
             return cursor, []
         return news(cursor, sighting.look, self.outcomes)
 
-    def _payload(self, run: PipelineRun, sighting: Sighting) -> dict[str, Any]:
-        return {**run.as_dict(), "run_url": sighting.url_of(run)}
-
     def _state_key(self) -> str:
         """Return where the position stands in the asset's state store: watchers for other ends have their own."""
         parts = (self.flowengine_conn_id, self.engine_key or "", self.pipeline_field, str(self.pipeline_value))
@@ -196,21 +210,22 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         return key if len(key) <= _LONGEST_KEY else f"flowengine/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-class _Producer(SharedStreamProducer):
-    """The poll that watchers of a pipeline share."""
+class _Payload(BaseModel):
+    """
+    An event's payload, which tells when Airflow sends it from the trigger's process to the one that stores it at once.
 
-    def __init__(self, trigger: FlowEnginePipelineRunEventTrigger) -> None:
-        self._trigger = trigger
+    Airflow has no word for that moment. At the yield, up to a second before, it would be too early to note that the run
+    was told: a triggerer that dies in between loses the event. And when Airflow says that an event is stored, up to a
+    second later, it is late: a triggerer that is stopped in between tells the run again.
+    """
 
-    async def open_stream(self) -> AsyncGenerator[tuple[Sighting, Sighting]]:
-        async for sighting in self._trigger.sightings():
-            yield sighting, sighting
+    run: dict[str, Any]
+    on_sent: Callable[[], None] = Field(repr=False)
 
-    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Have the watchers' positions noted, now that their events are stored."""
-        for sighting, outcome in batch:
-            if not outcome.failed:
-                await sighting.settle()
+    @model_serializer
+    def _send(self) -> dict[str, Any]:
+        self.on_sent()
+        return self.run
 
 
 @dataclass
@@ -241,9 +256,9 @@ class _Position:
         """Whether somebody else has noted another one."""
         return await self._stored() != self.noted
 
-    async def note(self, cursor: Cursor) -> None:
-        """Write the position down."""
-        if await self.has_moved():
+    async def note(self, cursor: Cursor, *, check: bool) -> None:
+        """Write the position down; where it is checked, not over what somebody else has noted."""
+        if check and await self.has_moved():
             self.is_doubtful = True
             return
         for store in self.stores:
