@@ -76,7 +76,7 @@ def test_the_source_archive_can_be_tested_by_whom_it_reaches(dist):
 
 
 def test_its_page_in_a_package_index_would_render(dist):
-    run(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
+    run(sys.executable, "-m", "twine", "check", "--strict", *dist.glob("*.whl"), *dist.glob("*.tar.gz"))
 
 
 def test_it_has_no_conflict_with_airflow(home):
