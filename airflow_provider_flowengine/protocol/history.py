@@ -98,8 +98,10 @@ class History:
         wanted = set(run_ids)
         newest = yield from self._grown(lambda runs: wanted <= {run.id for run in runs})
         found = {run.id: run for run in newest if run.id in wanted}
-        if found:
-            self._fit(1 + max(place for place, run in enumerate(newest) if run.id in found))
+        if found and self._last_page is None:
+            # Ask next time for no more than what holds the oldest run that was found now.
+            needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
+            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
         if not self._whole:
             for run_id in sorted(wanted - found.keys(), key=str):
                 run = yield from self.search(run_id)
@@ -128,20 +130,16 @@ class History:
             raise self._too_many(runs, moment)
         return runs
 
-    def recent(
-        self, is_known: Callable[[PipelineRun], bool], wanted: Collection[Identifier]
-    ) -> Flow[tuple[list[PipelineRun], bool]]:
+    def recent(self, is_known: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
         """
-        Return the newest runs back to one that is known already, and some of those before it where a page holds them.
+        Return the newest runs, a hundred at least where there are so many, back to one that is known already.
 
         :param is_known: whether a run is known already.
-        :param wanted: the ids of those before it.
         :return: the runs, newest first, and whether they reach back to a known one, or to the history's begin.
         """
-        runs, reached = yield from self._back_to(is_known, frozenset(wanted))
-        needed = [place for place, run in enumerate(runs[:GROWN_SIZE]) if run.id in wanted]
-        self._fit(1 + max([*needed, next((place for place, run in enumerate(runs) if is_known(run)), len(runs))]))
-        return runs, reached
+        if self._last_page is None:
+            self._size = GROWN_SIZE
+        return (yield from self._back_to(is_known))
 
     def newer_than(self, newest: Identifier | None, known: frozenset[Identifier]) -> Flow[list[PipelineRun]]:
         """
@@ -178,20 +176,9 @@ class History:
                     break
         return runs
 
-    def _fit(self, needed: int) -> None:
-        """Ask next time for no more than what holds so many runs."""
-        if self._last_page is None:
-            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
-
-    def _back_to(
-        self, reached: Callable[[PipelineRun], bool], wanted: frozenset[Identifier] = frozenset()
-    ) -> Flow[tuple[list[PipelineRun], bool]]:
+    def _back_to(self, reached: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
         """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
-
-        def enough(runs: list[PipelineRun]) -> bool:
-            return any(map(reached, runs)) and (len(runs) >= GROWN_SIZE or wanted <= {run.id for run in runs})
-
-        newest = yield from self._grown(enough)
+        newest = yield from self._grown(lambda runs: any(map(reached, runs)))
         runs = {run.id: run for run in newest}
         rows: Runs = ()
         page, step = (self._last_page, -1) if self._last_page else (1, 1)

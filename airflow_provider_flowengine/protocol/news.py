@@ -118,8 +118,7 @@ def look(history: History, cursors: Collection[Cursor], turn: int = 0) -> Flow[L
     :param cursors: how far the watchers have come; of none, the newest runs are enough.
     :param turn: which look this is, so that each of many older runs has its turn.
     """
-    open_runs = {run_id for cursor in cursors for run_id in cursor.open}
-    runs, reached = yield from history.recent(lambda run: all(cursor.is_past(run) for cursor in cursors), open_runs)
+    runs, reached = yield from history.recent(lambda run: all(cursor.is_past(run) for cursor in cursors))
     if not reached:
         log.warning(
             "Pipeline %s has run more than %d times since the last look; what ended before run %s isn't told.",
@@ -127,8 +126,9 @@ def look(history: History, cursors: Collection[Cursor], turn: int = 0) -> Flow[L
             len(runs),
             runs[-1].id,
         )
+    going_on = {run_id for cursor in cursors for run_id in cursor.open}
     older, gone = [], set()
-    for run_id in _some(sorted(open_runs - {run.id for run in runs}, key=str), turn):
+    for run_id in _some(sorted(going_on - {run.id for run in runs}, key=str), turn):
         run = yield from history.search(run_id)
         if run:
             older.append(run)

@@ -182,7 +182,17 @@ def test_a_look_after_a_deep_one_is_short_again(server):
     server.drive(look(history, [Cursor(newest=700)]))
     server.drive(look(history, [Cursor(newest=700)]))
 
-    assert server.requests[-1].call.query["size"] == 5
+    assert server.requests[-1].call.query["size"] == 100
+
+
+def test_a_run_that_is_resumed_is_noticed_as_long_as_it_is_among_the_newest_hundred(server):
+    server.fill(300)
+    server.set(202, status="running")
+    cursor = Cursor(newest=300)
+
+    moved, _ = news(cursor, server.drive(look(server.history(), [cursor])), OUTCOMES)
+
+    assert moved.open == {202}
 
 
 @pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])
