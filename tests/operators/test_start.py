@@ -15,6 +15,8 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+LOOKS_TO_START = 2
+"""The baseline, and the look that shows the new run."""
 
 
 @pytest.fixture
@@ -155,7 +157,7 @@ def test_the_run_is_known_whatever_the_start_answers(start, emulator, pipeline, 
 
 
 def test_a_running_run_is_taken_over_where_that_is_asked_for(start, emulator, pipeline, log):
-    pipeline_id = pipeline(duration=0.3)
+    pipeline_id = pipeline(duration=3)
     emulator.world.start(pipeline_id)
     task = start(pipeline_id=pipeline_id, reuse_running_run=True)
 
@@ -182,7 +184,7 @@ def test_a_failed_run_fails_the_task_with_what_is_known_of_it(start, emulator, p
     assert isinstance(task.errors[-1], RunFailedError)
     assert task.error.startswith("Run 1 of pipeline 1 failed (status failed, after 0.1 s).")
     assert "Failed nodes: train (n1): no data." in task.error
-    assert task.error.endswith(f"See {emulator.url}/engine/15/cess-data-3/#/offline-pipeline")
+    assert task.error.endswith(f"See {emulator.run_url(1, 1)}")
 
 
 def test_a_failed_run_is_told_without_its_nodes_where_flowengine_does_not_tell_them(start, emulator, pipeline):
@@ -294,7 +296,7 @@ def test_a_start_that_surely_was_not_taken_is_sent_again(start, emulator, pipeli
 @in_both_modes
 @pytest.mark.parametrize("kind", ["status", "html", "reset", "truncated", "broken_json", "envelope"])
 def test_a_look_that_fails_does_not_fail_the_task(start, emulator, pipeline, kind, deferrable):
-    emulator.fail("history", kind=kind, skip=1)  # the first look is the baseline
+    emulator.fail("history", "run", kind=kind, skip=LOOKS_TO_START)
     task = start(pipeline_id=pipeline(duration=0.1), deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)
