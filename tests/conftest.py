@@ -23,9 +23,12 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions, version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -44,17 +47,18 @@ os.environ |= {
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 
-needs_task_state_store = pytest.mark.skipif(
-    AIRFLOW < (3, 3), reason="Airflow before 3.3 has no task state store: a try can't know what an earlier one did"
-)
-"""Marks a test of what a later try does about an earlier one's run."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of our marks."""
+    config.addinivalue_line("markers", "needs_task_state_store: about what a later try knows of an earlier one's run")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this Airflow can't do, each with its reason."""
-    for item in items:
-        if item.get_closest_marker("needs_task_state_store"):
-            item.add_marker(needs_task_state_store)
+    if AIRFLOW < (3, 3):
+        for item in items:
+            if item.get_closest_marker("needs_task_state_store"):
+                item.add_marker(pytest.mark.skip(reason="the task state store came with Airflow 3.3"))
 
 
 @pytest.fixture(scope="session")
@@ -185,9 +189,16 @@ def run(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Any:
 
 @pytest.fixture
 def run_task(dag: Any, run: Any) -> Any:
-    """Run one task in a DAG of its own."""
+    """Run one task in a DAG of its own; ``between_tries`` is called before each retry."""
 
-    def run_task(operator: Any, conf: dict[str, Any] | None = None, **arguments: Any) -> TaskResult:
+    def run_task(
+        operator: Any,
+        conf: dict[str, Any] | None = None,
+        between_tries: Callable[[], object] | None = None,
+        **arguments: Any,
+    ) -> TaskResult:
+        if between_tries:
+            arguments["on_retry_callback"] = [dag.errors_of_test, lambda context: between_tries()]
         operator(task_id="task", dag=dag, **arguments)
         return run(dag, conf)["task"]
 
