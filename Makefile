@@ -51,7 +51,7 @@ test-matrix: $(READY) ## Run the tests on every supported Airflow and Python, an
 
 test-system: $(READY) ## Kill real Airflow processes and see that no run is started twice or lost
 	@tests/system/setup.sh
-	@$(BIN)/pytest -q tests/system
+	@$(BIN)/pytest -q -n 8 tests/system
 
 test-browser: $(READY) ## Use Airflow's web page as a person would
 	@tests/browser/setup.sh

@@ -112,61 +112,63 @@ def test_flowengine(begin, flowengine, sign):
 
 # --- after FlowEngine has made the run, before the task knows it ------------------------------------------------------
 
-late = {"kind": "slow", "where": "after", "seconds": 25}
+
+@pytest.fixture
+def starting(begin, flowengine):
+    """Two tasks, one of each mode, whose runs are there while the answers to their starts are still to come."""
+    flowengine.fail("start", kind="slow", where="after", seconds=25, times=2)
+    scenarios = begin("sync"), begin("deferrable")
+    for scenario in scenarios:
+        scenario.starts()
+    return scenarios
 
 
 @both_signals
-def test_the_task_process_before_it_knows_the_run(begin, flowengine, mode, sign):
-    flowengine.fail("start", **late)
-    scenario = begin(mode)
-    scenario.starts()
-    strike(scenario.task.pid, sign)
-    scenario.waits(try_number=2)
-    succeeds_untouched(scenario)
+def test_the_task_process_before_it_knows_the_run(starting, sign):
+    for scenario in starting:
+        strike(scenario.task.pid, sign)
+    for scenario in starting:
+        scenario.waits(try_number=2)
+    succeeds_untouched(*starting)
 
 
 @both_signals
-def test_the_worker_process_before_the_task_knows_the_run(begin, flowengine, mode, sign):
-    flowengine.fail("start", **late)
-    scenario = begin(mode)
-    scenario.starts()
-    strike(scenario.supervisor, sign)
-    scenario.waits(try_number=2)
-    succeeds_untouched(scenario)
+def test_the_worker_process_before_the_task_knows_the_run(starting, sign):
+    for scenario in starting:
+        strike(scenario.supervisor, sign)
+    for scenario in starting:
+        scenario.waits(try_number=2)
+    succeeds_untouched(*starting)
 
 
 @on_celery
 @pytest.mark.alone
-def test_a_whole_celery_worker_before_the_task_knows_the_run(begin, flowengine, mode):
-    flowengine.fail("start", **late)
-    scenario = begin(mode)
-    scenario.starts()
-    with down(worker_of(scenario), KILL, whole_tree=True):
+def test_all_celery_workers_before_the_tasks_know_their_runs(starting, stack):
+    first, second = stack.workers
+    with down(first, KILL, whole_tree=True), down(second, KILL, whole_tree=True):
+        pass
+    for scenario in starting:
         scenario.waits(try_number=2)
-        succeeds_untouched(scenario)
+    succeeds_untouched(*starting)
 
 
 @both_stacks
 @pytest.mark.alone
-def test_the_scheduler_before_the_task_knows_the_run(begin, flowengine, mode):
-    flowengine.fail("start", **late)
-    scenario = begin(mode)
-    scenario.starts()
-    with down(scenario.stack.scheduler, KILL):
+def test_the_scheduler_before_the_task_knows_the_run(starting, stack):
+    with down(stack.scheduler, KILL):
         pass
-    scenario.waits()
-    succeeds_untouched(scenario)
+    for scenario in starting:
+        scenario.waits()
+    succeeds_untouched(*starting)
 
 
 @both_signals
-def test_flowengine_before_the_task_knows_the_run(begin, flowengine, mode, sign):
-    flowengine.fail("start", **late)
-    scenario = begin(mode)
-    scenario.starts()
+def test_flowengine_before_the_task_knows_the_run(starting, flowengine, sign):
     flowengine.kill(sign)
     flowengine.start()
-    scenario.waits()
-    succeeds_untouched(scenario)
+    for scenario in starting:
+        scenario.waits()
+    succeeds_untouched(*starting)
 
 
 # --- not dead after all -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ def test_airflow_ends_the_deferral(begin, stack):
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("stack", ["celery"], indirect=True)  # SQLite gives the next trigger the dead one's id
 def test_the_trigger_breaks_down(begin, stack, flowengine):
     scenario = begin("deferrable")
     run = scenario.waits()
