@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pytest
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
@@ -64,6 +65,26 @@ def test_a_group_in_the_log_ends_though_the_wait_ends_in_an_error(start, emulato
     start(pipeline_id=two_nodes(duration=99), timeout=0.5)
 
     assert log.ours.count("::group::") == log.ours.count("::endgroup::") == 1
+
+
+def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log):
+    one = two_nodes()
+    emulator.world.start(one)
+
+    run_task(FlowEnginePipelineRunSensor, pipeline_id=one, run_id=1, poke_interval=0.05, mode="poke")
+
+    assert "node train: succeeded, after 0." in log.ours
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_a_sensor_sees_the_end_where_the_server_tells_of_no_nodes(run_task, emulator, pipeline, mode):
+    emulator.options.one_run_call = False
+    one = pipeline(duration=0.3)
+    emulator.world.start(one)
+
+    task = run_task(FlowEnginePipelineRunSensor, pipeline_id=one, run_id=1, poke_interval=0.05, mode=mode)
+
+    assert task.returned["state"] == "succeeded"
 
 
 @pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])

@@ -1,0 +1,244 @@
+"""What a try does about what an earlier one left: the pipeline is started once, whatever happened in between."""
+
+import threading
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+from airflow_provider_flowengine.protocol.errors import RunFailedError, StartUnconfirmedError, UnreachableError
+
+in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+LOOKS_TO_START = 2
+"""The baseline, and the look that shows the new run."""
+needs_task_state_store = pytest.mark.needs_task_state_store
+
+
+@pytest.fixture
+def pipeline(emulator, pipeline):
+    """Make pipelines that have run before, an hour ago: by run 1, so that a task's run is run 2."""
+
+    def make(*key, **params):
+        made = pipeline(*key, **params)
+        emulator.world.add_history(made, [emulator.clock.now() - 3600])
+        return made
+
+    return make
+
+
+@pytest.fixture
+def start(run_task):
+    """Run the start operator with one retry."""
+
+    def start(**arguments):
+        return run_task(FlowEngineStartPipelineOperator, **{"poll_interval": 0.05, "retries": 1, **arguments})
+
+    return start
+
+
+def state(emulator, run_id):
+    return emulator.world.run(run_id).state(emulator.clock.now() + 10)
+
+
+# --- the run goes on --------------------------------------------------------------------------------------------------
+
+
+@needs_task_state_store
+@in_both_modes
+def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, log, deferrable):
+    def go_on():
+        emulator.faults.clear()
+        threading.Timer(0.5, emulator.world.finish, [2]).start()
+
+    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    task = start(
+        pipeline_id=pipeline(duration="forever"), unreachable_timeout=0.01, deferrable=deferrable, between_tries=go_on
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert isinstance(task.errors[0], UnreachableError)
+    assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
+    assert "Run 2 is left as it is; the next try goes on with it." in log.ours
+    assert "Try 1 left run 2 of pipeline 1 (status running). Going on with it." in log.ours
+
+
+@needs_task_state_store
+@in_both_modes
+def test_a_try_takes_the_result_of_a_run_that_has_succeeded_meanwhile(start, emulator, pipeline, log, deferrable):
+    def succeed():
+        emulator.faults.clear()
+        emulator.world.finish(2)
+
+    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    task = start(
+        pipeline_id=pipeline(duration="forever"),
+        unreachable_timeout=0.01,
+        deferrable=deferrable,
+        between_tries=succeed,
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert emulator.count("start") == 1
+    assert "Try 1 left run 2 of pipeline 1 (status succeeded). Taking its result." in log.ours
+    assert task.link
+    assert task.xcoms["flowengine_run"]["run_id"] == 2
+
+
+@needs_task_state_store
+@in_both_modes
+def test_a_result_that_was_handed_on_is_taken_again_when_the_try_fails_after_it(start, emulator, pipeline, deferrable):
+    failures = [OSError("no lineage backend")]
+
+    def post_execute(context, result):
+        if failures:
+            raise failures.pop()
+
+    task = start(pipeline_id=pipeline(duration=0.1), post_execute=post_execute, deferrable=deferrable)
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert emulator.count("start") == 1
+
+
+@needs_task_state_store
+def test_the_last_try_that_gives_up_stops_the_run(start, emulator, pipeline):
+    def let_it_be_stopped():
+        emulator.faults.clear()
+        emulator.fail("history", "run", status=500, skip=1, times=2)  # the first finds the run
+
+    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    task = start(pipeline_id=pipeline(duration="forever"), unreachable_timeout=0.01, between_tries=let_it_be_stopped)
+
+    assert task.state == "failed"
+    assert (emulator.count("start"), emulator.count("stop")) == (1, 1)
+    assert state(emulator, 2) == "stopped"
+
+
+@in_both_modes
+def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, emulator, pipeline, log, deferrable):
+    # Without a record the next try would start a second run beside the first.
+    pipeline_id = pipeline(duration="forever")
+    emulator.fail(
+        "history", "run", status=500, skip=LOOKS_TO_START, times=3 if deferrable else 2
+    )  # deferred, the operator looks first
+    task = start(
+        pipeline_id=pipeline_id,
+        unreachable_timeout=0.01,
+        durable=False,
+        deferrable=deferrable,
+        between_tries=lambda: let_runs_end_at_once(emulator, pipeline_id),
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 3, 2)
+    assert state(emulator, 2) == "stopped"
+    assert "The next try can't know of this run" in log.ours
+
+
+def let_runs_end_at_once(emulator, pipeline_id):
+    """Change a pipeline so that its runs end at once and well."""
+    body = emulator.world.pipeline(pipeline_id).body
+    body["data"]["nodes"][0]["params"]["values"] = []
+    emulator.world.update_pipeline({**body, "id": pipeline_id})
+
+
+# --- whether it was started isn't known -------------------------------------------------------------------------------
+
+
+@in_both_modes
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status"}, {"kind": "html"}, {"kind": "broken_json"}])
+def test_a_start_whose_answer_is_lost_is_found_in_the_history(start, emulator, pipeline, fault, deferrable):
+    emulator.fail("start", where="after", **fault)
+    task = start(pipeline_id=pipeline(duration=0.2), deferrable=deferrable)
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 1)
+    assert emulator.count("start") == 1
+
+
+@needs_task_state_store
+@in_both_modes
+def test_a_start_that_shows_only_later_is_found_by_the_next_try(start, emulator, pipeline, log, deferrable):
+    emulator.options.history_delay = 60
+    emulator.fail("start", kind="reset", where="after")
+    task = start(
+        pipeline_id=pipeline(duration=0.1),
+        start_confirmation_timeout=0.2,
+        deferrable=deferrable,
+        between_tries=lambda: emulator.clock.advance(61),
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert isinstance(task.errors[0], StartUnconfirmedError)
+    assert "It was not started again, since a slow server may still do it" in str(task.errors[0])
+    assert emulator.count("start") == 1
+    assert "Try 1 may have started the pipeline; looking for its run." in log.ours
+
+
+@needs_task_state_store
+def test_a_start_that_surely_came_to_nothing_is_made_by_the_next_try(start, emulator, pipeline, log):
+    emulator.fail("start", kind="reset", where="before")
+    task = start(pipeline_id=pipeline(), start_confirmation_timeout=0.2)
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert isinstance(task.errors[0], StartUnconfirmedError)
+    assert "the history shows no run of it. Starting a new run." in log.ours
+
+
+@needs_task_state_store
+def test_a_refused_start_leaves_nothing_to_look_for(start, emulator, pipeline, log):
+    emulator.options.refuse_start = "任务队列已满"
+
+    def allow():
+        emulator.options.refuse_start = ""
+
+    task = start(pipeline_id=pipeline(), between_tries=allow)
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert "Try 1" not in log.ours
+
+
+# --- the run failed ---------------------------------------------------------------------------------------------------
+
+
+@in_both_modes
+def test_a_retry_starts_a_new_run_by_default(start, emulator, pipeline, deferrable):
+    task = start(
+        pipeline_id=pipeline(duration=0.1, outcome="failed"),
+        deferrable=deferrable,
+        between_tries=lambda: let_runs_end_at_once(emulator, 1),
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 3, 2)
+    assert isinstance(task.errors[0], RunFailedError)
+    assert (emulator.count("start"), emulator.count("resume")) == (2, 0)
+
+
+@needs_task_state_store
+@in_both_modes
+def test_a_retry_resumes_the_failed_run_where_that_is_asked_for(start, emulator, pipeline, log, deferrable):
+    task = start(pipeline_id=pipeline(duration=0.1, outcome="failed_once"), retry_mode="resume", deferrable=deferrable)
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert (emulator.count("start"), emulator.count("resume")) == (1, 1)
+    assert "Try 1 left run 2 of pipeline 1 (status failed). Resuming it." in log.ours
+
+
+@needs_task_state_store
+@in_both_modes
+def test_a_run_that_flowengine_will_not_resume_is_started_anew(start, emulator, pipeline, log, deferrable):
+    emulator.options.refuse_resume = "运行已归档"
+    task = start(pipeline_id=pipeline(outcome="failed"), retry_mode="resume", deferrable=deferrable)
+
+    assert task.state == "failed"
+    assert (emulator.count("start"), emulator.count("resume")) == (2, 1)
+    assert "运行已归档" in log.ours
+    assert "Starting a new run instead." in log.ours
+
+
+@needs_task_state_store
+def test_a_retry_that_is_about_another_pipeline_leaves_the_first_ones_run_alone(start, emulator, pipeline, log):
+    pipeline("first", outcome="failed")
+    pipeline("second")
+    task = start(pipeline_key="{{ 'first' if ti.try_number == 1 else 'second' }}")
+
+    assert (task.state, task.returned, task.tries) == ("success", 4, 2)
+    assert (
+        "An earlier try was about pipeline 1, this one is about 2: starting anew. Run 3 is left as it is." in log.ours
+    )
