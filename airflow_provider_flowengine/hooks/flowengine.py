@@ -250,7 +250,7 @@ class FlowEngineHook(BaseHook):
         now = self.api.now()
         url = self.run_url(pipeline_id, run_id)
         limits = Limits(poll_interval, now + timeout if timeout else None, unreachable_timeout)
-        waiter = Waiter(run_id, pipeline_id, limits, began=now, run_url=url)
+        waiter = Waiter(run_id, pipeline_id, limits, began=now, run_url=url, closely=True)
         run = self.client.run(wait(self.api, History(self.api, pipeline_id), waiter))
         return check_success(run if run.state == "succeeded" else self.with_nodes(run), url)
 

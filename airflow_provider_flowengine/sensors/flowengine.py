@@ -199,6 +199,8 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
                 began=self._began(context),
                 run_url=hook.run_url(pipeline_id, run_id if run_id is not None else "{run_id}"),
                 started_after=None if run_id is not None else self._started_after(context),
+                # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.
+                closely=not self.reschedule and not self.deferrable,
                 silent_since=self._remembered_silence(context),
             )
         return self._waiter, self._history
