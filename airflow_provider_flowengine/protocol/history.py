@@ -74,6 +74,9 @@ class History:
         self._whole = _holds_all(first, size)
         if self._whole or not _ascends(first.runs):
             return newest_first(first.runs)
+        if size < FIRST_SIZE:  # short pages are for what comes first, and here that is the oldest
+            self._size = FIRST_SIZE
+            return (yield from self.newest())
         size = len(first.runs)
         if first.total:
             last = -(-first.total // size)

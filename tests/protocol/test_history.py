@@ -114,6 +114,17 @@ def test_a_look_that_has_found_the_newest_page_costs_little_from_then_on(server,
     assert server.count("history") <= 2
 
 
+def test_a_short_ascending_history_that_grows_is_read_in_pages_that_are_worth_it(server):
+    server.order = "ascending"
+    server.fill(3)
+    history = server.history()
+    server.drive(history.find(3))
+    server.fill(60)
+
+    assert server.drive(history.find(63)).id == 63
+    assert asked(server)[-1][1] == 20
+
+
 def test_a_history_that_is_pruned_is_found_anew(server):
     server.order = "ascending"
     server.fill(500)
