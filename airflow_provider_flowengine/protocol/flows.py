@@ -200,7 +200,7 @@ class Api:
             request = replace(request, url=target)
         else:
             answer = cast("Answer", (yield request))
-        self._last_answer = answer
+        self._last_answer = replace(answer, body=b"")  # which may be large, and isn't asked for again
         return answer
 
     def send(self, call: Call, before: Callable[[], None] = lambda: None) -> Flow[JsonObject]:
