@@ -1,0 +1,227 @@
+"""The operators that create, change and schedule pipelines, and that upload files."""
+
+import json
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import (
+    FlowEngineCreatePipelineOperator,
+    FlowEngineSetPipelineScheduleOperator,
+    FlowEngineUpdatePipelineOperator,
+    FlowEngineUploadFileOperator,
+)
+from airflow_provider_flowengine.protocol.errors import (
+    ApiRefusedError,
+    CannotReachError,
+    ConfigurationError,
+    PipelineExistsError,
+)
+
+NODE = {
+    "nodeId": "n1",
+    "name": "train",
+    "type": "TASK",
+    "indexType": "SHELL",
+    "params": {"values": [{"key": "day", "value": "{{ dag_run.conf['day'] }}", "type": "TEXT"}]},
+}
+DEFINITION = {"name": "Nightly", "describe": "v1", "nodes": [NODE], "edges": []}
+PIPELINE = {"pipelineKey": "nightly", "data": DEFINITION}
+
+
+def body(emulator, pipeline_id):
+    return emulator.world.pipeline(pipeline_id).body
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def create(run_task):
+    def create(**arguments):
+        return run_task(FlowEngineCreatePipelineOperator, conf={"day": "Monday"}, **arguments)
+
+    return create
+
+
+def test_a_pipeline_is_created_with_its_templates_rendered(create, emulator):
+    task = create(pipeline=PIPELINE)
+
+    assert (task.state, task.returned) == ("success", 1)
+    assert body(emulator, 1)["pipelineKey"] == "nightly"
+    assert body(emulator, 1)["data"]["nodes"][0]["params"]["values"][0]["value"] == "Monday"
+
+
+def test_a_definition_alone_is_enough(create, emulator):
+    task = create(pipeline=DEFINITION, pipeline_key="from-{{ dag_run.conf['day'] }}", name="Night", description="v2")
+
+    assert task.returned == 1
+    made = body(emulator, 1)
+    assert (made["pipelineKey"], made["data"]["name"], made["data"]["describe"]) == ("from-Monday", "Night", "v2")
+
+
+def test_a_pipeline_comes_from_a_templated_file_beside_the_dag(dag, run, emulator, tmp_path):
+    (tmp_path / "nightly.json").write_text(json.dumps(PIPELINE))
+    dag.template_searchpath = [str(tmp_path)]
+    FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="nightly.json")
+    task = run(dag, {"day": "Monday"})["task"]
+
+    assert task.returned == 1
+    assert body(emulator, 1)["data"]["nodes"][0]["params"]["values"][0]["value"] == "Monday"
+
+
+def test_which_file_it_is_may_be_a_template(dag, run, emulator, tmp_path):
+    (tmp_path / "Monday.json").write_text(json.dumps(PIPELINE))
+    dag.template_searchpath = [str(tmp_path)]
+    FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="{{ dag_run.conf['day'] }}.json")
+
+    assert run(dag, {"day": "Monday"})["task"].returned == 1
+
+
+def test_a_file_that_is_not_there_is_named(create, emulator):
+    task = create(pipeline="{{ dag_run.conf['day'] }}.json")
+
+    assert isinstance(task.errors[-1], ConfigurationError)
+    assert "no file 'Monday.json' beside the DAG or in its template_searchpath" in task.error
+
+
+def test_what_is_no_pipeline_is_refused(create, emulator):
+    task = create(pipeline={"steps": []})
+
+    assert task.error == "pipeline: it must be a pipeline object with data, or a definition with nodes"
+    assert emulator.calls() == []
+
+
+def test_a_pipeline_that_is_there_already_is_not_created_twice(create, emulator, pipeline):
+    pipeline("nightly", name="Nightly training")
+    task = create(pipeline=PIPELINE)
+
+    assert isinstance(task.errors[-1], PipelineExistsError)
+    assert task.error == (
+        "Engine 'demo' has pipeline 1 of key 'nightly' and name 'Nightly training' already; "
+        "choose another pipeline_key, or set if_exists to skip or update"
+    )
+    assert len(emulator.world.pipelines()) == 1
+
+
+def test_a_pipeline_that_is_there_already_may_be_kept(create, emulator, pipeline):
+    pipeline("nightly", name="Nightly training")
+
+    assert create(pipeline=PIPELINE, if_exists="skip").returned == 1
+    assert body(emulator, 1)["data"]["name"] == "Nightly training"
+
+
+def test_a_pipeline_that_is_there_already_may_be_brought_up_to_date(create, emulator, pipeline):
+    pipeline("nightly", name="Nightly training")
+
+    assert create(pipeline=PIPELINE, if_exists="update").returned == 1
+    assert body(emulator, 1)["data"]["name"] == "Nightly"
+    assert len(emulator.world.pipelines()) == 1
+
+
+def test_without_a_key_a_pipeline_is_recognised_by_its_name(create, emulator, pipeline):
+    pipeline("another-key", name="Nightly")
+
+    assert create(pipeline=DEFINITION, if_exists="skip").returned == 1
+
+
+def test_a_create_whose_answer_is_lost_is_found_in_the_list(create, emulator, log):
+    emulator.fail("create", kind="reset", where="after")
+    task = create(pipeline=PIPELINE)
+
+    assert (task.state, task.returned) == ("success", 1)
+    assert emulator.count("create") == 1
+    assert "But pipeline 1 is there now." in log.ours
+
+
+def test_a_create_that_came_to_nothing_fails(create, emulator):
+    emulator.fail("create", kind="reset", where="before")
+    task = create(pipeline=PIPELINE)
+
+    assert isinstance(task.errors[-1], CannotReachError)
+    assert emulator.world.pipelines() == []
+
+
+def test_what_flowengine_says_of_a_bad_definition_is_told(create, emulator):
+    task = create(pipeline={"nodes": [NODE, NODE], "edges": []}, pipeline_key="nightly")
+
+    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert "two nodes have the nodeId n1" in task.error
+
+
+# --- update -----------------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_merged_and_all_else_stays(run_task, emulator, pipeline):
+    pipeline("nightly", name="Nightly", epochs=3)
+    before = body(emulator, 1)
+    task = run_task(
+        FlowEngineUpdatePipelineOperator,
+        pipeline_key="nightly",
+        changes={"data": {"describe": "since {{ dag_run.conf['day'] }}"}},
+        conf={"day": "Monday"},
+    )
+
+    assert task.returned == 1
+    assert body(emulator, 1)["data"]["describe"] == "since Monday"
+    assert body(emulator, 1)["data"]["nodes"] == before["data"]["nodes"]
+    assert body(emulator, 1)["pipelineKey"] == "nightly"
+
+
+def test_a_function_may_change_the_pipeline(run_task, emulator, pipeline):
+    def rename(content):
+        content["data"]["name"] = content["data"]["name"].upper()
+        return content
+
+    task = run_task(FlowEngineUpdatePipelineOperator, pipeline_id=pipeline("nightly", name="Nightly"), transform=rename)
+
+    assert task.returned == 1
+    assert body(emulator, 1)["data"]["name"] == "NIGHTLY"
+
+
+def test_a_function_that_returns_no_pipeline_changes_nothing(run_task, emulator, pipeline):
+    task = run_task(FlowEngineUpdatePipelineOperator, pipeline_id=pipeline(), transform=lambda content: None)
+
+    assert task.error == "transform must return the changed pipeline object, not None"
+    assert emulator.count("update") == 0
+
+
+def test_a_pipeline_that_is_as_it_should_be_is_not_written(run_task, emulator, pipeline):
+    task = run_task(FlowEngineUpdatePipelineOperator, pipeline_id=pipeline(), changes={"pipelineKey": "nightly"})
+
+    assert task.returned == 1
+    assert emulator.count("update") == 0
+
+
+# --- schedule ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("enabled", "on"), [(True, True), (False, False), ("{{ dag_run.conf['on'] }}", True)])
+def test_a_schedule_is_turned_on_or_off(run_task, emulator, pipeline, enabled, on):
+    pipeline_id = pipeline()
+    emulator.world.set_schedule(pipeline_id, not on)
+    task = run_task(FlowEngineSetPipelineScheduleOperator, pipeline_id=pipeline_id, enabled=enabled, conf={"on": "yes"})
+
+    assert (task.state, task.returned) == ("success", None)
+    assert emulator.world.pipeline(pipeline_id).scheduled == on
+
+
+# --- upload -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_uploaded_and_what_the_server_answers_is_returned(run_task, emulator, tmp_path):
+    (tmp_path / "customers.csv").write_text("id\n1\n")
+    task = run_task(
+        FlowEngineUploadFileOperator, path=str(tmp_path / "{{ dag_run.conf['name'] }}.csv"), conf={"name": "customers"}
+    )
+
+    assert task.state == "success"
+    assert task.returned
+    assert emulator.count("upload") == 1
+
+
+def test_a_file_that_does_not_exist_is_named_before_anything_is_sent(run_task, emulator, tmp_path):
+    task = run_task(FlowEngineUploadFileOperator, path=str(tmp_path / "nothing.csv"))
+
+    assert isinstance(task.errors[-1], ConfigurationError)
+    assert "nothing.csv' does not exist" in task.error
+    assert emulator.calls() == []

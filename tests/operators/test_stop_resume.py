@@ -1,0 +1,184 @@
+"""The operators that stop runs, and that go on with one."""
+
+import threading
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import (
+    FlowEngineResumePipelineRunOperator,
+    FlowEngineStopPipelineRunOperator,
+)
+from airflow_provider_flowengine.protocol.errors import (
+    ApiRefusedError,
+    RunFailedError,
+    RunNotFoundError,
+    RunTimeoutError,
+)
+
+in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+
+
+def state(emulator, run_id):
+    return emulator.world.run(run_id).state(emulator.clock.now())
+
+
+# --- stop -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stop(run_task):
+    def stop(**arguments):
+        return run_task(FlowEngineStopPipelineRunOperator, **{"poll_interval": 0.05, **arguments})
+
+    return stop
+
+
+def test_all_running_runs_are_stopped_and_waited_for(stop, emulator, pipeline):
+    emulator.options.stop_seconds = 0.2
+    pipeline_id = pipeline(duration="forever")
+    for _ in range(3):
+        emulator.world.start(pipeline_id)
+    emulator.world.finish(2)
+    task = stop(pipeline_id=pipeline_id)
+
+    assert (task.state, sorted(task.returned)) == ("success", [1, 3])
+    assert [state(emulator, run_id) for run_id in (1, 2, 3)] == ["stopped", "succeeded", "stopped"]
+
+
+def test_one_run_is_stopped_and_the_others_go_on(stop, emulator, pipeline):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    emulator.world.start(pipeline_id)
+    task = stop(pipeline_key="nightly", run_id="{{ dag_run.conf['run'] }}", conf={"run": 1})
+
+    assert task.returned == [1]
+    assert (state(emulator, 1), state(emulator, 2)) == ("stopped", "running")
+
+
+def test_without_waiting_it_ends_while_the_run_is_stopping(stop, emulator, pipeline):
+    emulator.options.stop_seconds = 60
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    task = stop(pipeline_id=pipeline_id, wait_for_completion=False)
+
+    assert task.returned == [1]
+    assert state(emulator, 1) == "stopping"
+
+
+def test_a_run_that_has_ended_needs_no_stop(stop, emulator, pipeline, log):
+    pipeline_id = pipeline()
+    emulator.world.start(pipeline_id)
+    task = stop(pipeline_id=pipeline_id, run_id=1)
+
+    assert (task.state, task.returned) == ("success", [])
+    assert emulator.count("stop") == 0
+
+
+def test_where_nothing_runs_nothing_is_stopped(stop, emulator, pipeline, log):
+    task = stop(pipeline_id=pipeline())
+
+    assert (task.state, task.returned) == ("success", [])
+    assert "Stopped of pipeline 1: none was running" in log.ours
+
+
+def test_a_stop_that_is_refused_fails_the_task(stop, emulator, pipeline):
+    emulator.options.refuse_stop = "没有权限"
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    task = stop(pipeline_id=pipeline_id)
+
+    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert "FlowEngine refused to stop run 1: 没有权限" in task.error
+
+
+def test_a_run_that_does_not_stop_in_time_fails_the_task(stop, emulator, pipeline):
+    emulator.options.stop_seconds = 60
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    task = stop(pipeline_id=pipeline_id, timeout=0.2)
+
+    assert isinstance(task.errors[-1], RunTimeoutError)
+    assert "Run 1 of pipeline 1 was still going on (status stopping)" in task.error
+
+
+def test_all_running_may_be_decided_by_a_template(stop, emulator, pipeline):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    task = stop(pipeline_id=pipeline_id, all_running="{{ dag_run.conf['all'] }}", conf={"all": False})
+
+    assert task.error == "Give run_id, or leave all_running on"
+    assert state(emulator, 1) == "running"
+
+
+# --- resume -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resume(run_task):
+    def resume(**arguments):
+        return run_task(FlowEngineResumePipelineRunOperator, **{"poll_interval": 0.05, **arguments})
+
+    return resume
+
+
+@in_both_modes
+def test_a_failed_run_goes_on_under_its_id(resume, emulator, pipeline, deferrable):
+    pipeline_id = pipeline(outcome="failed_once")
+    emulator.world.start(pipeline_id)
+    task = resume(pipeline_id=pipeline_id, run_id="1", deferrable=deferrable)
+
+    assert (task.state, task.returned) == ("success", 1)
+    assert (emulator.count("start"), emulator.count("resume")) == (0, 1)
+    assert task.link == emulator.run_url(pipeline_id, 1) or task.link.startswith(emulator.url)
+
+
+@in_both_modes
+def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
+    emulator.options.stop_seconds = 0
+    pipeline_id = pipeline(duration=0.3)
+    emulator.world.start(pipeline_id)
+    emulator.world.stop(1)
+    task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
+
+    assert (task.state, task.returned) == ("success", 1)
+
+
+@in_both_modes
+def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipeline, log, deferrable):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    threading.Timer(0.3, emulator.world.finish, [1]).start()
+    task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
+
+    assert (task.state, task.returned) == ("success", 1)
+    assert emulator.count("resume") == 0
+    assert "goes on already" in log.ours
+
+
+@in_both_modes
+def test_a_resumed_run_that_fails_again_fails_the_task(resume, emulator, pipeline, deferrable):
+    pipeline_id = pipeline(duration=0.2, outcome="failed", message="no data")
+    emulator.world.start(pipeline_id)
+    emulator.clock.advance(1)
+    task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
+
+    assert isinstance(task.errors[-1], RunFailedError)
+    assert "no data" in task.error
+    assert emulator.count("resume") == 1
+
+
+def test_a_run_that_succeeded_cannot_be_resumed(resume, emulator, pipeline):
+    pipeline_id = pipeline()
+    emulator.world.start(pipeline_id)
+    task = resume(pipeline_id=pipeline_id, run_id=1)
+
+    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert "can't be resumed" in task.error
+
+
+def test_a_run_that_is_not_in_the_history_cannot_be_resumed(resume, emulator, pipeline):
+    task = resume(pipeline_id=pipeline(), run_id=77)
+
+    assert isinstance(task.errors[-1], RunNotFoundError)
+    assert "The history of pipeline 1 has no run 77" in task.error
+    assert emulator.count("resume") == 0
