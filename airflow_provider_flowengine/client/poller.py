@@ -172,8 +172,10 @@ class Poll:
             delay = min((place.due for place in waiting), default=float("inf")) - time.time()
             if waiting and delay <= 0:
                 return
+            # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when news come at the same time.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), delay if waiting else None)
+                async with asyncio.timeout(delay if waiting else None):
+                    await self._news.wait()
 
     async def _look(self) -> None:
         """Look at the history once, and tell every waiter what it shows of its run."""
