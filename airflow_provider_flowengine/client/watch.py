@@ -103,7 +103,8 @@ class Watch:
                 failures, self._trouble = 0, None
             yield sighting
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.hurry.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self.hurry.wait()
             turn, pause = turn + 1, self.interval
 
     async def _look(self, turn: int) -> Sighting:
