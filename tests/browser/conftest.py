@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 ROOT = Path(__file__).parent.parent.parent
 sys.path.append(str(ROOT))  # for tests.system, whose Airflow of real processes this suite uses too
 
-from tests.system.processes import OWNER, end_all  # noqa: E402
+from tests.system.processes import end_all  # noqa: E402
 from tests.system.stack import BIN, Stack  # noqa: E402
 
 SCREENSHOTS = ROOT / "docs" / "_static" / "screenshots"
@@ -92,7 +92,7 @@ def airflow(tmp_path_factory):
     """A real Airflow with the example DAGs, whose page lets connections be tested."""
     folder = tmp_path_factory.mktemp("airflow")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
-    kept |= {"HOME": str(folder), "PATH": os.pathsep.join((str(BIN), kept.get("PATH", ""))), OWNER: str(os.getpid())}
+    kept |= {"HOME": str(folder), "PATH": os.pathsep.join((str(BIN), kept.get("PATH", "")))}
     kept |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     settings = {"CORE__DAGS_FOLDER": str(ROOT / "example_dags"), "CORE__TEST_CONNECTION": "Enabled"}
     stack = Stack("local", folder, kept, settings)
@@ -101,7 +101,7 @@ def airflow(tmp_path_factory):
         stack.until_ready()
         yield stack
     finally:
-        end_all(os.getpid())
+        end_all(folder)
 
 
 def keep_screenshot(page, name):

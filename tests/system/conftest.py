@@ -11,12 +11,15 @@ import pytest
 
 from . import results
 from .emulator import FlowEngine
-from .processes import OWNER, end_all, end_leftovers
+from .processes import end_all, is_gone
 from .scenario import Scenario
 from .stack import BIN, KINDS, Stack
 
 FOLDER = "FLOWENGINE_SYSTEM_FOLDER"
 """Tells the test processes where the stacks are."""
+
+PREFIX = "flowengine-system-"
+"""Begins the name of that folder; the id of the process that has made it follows."""
 
 
 def pytest_addoption(parser):
@@ -42,15 +45,22 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**kept, "PATH": path, "HOME": str(folder), "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
 
 
+def _end_leftovers() -> None:
+    """End what an earlier run of the suite has left, where that was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if is_gone(int(folder.name.removeprefix(PREFIX).split("-")[0])):
+            end_all(folder)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session):
     """Start the stacks, before the test processes begin."""
-    if _is_test_process(session.config):
+    if _is_test_process(session.config) or session.config.option.collectonly:
         return
-    end_leftovers()
-    folder = Path(tempfile.mkdtemp(prefix="flowengine-system-"))
+    _end_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     folder.chmod(0o755)  # PostgreSQL, which runs under an account of its own, must get through
-    os.environ[FOLDER], os.environ[OWNER] = str(folder), str(os.getpid())
+    os.environ[FOLDER] = str(folder)
     # Ended from outside, the suite still ends what it began.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", 1))
     stacks = [Stack(kind, folder / kind, _environment(folder)) for kind in _stacks(session.config)]
@@ -59,14 +69,14 @@ def pytest_sessionstart(session):
             list(pool.map(Stack.start, stacks))
             list(pool.map(Stack.until_ready, stacks))
     except BaseException:
-        end_all(os.getpid())
+        end_all(folder)
         raise
 
 
 def pytest_sessionfinish(session, exitstatus):
     if _is_test_process(session.config) or FOLDER not in os.environ:
         return
-    end_all(os.getpid())
+    end_all(Path(os.environ[FOLDER]))
     if exitstatus == 0:
         shutil.rmtree(os.environ[FOLDER])
 

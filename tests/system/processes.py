@@ -6,12 +6,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-
-OWNER = "FLOWENGINE_SYSTEM_TEST"
-"""Stands in the environment of every process of the suite, and holds the id of the process that began it."""
 
 
 class Process:
@@ -76,10 +74,15 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def end_all(owner: int) -> None:
-    """End whatever still runs of what a process has begun, orphans too: by their ids, known by their environment."""
+def end_all(folder: Path) -> None:
+    """
+    End whatever still works in a folder, orphans too, each by its id.
+
+    What a :class:`Process` starts works in its folder, and so does what that starts. (Celery's workers write over their
+    environment, so a mark in there would be lost.)
+    """
     for sign, patience in ((signal.SIGTERM, 5.0), (signal.SIGCONT, 0.0), (signal.SIGKILL, 5.0)):
-        left = _begun_by(owner)
+        left = list(_at_work_in(folder))
         for pid in left:
             strike(pid, sign)
         deadline = time.monotonic() + patience
@@ -87,27 +90,12 @@ def end_all(owner: int) -> None:
             time.sleep(0.1)
 
 
-def end_leftovers() -> None:
-    """End what an earlier run of the suite has left, if that was ended the hard way."""
-    for owner in {owner for _, owner in _marked()}:
-        if is_gone(owner):
-            end_all(owner)
-
-
-def _begun_by(owner: int) -> list[int]:
-    return [pid for pid, begun_by in _marked() if begun_by == owner and pid != os.getpid()]
-
-
-def _marked() -> list[tuple[int, int]]:
-    marked = []
+def _at_work_in(folder: Path) -> Iterator[int]:
     for process in psutil.process_iter():
-        try:
-            owner = process.environ().get(OWNER, "")
-            if owner.isdigit() and process.status() != psutil.STATUS_ZOMBIE:
-                marked.append((process.pid, int(owner)))
-        except psutil.Error:
-            continue
-    return marked
+        with contextlib.suppress(psutil.Error):
+            ours = f"{process.cwd()}/".startswith(f"{folder}/") and process.status() != psutil.STATUS_ZOMBIE
+            if ours and process.terminal() is None:  # not the shell of somebody who has come to look
+                yield process.pid
 
 
 def free_port() -> int:

@@ -61,6 +61,14 @@ def test_the_worker_process_above_the_task(begin, sign):
     succeeds_untouched(scenario)
 
 
+@both_stacks
+def test_the_worker_process_is_told_to_end_in_the_last_try(begin):
+    scenario = begin("sync", "one_try")
+    scenario.waits()
+    strike(scenario.supervisor, TERM)
+    scenario.ends("failed", starts=1, stops=1, runs=["stopped"])
+
+
 @on_celery
 @pytest.mark.alone
 @both_signals
