@@ -3,8 +3,6 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol import models
 from airflow_provider_flowengine.protocol.errors import (
@@ -20,7 +18,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.starting import Intent, look_for, match_job_params, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
-from .conftest import NOW, FakeServer, answer, no_reply, not_connected, ok, refused, sample
+from .conftest import NOW, answer, no_reply, not_connected, ok, refused, sample
 
 HOUR = 3600
 
@@ -493,55 +491,6 @@ def test_a_run_that_the_first_page_doesnt_show_is_not_made_up_for_by_another(ser
     server.order = lambda row: (row["id"] > 100, -row["id"])  # what is new comes last, on page 6
 
     caught(server, StartUnconfirmedError)
-    assert server.count("start") == 1
-
-
-@given(
-    st.integers(0, 45),
-    st.sampled_from(["descending", "ascending"]),
-    st.booleans(),
-    st.sampled_from(
-        [ok({}), ok(run_record(9_999)), no_reply, answer(502, ""), answer(200, "<html>"), "its run", "a job"]
-    ),
-    st.lists(st.tuples(st.booleans(), st.sampled_from(["手动触发", "CRONTAB"]), st.booleans()), max_size=3),
-    st.sampled_from([0, 0.3, 4.0]),
-    st.sampled_from([0, -3600, 3600]),
-    st.lists(st.sampled_from([None, no_reply, answer(500, ""), refused("busy")]), max_size=4),
-)
-def test_whatever_happens_one_start_is_sent_and_nobody_elses_run_is_taken(
-    length, order, counts, outcome, others, lag, skew, troubles
-):
-    server = FakeServer()
-    server.order, server.counts = order, counts
-    server.fill(length)
-    ours = []
-
-    def take(request):
-        # Others start runs just before and just after ours; the history shows them all at once.
-        for before in (True, False):
-            for earlier, kind, same_params in others:
-                if earlier is before:
-                    params = {"train": {"rounds": "3" if same_params else "9"}}
-                    server.add_run(started=server.now + skew, appears=server.now + lag, triggerType=kind, params=params)
-            if before:
-                params = {"train": {"rounds": "3"}}
-                ours.append(server.add_run(started=server.now + skew, appears=server.now + lag, params=params))
-        server.on("history", *(trouble or server._work for trouble in troubles))
-        if outcome == "its run":
-            return ok(run_record(ours[0]))
-        if outcome == "a job":
-            return ok({"id": ours[0] + 100_000, "status": "running"})
-        return outcome(request) if callable(outcome) else outcome
-
-    server.on("start", take)
-    alike = any(kind == "手动触发" and same_params for _, kind, same_params in others)
-    try:
-        taken = [start(server, {"train": {"rounds": 3}})]
-    except AmbiguousRunError as error:
-        taken = list(error.candidates)
-
-    assert ours[0] in [run.id for run in taken]
-    assert len(taken) == 1 or alike
     assert server.count("start") == 1
 
 
