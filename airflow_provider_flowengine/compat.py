@@ -7,10 +7,11 @@ Everything else is imported through ``airflow.providers.common.compat.sdk``, whi
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -101,6 +102,15 @@ def ask_state(context: Context) -> str | None:
     return str(getattr(state, "value", state)) if state else None
 
 
+def first_start(context: Context) -> datetime | None:
+    """Return when a try that is rescheduled after each look began: with its first one."""
+    ti: Any = context["ti"]
+    # Goes with Airflow 2.11, whose start_date is the first one already.
+    ask = getattr(ti, "get_first_reschedule_date", None)
+    first: datetime | None = (ask(context) if ask else None) or getattr(ti, "start_date", None)
+    return first
+
+
 def count(metric: str, tags: Mapping[str, str]) -> None:
     """Count one more of a metric, under the names that Airflow's own resumable operators use (3.3 and later)."""
     try:
@@ -142,6 +152,7 @@ __all__ = [
     "can_ask_state",
     "count",
     "decision_span",
+    "first_start",
     "is_deferral_timeout",
     "task_state_store",
 ]

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions, version
 from itertools import count
@@ -128,17 +128,6 @@ class DagResult:
         return self.tasks[task_id]
 
 
-@dataclass
-class _Errors:
-    """What tasks failed or were skipped with, by task id and map index."""
-
-    seen: dict[tuple[str, int], list[BaseException]] = field(default_factory=dict)
-
-    def __call__(self, context: Any) -> None:
-        ti = context["ti"]
-        self.seen.setdefault((ti.task_id, ti.map_index), []).append(context["exception"])
-
-
 _numbers = count(1)
 
 
@@ -147,20 +136,25 @@ def dag(airflow_db: None) -> Any:
     """An empty DAG; ``run`` runs it."""
     from airflow.providers.common.compat.sdk import DAG
 
-    errors = _Errors()
+    errors: dict[tuple[str, int], list[BaseException]] = {}
+
+    def take_error(context: Any) -> None:
+        ti = context["ti"]
+        errors.setdefault((ti.task_id, ti.map_index), []).append(context["exception"])
+
     dag = DAG(
         f"test_{next(_numbers)}",
         schedule=None,
         start_date=datetime(2024, 1, 1, tzinfo=UTC),
         default_args={
             "retry_delay": timedelta(0),
-            "on_failure_callback": errors,
-            "on_retry_callback": errors,
-            "on_skipped_callback": errors,
+            "on_failure_callback": take_error,
+            "on_retry_callback": take_error,
+            "on_skipped_callback": take_error,
         },
     )
     dag.doc_md = None
-    dag.errors_of_test = errors
+    dag.errors_of_test, dag.take_error_of_test = errors, take_error
     return dag
 
 
@@ -174,13 +168,13 @@ def run(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Any:
     def run(dag: Any, conf: dict[str, Any] | None = None) -> DagResult:
         if AIRFLOW >= (3, 0):
             _write(dag)
-        errors = getattr(dag, "errors_of_test", _Errors())
-        errors.seen.clear()
+        errors = getattr(dag, "errors_of_test", {})
+        errors.clear()
         dag_run = dag.test(run_conf=conf)
         shown = _shown(dag)
         tasks: dict[str, list[TaskResult]] = {}
         for ti in sorted(dag_run.get_task_instances(), key=lambda ti: ti.map_index):
-            seen = errors.seen.get((ti.task_id, ti.map_index), [])
+            seen = errors.get((ti.task_id, ti.map_index), [])
             tasks.setdefault(ti.task_id, []).append(_result(shown.get_task(ti.task_id), ti, seen))
         return DagResult(str(dag_run.state), tasks)
 
@@ -198,7 +192,7 @@ def run_task(dag: Any, run: Any) -> Any:
         **arguments: Any,
     ) -> TaskResult:
         if between_tries:
-            arguments["on_retry_callback"] = [dag.errors_of_test, lambda context: between_tries()]
+            arguments["on_retry_callback"] = [dag.take_error_of_test, lambda context: between_tries()]
         operator(task_id="task", dag=dag, **arguments)
         return run(dag, conf)["task"]
 

@@ -30,6 +30,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
     RunError,
+    RunLostError,
     RunTimeoutError,
     UnreachableError,
 )
@@ -152,9 +153,12 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             url = str(event.get("run_url") or "")
             push_run_link(context, url)
             return self._succeed(run_from_dict(event["run"]), url)
-        message = str(event.get("message"))
-        kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError}
-        self._fail(kinds.get(str(event.get("outcome")), RunError)(message))
+        message = str(event.get("message") or f"The trigger ended with {event!r}")
+        kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError, "lost": RunLostError}
+        kind = kinds.get(str(event.get("outcome")))
+        if kind is None:
+            raise FlowEngineError(message)  # a mistake, which isn't skipped
+        self._fail(kind(message))
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
@@ -245,9 +249,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
 
     def _began(self, context: Context) -> float:
         """When the wait began: rescheduled, with this try's first look."""
-        ti = context["ti"]
-        first = ti.get_first_reschedule_date(context) if self.reschedule else None
-        moment = first or getattr(ti, "start_date", None)
+        moment = compat.first_start(context) if self.reschedule else getattr(context["ti"], "start_date", None)
         return moment.timestamp() if moment else time.time()
 
     def _deadline(self, context: Context) -> float:

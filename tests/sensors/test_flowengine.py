@@ -1,0 +1,199 @@
+"""The sensor, in each of its three ways to wait."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, RunFailedError, RunStoppedError
+from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
+
+MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
+in_all_modes = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
+
+
+@pytest.fixture
+def sense(run_task):
+    """Run the sensor, which looks often so that the tests are short."""
+
+    def sense(**arguments):
+        return run_task(FlowEnginePipelineRunSensor, **{"poke_interval": 0.1, "timeout": 30, **arguments})
+
+    return sense
+
+
+def soon(what, *arguments, seconds=0.3):
+    threading.Timer(seconds, what, arguments).start()
+
+
+# --- a run that is known ----------------------------------------------------------------------------------------------
+
+
+@in_all_modes
+def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, mode):
+    pipeline_id = pipeline(duration="forever")
+    run_id = emulator.world.start(pipeline_id).id
+    soon(emulator.world.finish, run_id)
+    task = sense(pipeline_id=pipeline_id, run_id=run_id, **mode)
+
+    assert task.state == "success"
+    assert (task.returned["run_id"], task.returned["pipeline_id"], task.returned["state"]) == (1, 1, "succeeded")
+    assert task.returned["ended"]
+    assert task.link == emulator.run_url(1, 1)
+
+
+@in_all_modes
+def test_a_run_that_is_over_is_taken_at_once(sense, emulator, pipeline, log, mode):
+    emulator.world.start(pipeline())
+    task = sense(pipeline_key="nightly", run_id="{{ dag_run.conf['run'] }}", conf={"run": 1}, **mode)
+
+    assert task.returned["state"] == "succeeded"
+    assert "running trigger in line" not in log.text
+
+
+@in_all_modes
+def test_a_failed_run_fails_it_at_once_and_not_at_its_timeout(sense, emulator, pipeline, mode):
+    pipeline_id = pipeline(duration=0.2, outcome="failed", message="no data")
+    emulator.world.start(pipeline_id)
+    task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
+
+    assert task.state == "failed"
+    assert isinstance(task.errors[-1], RunFailedError)
+    assert "Run 1 of pipeline 1 failed" in task.error
+    assert "Failed nodes: train (n1): no data." in task.error
+    assert task.error.endswith(f"See {emulator.run_url(1, 1)}")
+
+
+@in_all_modes
+def test_a_stopped_run_fails_it(sense, emulator, pipeline, mode):
+    emulator.options.stop_seconds = 0
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    emulator.world.stop(1)
+    task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
+
+    assert isinstance(task.errors[-1], RunStoppedError)
+    assert "Run 1 of pipeline 1 was stopped" in task.error
+
+
+@in_all_modes
+def test_after_its_timeout_it_fails_and_leaves_the_run_alone(sense, emulator, pipeline, mode):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    task = sense(pipeline_id=pipeline_id, run_id=1, timeout=0.4, **mode)
+
+    assert task.state == "failed"
+    assert isinstance(task.errors[-1], AirflowSensorTimeout)
+    assert emulator.count("stop") == 0
+
+
+# --- soft_fail --------------------------------------------------------------------------------------------------------
+
+
+@in_all_modes
+def test_a_failed_run_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
+    emulator.world.start(pipeline(outcome="failed"))
+    task = sense(pipeline_id=1, run_id=1, soft_fail=True, **mode)
+
+    assert task.state == "skipped"
+
+
+@in_all_modes
+def test_a_timeout_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
+    emulator.world.start(pipeline(duration="forever"))
+    task = sense(pipeline_id=1, run_id=1, soft_fail=True, timeout=0.4, **mode)
+
+    assert task.state == "skipped"
+
+
+@in_all_modes
+def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline, mode):
+    task = sense(pipeline_key="no-such-pipeline", soft_fail=True, **mode)
+
+    assert task.state == "failed"
+    assert isinstance(task.errors[-1], PipelineNotFoundError)
+
+
+# --- a run that FlowEngine starts by itself ---------------------------------------------------------------------------
+
+
+@in_all_modes
+@pytest.mark.parametrize("since", [{}, {"started_after": "{{ dag_run.start_date }}"}], ids=["interval", "template"])
+def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, since, mode):
+    pipeline_id = pipeline()
+    emulator.world.add_history(pipeline_id, [emulator.clock.now() - 3600])
+    soon(emulator.world.start, pipeline_id, None, "cron", seconds=0.5)
+    task = sense(pipeline_id=pipeline_id, **since, **mode)
+
+    assert task.state == "success"
+    assert task.returned["run_id"] == 2
+    assert task.returned["trigger"] == "定时触发"
+    assert task.link == emulator.run_url(1, 2)
+
+
+@in_all_modes
+def test_of_several_runs_it_takes_the_first_since_the_moment(sense, emulator, pipeline, mode):
+    pipeline_id = pipeline()
+    now = emulator.clock.now()
+    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (5, 4, 3, 2, 1)])
+    moment = datetime.fromtimestamp(now - 3.5 * 3600, UTC)
+
+    assert sense(pipeline_id=pipeline_id, started_after=moment, **mode).returned["run_id"] == 3
+
+
+@pytest.mark.parametrize("moment", ["2026-01-01", "2026-01-01T00:00:00+08:00", "2026-01-01 00:00:00"])
+def test_the_moment_is_a_time_as_people_write_it(sense, emulator, pipeline, moment):
+    emulator.world.start(pipeline())
+
+    assert sense(pipeline_id=1, started_after=moment).returned["run_id"] == 1
+
+
+@in_all_modes
+def test_no_run_at_all_ends_in_a_timeout(sense, emulator, pipeline, mode):
+    task = sense(pipeline_id=pipeline(), timeout=0.4, **mode)
+
+    assert task.state == "failed"
+    assert isinstance(task.errors[-1], AirflowSensorTimeout)
+
+
+@in_all_modes
+def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, mode):
+    pipeline_id = pipeline(outcome="failed_once")
+    soon(emulator.world.start, pipeline_id)
+    task = sense(pipeline_id=pipeline_id, **mode)
+
+    assert isinstance(task.errors[-1], RunFailedError)
+
+
+# --- what goes wrong meanwhile ----------------------------------------------------------------------------------------
+
+
+@in_all_modes
+@pytest.mark.parametrize("kind", ["status", "html", "reset", "envelope"])
+def test_a_look_that_fails_does_not_fail_it(sense, emulator, pipeline, kind, mode):
+    emulator.world.start(pipeline())
+    emulator.fail("history", "run", kind=kind)
+    task = sense(pipeline_id=1, run_id=1, **mode)
+
+    assert task.returned["state"] == "succeeded"
+
+
+def test_it_is_mapped_over_pipelines(dag, run, emulator, pipeline):
+    for key in ("a", "b"):
+        emulator.world.start(pipeline(key))
+    FlowEnginePipelineRunSensor.partial(task_id="task", dag=dag, poke_interval=0.1, started_after="2026-01-01").expand(
+        pipeline_key=["a", "b"]
+    )
+
+    assert [task.returned["run_id"] for task in run(dag).mapped("task")] == [1, 2]
+
+
+def test_it_looks_after_a_tenth_of_the_time_at_first_and_then_at_its_interval(emulator, pipeline, monkeypatch):
+    # The rule itself is tested with the protocol; here, that Airflow's own loop of the sensor follows it.
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    sensor = FlowEnginePipelineRunSensor(task_id="task", pipeline_id=pipeline_id, run_id=1, poke_interval=60)
+    sensor.poke({"ti": object()})
+
+    assert sensor._get_next_poke_interval(0, lambda: 0, 1) == pytest.approx(1, abs=0.5)
