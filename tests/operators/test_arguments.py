@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowException
 
 from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineCreatePipelineOperator,
@@ -69,7 +69,7 @@ def test_a_length_of_time_is_seconds_or_a_timedelta(value):
 
 @pytest.mark.parametrize("name", ["poke_interval", "timeout"])
 def test_a_sensors_interval_is_not_negative(name):
-    with pytest.raises(ValueError, match=f"{name}.* non-negative number"):
+    with pytest.raises((ValueError, AirflowException), match=f"{name}.* non-negative number"):
         FlowEnginePipelineRunSensor(task_id="t", pipeline_id=1, **{name: -5})
 
 
