@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self, cast
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.protocol.status import is_stopping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +106,7 @@ def decide(record: Record | None, run: PipelineRun | None, *, max_tries: int, re
     :param max_tries: the task's ``max_tries`` now.
     :param resume: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
     """
-    if record is None or record.phase is Phase.VANISHED:
+    if record is None or (record.phase is Phase.VANISHED and run is None):
         return Next.START
     cleared = record.max_tries != max_tries
     if record.phase is Phase.HANDED_ON and cleared:
@@ -116,6 +117,8 @@ def decide(record: Record | None, run: PipelineRun | None, *, max_tries: int, re
         return Next.START if run is None or run.state.is_final else Next.REPLACE
     if record.phase is Phase.HANDED_ON:
         return Next.TAKE
+    if run and is_stopping(run.status):
+        return Next.START
     return {
         "succeeded": Next.TAKE,
         "failed": Next.RESUME if resume else Next.START,

@@ -117,10 +117,11 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Whether a later try goes on with this one's run."""
         return ownership.is_kept
 
-    def find_unseen(self, timeout: float) -> PipelineRun | None:
+    def find_unseen(self, patience: float, timeout: float) -> PipelineRun | None:
         """
         Return the run that this task has started without knowing it yet, where there can be one.
 
+        :param patience: seconds that it may take to appear.
         :param timeout: seconds that FlowEngine may take to answer.
         """
         return None
@@ -134,12 +135,12 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         :raises RunStoppedError: when it was stopped.
         :raises RunTimeoutError: when it took longer than ``timeout``.
         """
-        with self._executing(context) as ownership:
+        with self._executing(context):
             run = self.obtain(context, self.find_pipeline_id())
             self._make_known(context, run)
             if not self.wait_for_completion:
                 self._settle_kill_in_time()
-                ownership.note(Phase.HANDED_ON, run.pipeline_id, run.id)
+                self._note(Phase.HANDED_ON, run)
                 self._tell_outlets(run)
                 return run.id
             waiter = self._waiter(run)
@@ -166,12 +167,16 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             run = run_from_dict(event["run"])
             self._run, self._seen, self._run_url = run, run, str(event.get("run_url") or "")
             ownership.read()
-            ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
+            self._note(Phase.WATCHED, run)
             if event.get("outcome") == "ended":
                 return self._finish(run)
-            kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError, "lost": RunLostError}
-            kind = kinds.get(str(event.get("outcome")), FlowEngineError)
-            raise kind(str(event.get("message") or f"The trigger ended with {event!r}"))
+            message = str(event.get("message") or f"The trigger ended with {event!r}")
+            failures: dict[str, FlowEngineError] = {
+                "timeout": RunTimeoutError(message, run=run),
+                "unreachable": UnreachableError(message, run=run),
+                "lost": RunLostError(message, run=run, gone=bool(event.get("gone"))),
+            }
+            raise failures.get(str(event.get("outcome")), FlowEngineError(message))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where Airflow itself has ended that, treat it as a give-up of ours."""
@@ -257,8 +262,8 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
         hook, limits = self.hook, waiter.limits
-        if self._ownership:
-            self._ownership.note(Phase.DEFERRED, run.pipeline_id, run.id)
+        self._note(Phase.DEFERRED, run)
+        self._settle_end_before_deferral()
         self.log.info("Waiting for run %s of pipeline %s in the triggerer. %s", run.id, run.pipeline_id, waiter.run_url)
         engine = hook.engine
         left = None if limits.deadline is None else timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0))
@@ -298,8 +303,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self._run, self._seen = None, run
         check_success(run, self._link(run))
         self.log.info("Run %s of pipeline %s succeeded.", run.id, run.pipeline_id)
-        if self._ownership:
-            self._ownership.note(Phase.HANDED_ON, run.pipeline_id, run.id)
+        self._note(Phase.HANDED_ON, run)
         self._tell_outlets(run)
         return run.id
 
@@ -308,16 +312,20 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     def _make_known(self, context: Context, run: PipelineRun) -> None:
         """Write the run down, then show it; once it is started, no side errand may fail the task."""
         self._run = self._seen = run
-        if self._ownership:
-            try:
-                self._ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
-            except Exception:
-                self.log.warning("Run %s could not be noted in the task state store", run.id, exc_info=True)
+        self._note(Phase.WATCHED, run)
         push_run_link(context, self._link(run))
         try:
             context["ti"].xcom_push(key=RUN_KEY, value=run.as_dict())
         except Exception:
             self.log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
+
+    def _note(self, phase: Phase, run: PipelineRun) -> None:
+        """Note how far the task has come with its run: once there is one, a note that fails may not fail the task."""
+        try:
+            if self._ownership:
+                self._ownership.note(phase, run.pipeline_id, run.id)
+        except Exception:
+            self.log.warning("Run %s could not be noted in the task state store", run.id, exc_info=True)
 
     def _tell_outlets(self, run: PipelineRun) -> None:
         if self._context and self.outlets:
@@ -400,10 +408,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
                 self._stop_on_last_try()
             raise
         except RunLostError as error:
-            if self._run and (error.run is None or error.run.state.is_final):
-                ownership.note(Phase.VANISHED, self._run.pipeline_id, self._run.id)
-            else:
-                self._stop_on_last_try()
+            if self._run and error.gone:
+                self._note(Phase.VANISHED, self._run)
+            self._stop_on_last_try()
             raise
         except FlowEngineError as error:
             if not isinstance(error, RunError):
@@ -412,24 +419,27 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         finally:
             self._thread = None
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, **limits: float) -> None:
         """Stop the run, unless this try was thought dead and another one has taken the run over."""
-        try:
-            ours = self._ownership is None or self._ownership.is_ours()
-        except Exception:
-            self.log.warning("Airflow can't be asked whether this try is still the task's own", exc_info=True)
-            ours = False
-        if ours:
-            self._stop(why)
+        if self._is_owner():
+            self._stop(why, **limits)
         elif self._run:
             self.log.warning("%s, but run %s may be another try's by now: it is left as it is.", why, self._run.id)
             self._run = None
 
-    def _stop_on_last_try(self) -> None:
+    def _is_owner(self) -> bool:
+        """Whether this try is still the task's own; where Airflow can't be asked, it isn't."""
+        try:
+            return self._ownership is None or self._ownership.is_ours()
+        except Exception:
+            self.log.warning("Airflow can't be asked whether this try is still the task's own", exc_info=True)
+            return False
+
+    def _stop_on_last_try(self, **limits: float) -> None:
         if self._ownership is None or self._ownership.is_last_try:
-            self._give_up("The last try gives up")
+            self._give_up("The last try gives up", **limits)
         elif not self.goes_on_later(self._ownership):
-            self._give_up("The next try can't know of this run, and would start another one beside it")
+            self._give_up("The next try can't know of this run, and would start another one beside it", **limits)
         elif self._run:
             self.log.warning("Run %s is left as it is; the next try goes on with it.", self._run.id)
 
@@ -437,7 +447,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Stop the run where ``cancel_on_kill`` says so; what comes of it is logged, and never hides why."""
         from airflow_provider_flowengine.protocol.stopping import stop
 
-        run, self._run = self._run or self.find_unseen(timeout), None
+        run, self._run = self._run or self.find_unseen(patience / 2, timeout), None
         if run is None:
             return
         if not self.cancel_on_kill:
@@ -492,17 +502,21 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         if self._kill_asked:
             raise _Killed
 
+    def _settle_end_before_deferral(self) -> None:
+        """Act on a person's ending of the task of which nobody has told this process: no trigger will be told of it."""
+        self._settle_kill_in_time()
+        if self._context and compat.can_ask_state(self._context) and self._is_wanted_dead(self._context):
+            raise _Killed
+
     def _settle_kill(self) -> None:
         if self._context is None:
             return
+        limits = {"patience": KILL_PATIENCE, "timeout": KILL_PATIENCE / 2}
         if self._is_wanted_dead(self._context):
-            self._stop("The task was ended", patience=KILL_PATIENCE, timeout=KILL_PATIENCE / 2)
-        elif self._run:
-            self.log.warning(
-                "The task's process is being ended, but nobody has ended the task: run %s goes on. %s",
-                self._run.id,
-                self._link(self._run),
-            )
+            self._stop("The task was ended", **limits)
+        else:
+            self.log.warning("The task's process is being ended, but nobody has ended the task.")
+            self._stop_on_last_try(**limits)
             self._run = None
 
     def _is_wanted_dead(self, context: Context) -> bool:
@@ -511,13 +525,12 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             return True
         try:
             state = compat.ask_state(context)
-            if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
-                return True
-            ours = self._ownership is None or self._ownership.is_ours()
         except Exception:
             self.log.warning("Airflow can't be asked whether the task was ended by a person", exc_info=True)
             return False
-        return ours and state not in _ALIVE
+        if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
+            return True
+        return state not in _ALIVE and self._is_owner()
 
 
 _ALIVE = (None, "running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input")

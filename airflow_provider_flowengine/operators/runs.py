@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_flowengine import compat
@@ -20,6 +22,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
     RunLostError,
+    StartUnconfirmedError,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +103,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         self.retry_mode = retry_mode
         self.reuse_running_run = reuse_running_run
         self.start_confirmation_timeout = start_confirmation_timeout
+        self._sent_params: dict[str, dict[str, Json]] | None = None
 
     def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
         """Return the run: an earlier try's where there is one to go on with, a new one otherwise."""
@@ -150,8 +154,8 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         self._count(_METRICS.get(decision))
         self.log.info("Try %d left %s. %s", record.try_number, _describe(record, run), _SAYS[decision])
         resumed = self._resume(run) if decision is Next.RESUME and run else None
-        if decision is Next.REPLACE:
-            self._stop("The task was cleared")
+        if decision is Next.REPLACE and run:
+            self._stop_replaced(run)
         self._run = None
         if decision in (Next.GO_ON, Next.TAKE):
             # A result is handed on for a success only, so a run that has been pruned since can still be taken for one.
@@ -167,25 +171,41 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         from airflow_provider_flowengine.protocol.starting import Intent, look_for
 
         self.log.info("Try %d may have started the pipeline; looking for its run.", record.try_number)
-        intent = Intent.from_dict(record.intent)
-        run = self.hook.client.run(look_for(self.hook.api, intent, rendered_mapping("job_params", self.job_params)))
+        api, intent = self.hook.api, Intent.from_dict(record.intent)
+        # The other worker's clock may be ahead: this waits no longer than if the start had been sent just now.
+        until = min(intent.noted, api.now()) + api.settings.timeout + self._confirmation_timeout()
+        run = self.hook.client.run(look_for(api, intent, self._matched_params(record.pipeline_id), until=until))
         if run:
             ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
         return run
 
-    def find_unseen(self, timeout: float) -> PipelineRun | None:
+    def find_unseen(self, patience: float, timeout: float) -> PipelineRun | None:
         """Look for the run of a start whose outcome isn't known; nothing is hidden by what goes wrong with that."""
         from airflow_provider_flowengine.protocol.starting import Intent, look_for
 
         record = self._ownership and self._ownership.record
         if not record or record.phase is not Phase.INTENDED:
             return None
-        api, job_params = self.hook.api.hurried(timeout), rendered_mapping("job_params", self.job_params)
+        api, intent = self.hook.api.hurried(timeout), Intent.from_dict(record.intent)
         try:
-            return self.hook.client.run(look_for(api, Intent.from_dict(record.intent), job_params))
+            job_params = self._matched_params(record.pipeline_id)
+            run = self.hook.client.run(look_for(api, intent, job_params, until=api.now() + patience))
         except FlowEngineError:
             self.log.exception("Pipeline %s may have been started; its run can't be told", record.pipeline_id)
             return None
+        if run is None:
+            self.log.warning("Pipeline %s may have been started; its history shows no run of it", record.pipeline_id)
+        return run
+
+    def _stop_replaced(self, run: PipelineRun) -> None:
+        """Stop the run of before a person's clear; where that fails so does this try, not to have two runs at once."""
+        from airflow_provider_flowengine.protocol.stopping import stop
+
+        if self.cancel_on_kill:
+            self.hook.client.run(stop(self.hook.api, self._history(run.pipeline_id), run.id))
+            self.log.info("The task was cleared: stopped %s.", run)
+        else:
+            self.log.warning("The task was cleared; %s goes on, since cancel_on_kill is off.", run)
 
     def _resume(self, run: PipelineRun) -> PipelineRun | None:
         """Resume a failed run; where FlowEngine refuses, say so and return None, so that a new one is started."""
@@ -218,27 +238,22 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         return running[0]
 
     def _start(self, ownership: Ownership, pipeline_id: Identifier) -> PipelineRun:
-        from airflow_provider_flowengine.protocol.starting import match_job_params, start_once
+        from airflow_provider_flowengine.protocol.starting import start_once
 
-        hook = self.hook
-        job_params: dict[str, dict[str, Json]] = rendered_mapping("job_params", self.job_params)
-        if job_params:
-            job_params = match_job_params(hook.get_pipeline(pipeline_id), job_params)
-
-        intended = False
+        hook, job_params = self.hook, self._matched_params(pipeline_id)
+        intended: list[Intent] = []
 
         def remember(intent: Intent) -> None:
-            nonlocal intended
             with self._no_interruption():
                 ownership.intend(pipeline_id, intent.as_dict())
-                intended = True
+                intended.append(intent)
 
         flow = start_once(
             hook.api,
             pipeline_id,
             job_params,
             remember=remember,
-            confirmation_timeout=seconds("start_confirmation_timeout", self.start_confirmation_timeout) or 30.0,
+            confirmation_timeout=self._confirmation_timeout(),
         )
         try:
             with self._interruption():
@@ -247,6 +262,22 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             if intended:
                 ownership.forget()  # nothing was started, so there is nothing that a later try should look for
             raise
+        except StartUnconfirmedError:
+            with suppress(Exception):  # its run has had its time to appear: the next try need not give it that again
+                ownership.intend(pipeline_id, replace(intended[-1], noted=0.0).as_dict())
+            raise
+
+    def _matched_params(self, pipeline_id: Identifier) -> dict[str, dict[str, Json]]:
+        """Return the job params as they are sent: checked, nodes named by their ids."""
+        from airflow_provider_flowengine.protocol.starting import match_job_params
+
+        if self._sent_params is None:
+            job_params = rendered_mapping("job_params", self.job_params)
+            self._sent_params = match_job_params(self.hook.get_pipeline(pipeline_id), job_params) if job_params else {}
+        return self._sent_params
+
+    def _confirmation_timeout(self) -> float:
+        return seconds("start_confirmation_timeout", self.start_confirmation_timeout) or 30.0
 
     def _count(self, metric: str | None) -> None:
         if metric:

@@ -174,23 +174,21 @@ def start_once(
 
 
 def look_for(
-    api: Api, intent: Intent, job_params: JobParams | None = None, *, patience: float = 0.0
+    api: Api, intent: Intent, job_params: JobParams | None = None, *, until: float = 0.0
 ) -> Flow[PipelineRun | None]:
     """
     Return the run that an earlier start of unknown outcome made, or None when there is none.
 
-    That start may have been sent a moment ago, by a process that has died since: with patience, this looks until the
-    run has had the time that it may take to appear.
+    That start may have been sent a moment ago, by a process that has died since: so this can look again and again,
+    until the run has had the time that it may take to appear.
 
     :param api: the engine's view.
     :param intent: what was noted before that start.
     :param job_params: what it was started with, nodes named by their ids.
-    :param patience: seconds, from when the start was sent, in which the run may still appear; by default one look.
+    :param until: when the last look is taken, in seconds since the epoch; by default there is one look.
     :raises AmbiguousRunError: when several runs could be the one.
     """
     history = History(api, intent.pipeline_id)
-    # The other worker's clock may be ahead: this never waits for longer than if the start had been sent just now.
-    until = min(intent.noted, api.now()) + patience
     while True:
         run = yield from _look(history, intent, job_params)
         left = until - api.now()
