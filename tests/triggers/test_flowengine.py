@@ -1,0 +1,176 @@
+"""The trigger: what Airflow keeps of it, the event that it fires, and what it does when a person ends its task."""
+
+import asyncio
+import json
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+
+@pytest.fixture
+def trigger(emulator):
+    """Build a trigger as a task defers to it, which has resolved the engine already."""
+
+    def trigger(**arguments):
+        return FlowEnginePipelineRunTrigger(
+            **{
+                "flowengine_conn_id": "flowengine_default",
+                "engine_key": "demo",
+                "engine_url": "/engine/15/cess-data-3",
+                "engine_id": 6,
+                "pipeline_id": 1,
+                "run_id": 1,
+                "poll_interval": 0.05,
+                "run_url": "http://gw/run/{run_id}",
+                **arguments,
+            }
+        )
+
+    return trigger
+
+
+async def fired(trigger):
+    """The trigger's one event, as it comes back from Airflow's database."""
+    events = [event async for event in trigger.run()]
+    (payload,) = [json.loads(json.dumps(event.payload)) for event in events]
+    return payload
+
+
+def test_airflow_can_keep_it_and_build_it_again(trigger):
+    first = trigger(deadline=1800000000.5, before={"run_id": 1, "pipeline_id": 1, "status": "failed"})
+    name, kwargs = first.serialize()
+    again = FlowEnginePipelineRunTrigger(**json.loads(json.dumps(kwargs)))
+
+    assert name == "airflow_provider_flowengine.triggers.flowengine.FlowEnginePipelineRunTrigger"
+    assert again.serialize() == (name, kwargs)
+
+
+def test_building_it_reads_no_connection_and_asks_nothing(trigger, emulator):
+    trigger(flowengine_conn_id="there_is_no_such_connection")
+
+    assert emulator.calls() == []
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "stopped"])
+async def test_it_fires_when_the_run_has_ended_and_says_how(trigger, emulator, pipeline, outcome):
+    emulator.world.start(pipeline(duration="forever"))
+    threading.Timer(0.2, emulator.world.finish, [1, outcome]).start()
+    event = await fired(trigger())
+
+    assert event["outcome"] == "ended"
+    assert (event["run"]["run_id"], event["run"]["state"]) == (1, outcome)
+
+
+async def test_it_does_not_repeat_the_handshake(trigger, emulator, pipeline):
+    emulator.world.start(pipeline())
+    await fired(trigger())
+
+    assert {call["name"] for call in emulator.calls()} == {"history"}
+
+
+async def test_triggers_of_one_pipeline_share_their_looks(trigger, emulator, pipeline):
+    pipeline_id = pipeline(duration=0.5)
+    for _ in range(20):
+        emulator.world.start(pipeline_id)
+    began = time.monotonic()
+    events = await asyncio.gather(*(fired(trigger(run_id=run_id, poll_interval=0.1)) for run_id in range(1, 21)))
+    took = time.monotonic() - began
+
+    assert sorted(event["run"]["run_id"] for event in events) == list(range(1, 21))
+    assert emulator.count("history") <= 2 * took / 0.1  # one look an interval, and not twenty
+
+
+async def test_it_waits_for_a_run_to_come(trigger, emulator, pipeline):
+    pipeline_id = pipeline()
+    emulator.world.add_history(pipeline_id, [emulator.clock.now() - 3600])
+    threading.Timer(0.2, emulator.world.start, [pipeline_id]).start()
+    event = await fired(trigger(run_id=None, started_after=datetime.now(UTC).isoformat()))
+
+    assert event["run"]["run_id"] == 2
+    assert event["run_url"] == "http://gw/run/2"
+
+
+async def test_its_deadline_is_a_moment_and_says_timeout(trigger, emulator, pipeline):
+    emulator.world.start(pipeline(duration="forever"))
+    event = await fired(trigger(deadline=time.time() + 0.2))
+
+    assert event["outcome"] == "timeout"
+    assert event["run"]["run_id"] == 1
+    assert "Run 1 of pipeline 1 was still going on (status running)" in event["message"]
+
+
+async def test_a_server_that_is_silent_for_too_long_says_unreachable(trigger, emulator, pipeline):
+    emulator.world.start(pipeline(duration="forever"))
+    emulator.fail("history", status=502, times=100)
+    event = await fired(trigger(unreachable_timeout=0.01))
+
+    assert event["outcome"] == "unreachable"
+    assert "no usable answer about run 1 of pipeline 1" in event["message"]
+
+
+async def test_a_look_that_fails_is_followed_by_another_one(trigger, emulator, pipeline):
+    emulator.world.start(pipeline())
+    emulator.fail("history", kind="reset")
+
+    assert (await fired(trigger()))["outcome"] == "ended"
+
+
+async def test_a_run_that_was_resumed_has_not_ended_as_it_had_before(trigger, emulator, pipeline):
+    pipeline_id = pipeline(outcome="failed")
+    emulator.world.start(pipeline_id)
+    before = (await fired(trigger()))["run"]
+    # The history still tells of the end before the resume; so the trigger goes on, until its deadline here.
+    event = await fired(trigger(before=before, deadline=time.time() + 0.2, began=time.time()))
+
+    assert event["outcome"] == "timeout"
+
+
+# --- a person ends the task -------------------------------------------------------------------------------------------
+
+
+async def test_it_stops_the_run_when_a_person_ends_the_task(trigger, emulator, pipeline):
+    emulator.world.start(pipeline(duration="forever"))
+    await trigger().on_kill()
+
+    assert emulator.count("stop") == 1
+    assert emulator.world.run(1).stopping
+
+
+async def test_it_leaves_the_run_alone_where_nothing_is_to_be_cancelled(trigger, emulator, pipeline):
+    emulator.world.start(pipeline(duration="forever"))
+    await trigger(cancel_on_kill=False).on_kill()
+
+    assert emulator.calls() == []
+
+
+async def test_a_run_that_has_ended_needs_no_stop(trigger, emulator, pipeline):
+    emulator.world.start(pipeline())
+    await trigger().on_kill()
+
+    assert emulator.count("stop") == 0
+
+
+async def test_a_stop_that_fails_is_logged_with_where_to_look(trigger, emulator, pipeline, log):
+    emulator.options.refuse_stop = "没有权限"
+    emulator.world.start(pipeline(duration="forever"))
+    await trigger(run_url="http://gw/run/1").on_kill()
+
+    assert "Run 1 could not be stopped and may be going on: http://gw/run/1" in log.text
+    assert "没有权限" in log.text
+
+
+async def test_being_cancelled_stops_no_run(trigger, emulator, pipeline):
+    # A triggerer that shuts down, or hands a trigger to another one, cancels it.
+    emulator.world.start(pipeline(duration="forever"))
+    waiting = asyncio.create_task(fired(trigger()))
+    while not emulator.count("history"):
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+
+    assert waiting.cancelled()
+    assert emulator.count("stop") == 0
