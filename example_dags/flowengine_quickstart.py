@@ -24,8 +24,10 @@ with DAG(
         pipeline_key="churn-model",
         if_exists="update",
     )
+    # START start
     FlowEngineStartPipelineOperator(
         task_id="train_model",
         pipeline_id=create.output,
         job_params={"train": {"trees": "200"}},  # by the node's name, or its id
     )
+    # END start
