@@ -359,7 +359,7 @@ def read_run(call: Call, row: JsonObject, pipeline_id: Identifier, words: Status
         started=read_time(_first(row, "startTime", "start_time", "startAt"), zone, call),
         ended=read_time(_first(row, "endTime", "end_time", "endAt"), zone, call),
         trigger=_text(_first(row, "triggerType", "triggerKind", "trigger", "startType", "runType")),
-        message=_text(_first(row, "message", "errorMsg", "errorMessage", "failReason")),
+        message=call.mask(_text(_first(row, "message", "errorMsg", "errorMessage", "failReason"))),
         nodes=_best_effort(lambda: read_node_runs(call, row, words, zone)),
         content=row,
     )
@@ -396,7 +396,7 @@ def read_node_runs(call: Call, row: JsonObject, words: StatusWords, zone: str) -
                 state=words.read(word),
                 started=read_time(_first(node, "startTime", "start_time"), zone, call),
                 ended=read_time(_first(node, "endTime", "end_time"), zone, call),
-                message=_text(_first(node, "message", "errorMsg", "errorMessage", "failReason", "msg")),
+                message=call.mask(_text(_first(node, "message", "errorMsg", "errorMessage", "failReason", "msg"))),
             )
         )
     return tuple(nodes)

@@ -1,0 +1,87 @@
+"""The task's button “FlowEngine run” and its XComs: there as soon as there is a run, and whatever becomes of it."""
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import (
+    FlowEngineResumePipelineRunOperator,
+    FlowEngineStartPipelineOperator,
+)
+
+in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+
+
+@in_both_modes
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+def test_the_link_leads_to_the_runs_page_however_the_run_ends(run_task, emulator, pipeline, outcome, deferrable):
+    task = run_task(
+        FlowEngineStartPipelineOperator,
+        pipeline_id=pipeline(duration=0.1, outcome=outcome),
+        poll_interval=0.05,
+        deferrable=deferrable,
+    )
+
+    assert task.link == emulator.run_url(1, 1)
+    assert task.xcoms["flowengine_run"]["run_id"] == 1
+    assert task.xcoms["flowengine_run"]["pipeline_id"] == 1
+
+
+@in_both_modes
+def test_each_mapped_task_has_a_link_of_its_own(dag, run, emulator, pipeline, deferrable):
+    pipelines = [pipeline("a"), pipeline("b", outcome="failed")]
+    FlowEngineStartPipelineOperator.partial(task_id="task", dag=dag, deferrable=deferrable).expand(
+        pipeline_id=pipelines
+    )
+    tasks = run(dag).mapped("task")
+
+    assert [task.state for task in tasks] == ["success", "failed"]
+    for task in tasks:
+        known = task.xcoms["flowengine_run"]
+        assert task.link == emulator.run_url(known["pipeline_id"], known["run_id"])
+    assert tasks[0].link != tasks[1].link
+
+
+def test_a_resumed_run_has_its_link_too(run_task, emulator, pipeline):
+    emulator.world.start(pipeline(outcome="failed_once"))
+    task = run_task(FlowEngineResumePipelineRunOperator, pipeline_id=1, run_id=1, poll_interval=0.05)
+
+    assert task.link == emulator.run_url(1, 1)
+
+
+class TaskInstance:
+    """A task instance that notes what FlowEngine had been asked when something was pushed."""
+
+    def __init__(self, emulator):
+        self.emulator = emulator
+        self.pushed = {}
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = [call["name"] for call in self.emulator.calls()]
+
+
+def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline):
+    ti = TaskInstance(emulator)
+    operator = FlowEngineStartPipelineOperator(
+        task_id="task", pipeline_id=pipeline(duration=0.3), poll_interval=0.05, durable=False
+    )
+    operator.execute({"ti": ti})
+
+    known = ["engine_url", "engine_id", "history", "start", "history"]
+    assert ti.pushed == {"flowengine_run_url": known, "flowengine_run": known}
+    assert len(emulator.calls()) > len(known)
+
+
+def test_a_run_that_cannot_be_pushed_is_waited_for_all_the_same(emulator, pipeline, log):
+    operator = FlowEngineStartPipelineOperator(
+        task_id="task", pipeline_id=pipeline(duration=0.1), poll_interval=0.05, durable=False
+    )
+
+    assert operator.execute({"ti": object()}) == 1
+    assert "could not be saved" in log.text
+
+
+@in_both_modes
+def test_a_task_that_starts_no_run_has_no_link(run_task, emulator, pipeline, deferrable):
+    task = run_task(FlowEngineStartPipelineOperator, pipeline_key="no-such-pipeline", deferrable=deferrable)
+
+    assert task.state == "failed"
+    assert not task.link
