@@ -1,0 +1,97 @@
+"""What becomes of a run when its task is ended while a worker waits: by a person, or by the worker's shutdown."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+from airflow_provider_flowengine.protocol.errors import TaskInterruptedError
+
+
+@pytest.fixture
+def end_task(emulator, dag):
+    """End the task once it waits for its run: Airflow's state of it changes, and its process is sent a signal."""
+    operators = []
+
+    def tell(*_):
+        operators[-1].on_kill()
+
+    def end(state=None):
+        while emulator.count("history") + emulator.count("run") < 3 or not operators:
+            time.sleep(0.01)
+        if state:
+            set_state(dag, state)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def end_task(state=None):
+        threading.Thread(target=end, args=[state], daemon=True).start()
+
+    end_task.pre_execute = lambda context: operators.append(context["ti"].task)
+    before = signal.signal(signal.SIGUSR1, tell)
+    yield end_task
+    signal.signal(signal.SIGUSR1, before)
+
+
+def set_state(dag, state):
+    """Do to the task what a person does who marks it."""
+    from airflow.models import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.query(TaskInstance).filter_by(dag_id=dag.dag_id).update({"state": state})
+
+
+@pytest.fixture
+def start(run_task, end_task):
+    def start(**arguments):
+        return run_task(
+            FlowEngineStartPipelineOperator, poll_interval=0.05, pre_execute=end_task.pre_execute, **arguments
+        )
+
+    return start
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_a_run_is_stopped_once_when_a_person_marks_its_task(start, end_task, emulator, pipeline, log, state):
+    end_task(state)
+    start(pipeline_id=pipeline(duration="forever"))
+
+    assert emulator.count("stop") == 1
+    assert emulator.world.run(1).stopping
+    assert "The task was ended: stopping run 1 of pipeline 1." in log.ours
+
+
+def test_a_task_whose_run_was_stopped_never_ends_well(start, end_task, emulator, pipeline):
+    end_task("failed")
+    task = start(pipeline_id=pipeline(duration="forever"))
+
+    assert task.state == "failed"
+    assert task.returned is None
+
+
+def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancelled(
+    start, end_task, emulator, pipeline, log
+):
+    end_task("failed")
+    start(pipeline_id=pipeline(duration="forever"), cancel_on_kill=False)
+
+    assert emulator.count("stop") == 0
+    assert "run 1 goes on, since cancel_on_kill is off" in log.ours
+
+
+@pytest.mark.needs_task_state_store
+def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(start, end_task, emulator, pipeline, log):
+    end_task()
+    task = start(
+        pipeline_id=pipeline(duration="forever"),
+        retries=1,
+        between_tries=lambda: threading.Timer(0.3, emulator.world.finish, [1]).start(),
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 1, 2)
+    assert isinstance(task.errors[0], TaskInterruptedError)
+    assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
+    assert "The task's process is being ended, but nobody has ended the task." in log.ours

@@ -1,0 +1,144 @@
+"""What a try does about what an earlier one left: the decision, row by row."""
+
+import json
+
+import pytest
+
+from airflow_provider_flowengine.operators.ownership import Next, Ownership, Phase, Record, decide
+from airflow_provider_flowengine.protocol.models import PipelineRun
+from airflow_provider_flowengine.protocol.status import RunState
+
+RETRIES = 2
+
+
+def record(phase, run_id=7):
+    return Record(phase, pipeline_id=1, max_tries=RETRIES, run_id=run_id, try_number=1)
+
+
+def run(state, status=None):
+    return PipelineRun(7, 1, status or state, RunState(state))
+
+
+RUNNING, SUCCEEDED, FAILED, STOPPED = (run(state) for state in ("running", "succeeded", "failed", "stopped"))
+STOPPING = run("running", "stopping")
+GONE = None
+
+
+@pytest.mark.parametrize(
+    ("left", "seen", "decision"),
+    [
+        (None, GONE, Next.START),
+        (record(Phase.INTENDED, None), GONE, Next.LOOK),
+        (record(Phase.WATCHED), RUNNING, Next.GO_ON),
+        (record(Phase.WATCHED), SUCCEEDED, Next.TAKE),
+        (record(Phase.WATCHED), FAILED, Next.START),
+        (record(Phase.WATCHED), STOPPED, Next.START),
+        (record(Phase.WATCHED), STOPPING, Next.START),
+        (record(Phase.WATCHED), GONE, Next.GO_ON),  # it may be missing for a moment only
+        (record(Phase.DEFERRED), RUNNING, Next.GO_ON),
+        (record(Phase.DEFERRED), SUCCEEDED, Next.TAKE),
+        (record(Phase.VANISHED), GONE, Next.START),
+        (record(Phase.HANDED_ON), SUCCEEDED, Next.TAKE),
+        (record(Phase.HANDED_ON), GONE, Next.TAKE),
+    ],
+)
+def test_a_retry(left, seen, decision):
+    assert decide(left, seen, max_tries=RETRIES, resume=False) is decision
+
+
+@pytest.mark.parametrize(
+    ("left", "seen", "decision"),
+    [
+        (record(Phase.HANDED_ON), SUCCEEDED, Next.START),  # who clears a task that succeeded wants a new run
+        (record(Phase.WATCHED), FAILED, Next.START),
+        (record(Phase.DEFERRED), RUNNING, Next.REPLACE),  # the trigger may not have come to stop it
+        (record(Phase.DEFERRED), SUCCEEDED, Next.START),
+        (record(Phase.INTENDED, None), GONE, Next.LOOK),
+    ],
+)
+def test_a_clear(left, seen, decision):
+    assert decide(left, seen, max_tries=RETRIES + 3, resume=False) is decision
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision"), [(FAILED, Next.RESUME), (STOPPED, Next.START), (RUNNING, Next.GO_ON), (SUCCEEDED, Next.TAKE)]
+)
+def test_a_retry_that_resumes(seen, decision):
+    assert decide(record(Phase.WATCHED), seen, max_tries=RETRIES, resume=True) is decision
+
+
+def test_a_record_survives_the_store():
+    first = Record(Phase.WATCHED, 1, RETRIES, run_id=7, intent={"newest": 6}, try_number=2)
+
+    assert Record.from_dict(json.loads(json.dumps(first.as_dict()))) == first
+
+
+# --- the store, as a try sees it --------------------------------------------------------------------------------------
+
+
+class Store:
+    """Airflow's task state store."""
+
+    def __init__(self):
+        self.rows = {}
+
+    def get(self, key):
+        return self.rows.get(key)
+
+    def set(self, key, value):
+        self.rows[key] = json.loads(json.dumps(value))
+
+    def delete(self, key):
+        self.rows.pop(key, None)
+
+
+class Try:
+    def __init__(self, number, max_tries=RETRIES):
+        self.try_number, self.max_tries = number, max_tries
+
+
+def ownership(store, number, durable=True):
+    return Ownership({"ti": Try(number), "task_state_store": store}, durable)
+
+
+def test_the_next_try_reads_what_the_one_before_has_noted():
+    store = Store()
+    first = ownership(store, 1)
+    first.intend(1, {"newest": 6})
+    first.note(Phase.WATCHED, 1, 7)
+
+    assert ownership(store, 2).read() == Record(Phase.WATCHED, 1, RETRIES, 7, {"newest": 6}, try_number=1)
+
+
+def test_what_came_to_nothing_is_forgotten():
+    store = Store()
+    first = ownership(store, 1)
+    first.intend(1, {})
+    first.forget()
+
+    assert ownership(store, 2).read() is None
+
+
+def test_a_try_that_finds_nothing_in_the_store_is_not_the_owner_any_more():
+    store = Store()
+    old = ownership(store, 1)
+    old.note(Phase.WATCHED, 1, 7)
+    assert old.is_ours()
+
+    store.rows.clear()  # Airflow answers a try whose id is gone as if there were nothing
+    assert not old.is_ours()
+
+
+@pytest.mark.parametrize(("number", "last"), [(1, False), (RETRIES, False), (RETRIES + 1, True)])
+def test_which_try_is_the_last(number, last):
+    assert ownership(Store(), number).is_last_try is last
+
+
+def test_without_a_store_or_durable_nothing_is_kept():
+    store = Store()
+    undurable = ownership(store, 1, durable=False)
+    undurable.note(Phase.WATCHED, 1, 7)
+
+    assert store.rows == {}
+    assert not undurable.is_kept
+    assert not ownership(None, 1).is_kept
