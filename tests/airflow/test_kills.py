@@ -95,3 +95,19 @@ def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(start, end_ta
     assert isinstance(task.errors[0], TaskInterruptedError)
     assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
     assert "The task's process is being ended, but nobody has ended the task." in log.ours
+
+
+def test_a_worker_that_is_shut_down_stops_the_run_where_no_later_try_can_know_of_it(
+    start, end_task, emulator, pipeline
+):
+    end_task()
+    task = start(
+        pipeline_id=pipeline(duration="forever"),
+        durable=False,
+        retries=1,
+        between_tries=lambda: threading.Timer(0.5, emulator.world.finish, [2]).start(),
+    )
+
+    assert (task.state, task.returned, task.tries) == ("success", 2, 2)
+    assert (emulator.count("start"), emulator.count("stop")) == (2, 1)
+    assert emulator.world.run(1).stopping

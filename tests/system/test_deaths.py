@@ -43,7 +43,7 @@ def worker_of(scenario):
 
 @both_stacks
 @both_signals
-def test_the_task_process(begin, sign):
+def test_the_task_process_dies(begin, sign):
     scenario = begin("sync")
     scenario.waits()
     strike(scenario.task.pid, sign)
@@ -53,7 +53,7 @@ def test_the_task_process(begin, sign):
 
 @both_stacks
 @both_signals
-def test_the_worker_process_above_the_task(begin, sign):
+def test_the_worker_process_above_the_task_dies(begin, sign):
     scenario = begin("sync")
     scenario.waits()
     strike(scenario.supervisor, sign)
@@ -72,7 +72,7 @@ def test_the_worker_process_is_told_to_end_in_the_last_try(begin):
 @on_celery
 @pytest.mark.alone
 @both_signals
-def test_a_whole_celery_worker(begin, sign):
+def test_a_whole_celery_worker_dies(begin, sign):
     scenario, deferred = begin("sync"), begin("deferrable")
     scenario.waits()
     deferred.waits()
@@ -84,7 +84,7 @@ def test_a_whole_celery_worker(begin, sign):
 @both_stacks
 @pytest.mark.alone
 @both_signals
-def test_the_triggerer(begin, sign):
+def test_the_triggerer_dies(begin, sign):
     scenarios = begin("sync"), begin("deferrable")
     for scenario in scenarios:
         scenario.waits()
@@ -96,7 +96,7 @@ def test_the_triggerer(begin, sign):
 @both_stacks
 @pytest.mark.alone
 @both_signals
-def test_the_scheduler(begin, sign):
+def test_the_scheduler_dies(begin, sign):
     scenarios = begin("sync"), begin("deferrable")
     for scenario in scenarios:
         scenario.waits()
@@ -107,7 +107,7 @@ def test_the_scheduler(begin, sign):
 
 
 @both_signals
-def test_flowengine(begin, flowengine, sign):
+def test_flowengine_dies(begin, flowengine, sign):
     scenarios = begin("sync"), begin("deferrable")
     for scenario in scenarios:
         scenario.waits()
@@ -132,7 +132,7 @@ def starting(begin, flowengine):
 
 
 @both_signals
-def test_the_task_process_before_it_knows_the_run(starting, sign):
+def test_the_task_process_dies_before_it_knows_the_run(starting, sign):
     for scenario in starting:
         strike(scenario.task.pid, sign)
     for scenario in starting:
@@ -141,7 +141,7 @@ def test_the_task_process_before_it_knows_the_run(starting, sign):
 
 
 @both_signals
-def test_the_worker_process_before_the_task_knows_the_run(starting, sign):
+def test_the_worker_process_dies_before_the_task_knows_the_run(starting, sign):
     for scenario in starting:
         strike(scenario.supervisor, sign)
     for scenario in starting:
@@ -151,7 +151,7 @@ def test_the_worker_process_before_the_task_knows_the_run(starting, sign):
 
 @on_celery
 @pytest.mark.alone
-def test_all_celery_workers_before_the_tasks_know_their_runs(starting, stack):
+def test_all_celery_workers_die_before_the_tasks_know_their_runs(starting, stack):
     first, second = stack.workers
     with down(first, KILL, whole_tree=True), down(second, KILL, whole_tree=True):
         pass
@@ -162,7 +162,7 @@ def test_all_celery_workers_before_the_tasks_know_their_runs(starting, stack):
 
 @both_stacks
 @pytest.mark.alone
-def test_the_scheduler_before_the_task_knows_the_run(starting, stack):
+def test_the_scheduler_dies_before_the_task_knows_the_run(starting, stack):
     with down(stack.scheduler, KILL):
         pass
     for scenario in starting:
@@ -171,7 +171,7 @@ def test_the_scheduler_before_the_task_knows_the_run(starting, stack):
 
 
 @both_signals
-def test_flowengine_before_the_task_knows_the_run(starting, flowengine, sign):
+def test_flowengine_dies_before_the_task_knows_the_run(starting, flowengine, sign):
     flowengine.kill(sign)
     flowengine.start()
     for scenario in starting:

@@ -10,6 +10,15 @@ def test_the_time_is_over(begin, mode, variant):
     scenario.ends("failed", starts=1, stops=1, runs=["stopped"])
 
 
+@pytest.mark.alone
+def test_the_time_is_over_though_the_triggerer_was_restarted(begin, stack):
+    scenario = begin("deferrable", "timeout")
+    scenario.waits()
+    stack.triggerer.end()
+    stack.triggerer.start()
+    scenario.ends("failed", starts=1, stops=1, runs=["stopped"])
+
+
 def test_airflow_ends_the_deferral(begin, stack):
     scenario = begin("deferrable", "one_try")
     scenario.waits()
