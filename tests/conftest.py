@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -318,3 +319,26 @@ def pipeline(flowengine_emulator: Any) -> Any:
         return flowengine_emulator.world.create_pipeline({"data": data, "pipelineKey": key}).id
 
     return make
+
+
+@pytest.fixture
+def after_looks(emulator: Any) -> Any:
+    """Do something once the runs have been looked at so many times more: at that moment, however slow the machine."""
+    over = threading.Event()
+
+    def looks() -> int:
+        return emulator.count("history") + emulator.count("run")
+
+    def after_looks(number: int, what: Callable[..., object], *arguments: object) -> None:
+        enough = looks() + number
+
+        def wait() -> None:
+            while not over.wait(0.01):
+                if looks() >= enough:
+                    what(*arguments)
+                    return
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    yield after_looks
+    over.set()

@@ -83,12 +83,14 @@ def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancel
 
 
 @pytest.mark.needs_task_state_store
-def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(start, end_task, emulator, pipeline, log):
+def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(
+    start, end_task, emulator, pipeline, after_looks, log
+):
     end_task()
     task = start(
         pipeline_id=pipeline(duration="forever"),
         retries=1,
-        between_tries=lambda: threading.Timer(0.3, emulator.world.finish, [1]).start(),
+        between_tries=lambda: after_looks(2, emulator.world.finish, 1),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 1, 2)
@@ -98,14 +100,14 @@ def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(start, end_ta
 
 
 def test_a_worker_that_is_shut_down_stops_the_run_where_no_later_try_can_know_of_it(
-    start, end_task, emulator, pipeline
+    start, end_task, emulator, pipeline, after_looks
 ):
     end_task()
     task = start(
         pipeline_id=pipeline(duration="forever"),
         durable=False,
         retries=1,
-        between_tries=lambda: threading.Timer(0.5, emulator.world.finish, [2]).start(),
+        between_tries=lambda: after_looks(3, emulator.world.finish, 2),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 2)

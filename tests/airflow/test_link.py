@@ -58,11 +58,12 @@ class TaskInstance:
         self.pushed[key] = [call["name"] for call in self.emulator.calls()]
 
 
-def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline):
+def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline, after_looks):
     ti = TaskInstance(emulator)
     operator = FlowEngineStartPipelineOperator(
-        task_id="task", pipeline_id=pipeline(duration=0.3), poll_interval=0.05, durable=False
+        task_id="task", pipeline_id=pipeline(duration="forever"), poll_interval=0.05, durable=False
     )
+    after_looks(4, emulator.world.finish, 1)
     operator.execute({"ti": ti})
 
     known = ["engine_url", "engine_id", "history", "start", "history"]

@@ -231,7 +231,7 @@ def test_a_run_that_takes_too_long_goes_on_where_nothing_is_to_be_cancelled(star
 def test_execution_timeout_stops_the_run(start, emulator, pipeline, deferrable):
     with suppress(AirflowTaskTimeout):  # the dag.test() of Airflow 2.11 doesn't hold it
         task = start(
-            pipeline_id=pipeline(duration="forever"), execution_timeout=timedelta(seconds=1), deferrable=deferrable
+            pipeline_id=pipeline(duration="forever"), execution_timeout=timedelta(seconds=1.5), deferrable=deferrable
         )
         assert task.state == "failed"
 

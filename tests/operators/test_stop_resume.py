@@ -1,7 +1,5 @@
 """The operators that stop runs, and that go on with one."""
 
-import threading
-
 import pytest
 
 from airflow_provider_flowengine.operators.flowengine import (
@@ -144,10 +142,10 @@ def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
 
 
 @in_both_modes
-def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipeline, log, deferrable):
+def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipeline, after_looks, log, deferrable):
     pipeline_id = pipeline(duration="forever")
     emulator.world.start(pipeline_id)
-    threading.Timer(0.3, emulator.world.finish, [1]).start()
+    after_looks(2, emulator.world.finish, 1)
     task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)

@@ -1,7 +1,5 @@
 """What a try does about what an earlier one left: the pipeline is started once, whatever happened in between."""
 
-import threading
-
 import pytest
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
@@ -44,10 +42,10 @@ def state(emulator, run_id):
 
 @needs_task_state_store
 @in_both_modes
-def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, log, deferrable):
+def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, after_looks, log, deferrable):
     def go_on():
         emulator.faults.clear()
-        threading.Timer(0.5, emulator.world.finish, [2]).start()
+        after_looks(2, emulator.world.finish, 2)
 
     emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
     task = start(

@@ -1,6 +1,5 @@
 """The sensor, in each of its three ways to wait."""
 
-import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -23,18 +22,14 @@ def sense(run_task):
     return sense
 
 
-def soon(what, *arguments, seconds=0.3):
-    threading.Timer(seconds, what, arguments).start()
-
-
 # --- a run that is known ----------------------------------------------------------------------------------------------
 
 
 @in_all_modes
-def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, mode):
+def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(duration="forever")
     run_id = emulator.world.start(pipeline_id).id
-    soon(emulator.world.finish, run_id)
+    after_looks(2, emulator.world.finish, run_id)
     task = sense(pipeline_id=pipeline_id, run_id=run_id, **mode)
 
     assert task.state == "success"
@@ -120,10 +115,10 @@ def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline
 
 @in_all_modes
 @pytest.mark.parametrize("since", [{}, {"started_after": "{{ dag_run.start_date }}"}], ids=["interval", "template"])
-def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, since, mode):
+def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, after_looks, since, mode):
     pipeline_id = pipeline()
     emulator.world.add_history(pipeline_id, [emulator.clock.now() - 3600])
-    soon(emulator.world.start, pipeline_id, None, "cron", seconds=0.5)
+    after_looks(2, emulator.world.start, pipeline_id, None, "cron")
     task = sense(pipeline_id=pipeline_id, **since, **mode)
 
     assert task.state == "success"
@@ -158,9 +153,9 @@ def test_no_run_at_all_ends_in_a_timeout(sense, emulator, pipeline, mode):
 
 
 @in_all_modes
-def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, mode):
+def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(outcome="failed_once")
-    soon(emulator.world.start, pipeline_id)
+    after_looks(1, emulator.world.start, pipeline_id)
     task = sense(pipeline_id=pipeline_id, **mode)
 
     assert isinstance(task.errors[-1], RunFailedError)
