@@ -23,6 +23,7 @@ from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunLostError,
     StartUnconfirmedError,
+    sentence,
 )
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         known: dict[str, Json] = {"run_id": record.run_id, "pipeline_id": record.pipeline_id}
         if record.run_id is not None and record.phase is not Phase.HANDED_ON:
             self._run = run_from_dict(known)  # whatever ends this try from here on decides about this run too
-        run = self._find(record)
+        run, tried = self._find(record), record.try_number
         decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
         if decision is Next.LOOK:
             run = self._look_for_intended(ownership, record)
@@ -152,7 +153,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         span["resumable.prior_status"] = run.status if run else ""
         span["resumable.decision"] = _DECISIONS.get(decision, decision.value)
         self._count(_METRICS.get(decision))
-        self.log.info("Try %d left %s. %s", record.try_number, _describe(record, run), _SAYS[decision])
+        self.log.info("Try %d left %s. %s", tried, _describe(record, run), _SAYS[decision])
         resumed = self._resume(run) if decision is Next.RESUME and run else None
         if decision is Next.REPLACE and run:
             self._stop_replaced(run)
@@ -231,7 +232,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         self.log.warning(
             "%s is running already (started %s, %s): going on with it instead of starting another one, since "
             "reuse_running_run is on. It may be somebody else's.",
-            str(running[0]).capitalize(),
+            sentence(running[0]),
             running[0].started or "at an unknown time",
             running[0].trigger or "unknown by what",
         )
@@ -329,7 +330,8 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
         if run is None:
             raise RunLostError(f"Run {run_id} of pipeline {pipeline_id} can't be seen")
         self._before = run if run.state.is_final else None
-        self.log.info("Resumed %s." if self._before else "%s goes on already.", run)
+        if self._before:
+            self.log.info("Resumed %s.", run)
         return run
 
     def goes_on_later(self, ownership: Ownership) -> bool:
@@ -388,7 +390,12 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         else:
             raise ConfigurationError("Give run_id, or leave all_running on")
         stopped = [run_id for run_id in run_ids if hook.stop_run(run_id, pipeline_id)]
-        self.log.info("Stopped of pipeline %s: %s", pipeline_id, ", ".join(map(str, stopped)) or "none was running")
+        for run_id in stopped:
+            self.log.info(
+                "Told run %s of pipeline %s to stop. %s", run_id, pipeline_id, hook.run_url(pipeline_id, run_id)
+            )
+        if not stopped:
+            self.log.info("No run of pipeline %s needs a stop.", pipeline_id)
         if self.wait_for_completion:
             began = hook.api.now()
             limits = Limits(
@@ -397,6 +404,5 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
             )
             for run_id in stopped:
                 waiter = Waiter(run_id, pipeline_id, limits, began, hook.run_url(pipeline_id, run_id))
-                run = hook.client.run(wait(hook.api, history, waiter))
-                self.log.info("Run %s: %s", run.id, run.status)
+                hook.client.run(wait(hook.api, history, waiter))  # which logs how it ends
         return stopped

@@ -248,8 +248,8 @@ class Api:
             raise
         except ApiRefusedError as error:
             raise EngineNotFoundError(
-                f"{error} Is there an engine of key {self.engine_key!r}, and does the connection's host lead to "
-                "FlowEngine's gateway?"
+                f"{str(error).removesuffix('.')}. Is there an engine of key {self.engine_key!r}, and does the "
+                "connection's host lead to FlowEngine's gateway?"
             ) from error
         url = models.read_engine_url(call, whole, self.settings.fl_url)
         if url is None:

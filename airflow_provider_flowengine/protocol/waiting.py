@@ -166,7 +166,7 @@ class Waiter:
         log.log(logging.WARNING if self.failures == 1 else logging.INFO, "Look %d failed: %s", self.failures, error)
         if silent >= self.limits.unreachable_timeout:
             raise UnreachableError(
-                f"FlowEngine has given no usable answer about {self._name()} for {silent:.0f} s "
+                f"FlowEngine has given no usable answer about {self.name} for {silent:.0f} s "
                 f"(unreachable_timeout); the run may be going on. Last: {error}{self._see()}",
                 run=self.last,
                 run_url=self.run_url,
@@ -213,10 +213,14 @@ class Waiter:
 
     def _check_deadline(self, now: float) -> None:
         if self.limits.deadline is not None and now >= self.limits.deadline:
-            state = f"was still going on (status {self.last.status})" if self.last else "had not been seen to end"
+            if self.last:
+                state = f"{sentence(self.name)} was still going on (status {self.last.status})"
+            elif self.run_id is not None:
+                state = f"{sentence(self.name)} had not been seen to end"
+            else:
+                state = f"There was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
             raise RunTimeoutError(
-                f"{sentence(self._name())} {state} when the time for it was over "
-                f"(timeout or execution_timeout).{self._see()}",
+                f"{state} when the time for it was over (timeout or execution_timeout).{self._see()}",
                 run=self.last,
                 run_url=self.run_url,
             )
@@ -234,7 +238,7 @@ class Waiter:
     def _doubt_about(self, run: PipelineRun | None) -> str:
         """Say what is odd about a run that hasn't ended, or nothing."""
         if run is None:
-            return f"{sentence(self._name())} is not in the pipeline's history: pruned, or not there yet"
+            return f"{sentence(self.name)} is not in the pipeline's history: pruned, or not there yet"
         if run.state is RunState.UNKNOWN:
             word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
             return f"{sentence(run)} has {word}; the connection's status_words can say what it means"
@@ -246,13 +250,15 @@ class Waiter:
         """Whether a run that was resumed still tells when it had ended before."""
         return (self.before is not None and ended == self.before.ended) or (started is not None and ended < started)
 
-    def _name(self) -> str:
+    @property
+    def name(self) -> str:
+        """What is waited for, for people."""
         if self.run_id is None:
             return f"a run of pipeline {self.pipeline_id} started at or after {self.started_after}"
         return f"run {self.run_id} of pipeline {self.pipeline_id}"
 
     def _see(self) -> str:
-        return f" See {self.run_url}" if self.run_url else ""
+        return f" See {self.run_url}" if self.run_url and self.run_id is not None else ""
 
 
 def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True) -> Flow[PipelineRun]:

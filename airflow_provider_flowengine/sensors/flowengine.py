@@ -33,6 +33,7 @@ from airflow_provider_flowengine.protocol.errors import (
     RunLostError,
     RunTimeoutError,
     UnreachableError,
+    sentence,
 )
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             check_success(run, run_url)
         except RunError as error:
             self._fail(error)
-        self.log.info("%s succeeded.", str(run).capitalize())
+        self.log.info("%s succeeded.", sentence(run))
         return run.as_dict()
 
     def _fail(self, error: RunError) -> NoReturn:
@@ -207,6 +208,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
                 closely=not self.reschedule and not self.deferrable,
                 silent_since=self._remembered_silence(context),
             )
+            self.log.info("Waiting for %s.", self._waiter.name)
         return self._waiter, self._history
 
     def _defer(self, context: Context) -> NoReturn:

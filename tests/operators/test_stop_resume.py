@@ -76,7 +76,7 @@ def test_where_nothing_runs_nothing_is_stopped(stop, emulator, pipeline, log):
     task = stop(pipeline_id=pipeline())
 
     assert (task.state, task.returned) == ("success", [])
-    assert "Stopped of pipeline 1: none was running" in log.ours
+    assert "No run of pipeline 1 needs a stop." in log.ours
 
 
 def test_a_stop_that_is_refused_fails_the_task(stop, emulator, pipeline):

@@ -438,7 +438,7 @@ def test_the_first_run_since_a_moment_is_waited_for(server):
 def test_a_run_that_started_before_the_moment_is_not_the_one(server):
     server.fill(3)
 
-    with pytest.raises(RunTimeoutError, match="A run of pipeline 19 started at or after 2023"):
+    with pytest.raises(RunTimeoutError, match="There was no run of pipeline 19 that started at or after 2023"):
         wait_for(server, a_waiter(run_id=None, started_after=MOMENT, deadline=NOW + HOUR))
 
 

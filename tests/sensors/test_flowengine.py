@@ -146,10 +146,11 @@ def test_the_moment_is_a_time_as_people_write_it(sense, emulator, pipeline, mome
 
 @in_all_modes
 def test_no_run_at_all_ends_in_a_timeout(sense, emulator, pipeline, mode):
-    task = sense(pipeline_id=pipeline(), timeout=0.4, **mode)
+    task = sense(pipeline_id=pipeline(), timeout=0.4, started_after="2026-01-01", **mode)
 
     assert task.state == "failed"
     assert isinstance(task.errors[-1], AirflowSensorTimeout)
+    assert task.error.startswith("There was no run of pipeline 1 that started at or after 2026-01-01 00:00:00+00:00")
 
 
 @in_all_modes
