@@ -145,7 +145,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         if decision is Next.LOOK:
             run = self._look_for_intended(ownership, record)
             if run:
-                record = ownership.read() or record
+                record = ownership.record or record
                 decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
             else:
                 decision = Next.START
@@ -177,12 +177,12 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         until = min(intent.noted, api.now()) + api.settings.timeout + self._confirmation_timeout()
         run = self.hook.client.run(look_for(api, intent, self._matched_params(record.pipeline_id), until=until))
         if run:
-            ownership.note(Phase.WATCHED, run.pipeline_id, run.id)
+            self._note(Phase.WATCHED, run)
         return run
 
     def find_unseen(self, patience: float, timeout: float) -> PipelineRun | None:
         """Look for the run of a start whose outcome isn't known; nothing is hidden by what goes wrong with that."""
-        from airflow_provider_flowengine.protocol.starting import Intent, look_for
+        from airflow_provider_flowengine.protocol.starting import Intent, find_started
 
         record = self._ownership and self._ownership.record
         if not record or record.phase is not Phase.INTENDED:
@@ -190,12 +190,12 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         api, intent = self.hook.api.hurried(timeout), Intent.from_dict(record.intent)
         try:
             job_params = self._matched_params(record.pipeline_id)
-            run = self.hook.client.run(look_for(api, intent, job_params, until=api.now() + patience))
+            run = self.hook.client.run(find_started(api, intent, job_params, patience=patience))
         except FlowEngineError:
             self.log.exception("Pipeline %s may have been started; its run can't be told", record.pipeline_id)
             return None
         if run is None:
-            self.log.warning("Pipeline %s may have been started; its history shows no run of it", record.pipeline_id)
+            self.log.warning("Pipeline %s may have been started; no run of it can be seen", record.pipeline_id)
         return run
 
     def _stop_replaced(self, run: PipelineRun) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol import endpoints, models
@@ -189,12 +190,29 @@ def look_for(
     :raises AmbiguousRunError: when several runs could be the one.
     """
     history = History(api, intent.pipeline_id)
+    delays = chain(_LOOK_DELAYS, repeat(_LOOK_DELAYS[-1]))
     while True:
         run = yield from _look(history, intent, job_params)
         left = until - api.now()
         if run or left <= 0:
             return run
-        yield Sleep(min(_LOOK_DELAYS[-1], left))
+        yield Sleep(min(next(delays), left))
+
+
+def find_started(
+    api: Api, intent: Intent, job_params: JobParams | None = None, *, patience: float
+) -> Flow[PipelineRun | None]:
+    """
+    Return the run that a start of unknown outcome has made, or None when it can't be seen: for a last look at it.
+
+    :param api: the engine's view.
+    :param intent: what was noted before that start.
+    :param job_params: what it was started with, nodes named by their ids.
+    :param patience: seconds that the run may take to appear, and FlowEngine to give a usable answer.
+    :raises AmbiguousRunError: when several runs could be the one.
+    """
+    history = History(api, intent.pipeline_id)
+    return (yield from _until_seen(api, lambda: _look(history, intent, job_params), patience))
 
 
 def _until_seen(api: Api, look: Callable[[], Flow[PipelineRun | None]], timeout: float) -> Flow[PipelineRun | None]:

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol import models
 from airflow_provider_flowengine.protocol.errors import (
@@ -15,10 +17,10 @@ from airflow_provider_flowengine.protocol.errors import (
     StartUnconfirmedError,
     UnexpectedAnswerError,
 )
-from airflow_provider_flowengine.protocol.starting import Intent, look_for, match_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import Intent, find_started, look_for, match_job_params, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
-from .conftest import NOW, answer, no_reply, not_connected, ok, refused, sample
+from .conftest import NOW, FakeServer, answer, no_reply, not_connected, ok, refused, sample
 
 HOUR = 3600
 
@@ -494,6 +496,55 @@ def test_a_run_that_the_first_page_doesnt_show_is_not_made_up_for_by_another(ser
     assert server.count("start") == 1
 
 
+@given(
+    st.integers(0, 45),
+    st.sampled_from(["descending", "ascending"]),
+    st.booleans(),
+    st.sampled_from(
+        [ok({}), ok(run_record(9_999)), no_reply, answer(502, ""), answer(200, "<html>"), "its run", "a job"]
+    ),
+    st.lists(st.tuples(st.booleans(), st.sampled_from(["手动触发", "CRONTAB"]), st.booleans()), max_size=3),
+    st.sampled_from([0, 0.3, 4.0]),
+    st.sampled_from([0, -3600, 3600]),
+    st.lists(st.sampled_from([None, no_reply, answer(500, ""), refused("busy")]), max_size=4),
+)
+def test_whatever_happens_one_start_is_sent_and_nobody_elses_run_is_taken(
+    length, order, counts, outcome, others, lag, skew, troubles
+):
+    server = FakeServer()
+    server.order, server.counts = order, counts
+    server.fill(length)
+    ours = []
+
+    def take(request):
+        # Others start runs just before and just after ours; the history shows them all at once.
+        for before in (True, False):
+            for earlier, kind, same_params in others:
+                if earlier is before:
+                    params = {"train": {"rounds": "3" if same_params else "9"}}
+                    server.add_run(started=server.now + skew, appears=server.now + lag, triggerType=kind, params=params)
+            if before:
+                params = {"train": {"rounds": "3"}}
+                ours.append(server.add_run(started=server.now + skew, appears=server.now + lag, params=params))
+        server.on("history", *(trouble or server._work for trouble in troubles))
+        if outcome == "its run":
+            return ok(run_record(ours[0]))
+        if outcome == "a job":
+            return ok({"id": ours[0] + 100_000, "status": "running"})
+        return outcome(request) if callable(outcome) else outcome
+
+    server.on("start", take)
+    alike = any(kind == "手动触发" and same_params for _, kind, same_params in others)
+    try:
+        taken = [start(server, {"train": {"rounds": 3}})]
+    except AmbiguousRunError as error:
+        taken = list(error.candidates)
+
+    assert ours[0] in [run.id for run in taken]
+    assert len(taken) == 1 or alike
+    assert server.count("start") == 1
+
+
 # --- the next try -----------------------------------------------------------------------------------------------------
 
 
@@ -534,26 +585,34 @@ def test_the_next_try_finds_the_run_among_hundreds_that_a_schedule_has_started_s
 
 
 @pytest.mark.parametrize("lag", [5, 25, 55])
-def test_a_next_try_that_comes_at_once_gives_the_run_the_time_that_it_may_take_to_appear(server, lag):
+def test_the_next_try_can_give_the_run_the_time_that_it_may_take_to_appear(server, lag):
     server.fill(5)
     server.add_run(appears=NOW + lag)
 
-    assert server.drive(look_for(server.api(), Intent(19, 5, noted=NOW), patience=60)).id == 6
+    assert server.drive(look_for(server.api(), Intent(19, 5), until=NOW + 60)).id == 6
     assert server.now - NOW <= lag + 5
 
 
-def test_a_start_of_long_ago_is_looked_for_once(server):
+def test_the_next_try_looks_for_no_longer_than_it_is_told(server):
     server.fill(5)
 
-    assert server.drive(look_for(server.api(), Intent(19, 5, noted=NOW - 300), patience=60)) is None
-    assert server.count("history") == 1
-
-
-def test_a_start_that_was_noted_by_a_clock_ahead_of_ours_is_looked_for_no_longer_than_one_sent_now(server):
-    server.fill(5)
-
-    assert server.drive(look_for(server.api(), Intent(19, 5, noted=NOW + 3600), patience=60)) is None
+    assert server.drive(look_for(server.api(), Intent(19, 5), until=NOW + 60)) is None
     assert server.now - NOW == pytest.approx(60)
+
+
+def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
+    server.fill(5)
+    server.add_run()
+    server.on("history", answer(502, ""), no_reply, answer(200, "<html>"))
+
+    assert server.drive(find_started(server.api(), Intent(19, 5), patience=30)).id == 6
+
+
+def test_a_last_look_ends_when_its_patience_does(server):
+    server.always("history", answer(502, ""))
+
+    assert server.drive(find_started(server.api(), Intent(19, 5), patience=30)) is None
+    assert server.now - NOW == pytest.approx(30, abs=5)
 
 
 def test_the_next_try_doesnt_guess_either(server):
