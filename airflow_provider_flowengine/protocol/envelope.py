@@ -130,7 +130,7 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
     content = _json_object(answer.body)
     if answer.status >= 500 or answer.status in _UNAVAILABLE:
         raise CannotReachError(
-            f"Could not {call.name}: {where} answered HTTP {answer.status}: {excerpt(call, answer.body) or 'nothing'}",
+            f"Could not {call.name}: {where} answered HTTP {answer.status}: {excerpt(call, answer.body) or 'nothing'}.",
             call=call,
             taken=False if answer.status in _NOT_TAKEN else None,
             retry_after=answer.retry_after,

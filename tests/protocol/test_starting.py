@@ -611,7 +611,7 @@ def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
 def test_a_last_look_ends_when_its_patience_does(server):
     server.always("history", answer(502, ""))
 
-    assert server.drive(find_started(server.api(), Intent(19, 5), patience=30)) is None
+    assert server.drive(find_started(server.api().hurried(1), Intent(19, 5), patience=30)) is None
     assert server.now - NOW == pytest.approx(30, abs=5)
 
 
