@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.flows import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
-MOST_REQUESTS = 32
+MOST_REQUESTS = 16
 """How many requests of one client are under way at once; further ones wait."""
 
 LONGEST_UPLOAD = 3600.0

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_provider_flowengine.client.aio import AsyncClient
 from airflow_provider_flowengine.protocol.errors import CannotReachError, FlowEngineError
 from airflow_provider_flowengine.protocol.flows import ONCE, Api
-from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.history import SMALLEST_SIZE, History
 from airflow_provider_flowengine.protocol.models import Engine
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 SETTINGS_AGE = 60.0
 """Seconds after which a connection's settings are read again."""
+
+TICK = 0.05
+"""Seconds between the moments at which polls go out: few at a time wake the event loop less often than one by one."""
 
 
 class EngineName(NamedTuple):
@@ -169,12 +173,13 @@ class Poll:
         while True:
             self._news.clear()
             waiting = self._waiting()
-            delay = min((place.due for place in waiting), default=float("inf")) - time.time()
-            if waiting and delay <= 0:
+            due = min((place.due for place in waiting), default=None)
+            now = time.time()
+            if due is not None and due <= now:
                 return
             # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when news come at the same time.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay if waiting else None):
+                async with asyncio.timeout(None if due is None else math.ceil(due / TICK) * TICK - now):
                     await self._news.wait()
 
     async def _look(self) -> None:
@@ -199,7 +204,7 @@ class Poll:
         if self._api is None or self._history is None:
             engine = Engine(self.engine.key, self.engine.url, self.engine.id, settings.generation)
             self._api = Api(settings, self.engine.key, engine=engine, retry=ONCE)
-            self._history = History(self._api, self.pipeline_id)
+            self._history = History(self._api, self.pipeline_id, SMALLEST_SIZE)
         self._api.settings = settings
         wanted = {place.waiter.run_id for place in places if place.waiter.run_id is not None}
         moments = [place.waiter.started_after for place in places if place.waiter.run_id is None]

@@ -187,7 +187,7 @@ class Api:
 
     def _guarded(self, call: Call) -> Call:
         """Let no secret of the connection be quoted in an error about this call."""
-        return replace(call, mask=self.settings.mask)
+        return call if call.mask == self.settings.mask else replace(call, mask=self.settings.mask)
 
     def answer(self, call: Call) -> Flow[Answer]:
         """Send a call once; redirects are followed for reads, and on the same host only."""
@@ -200,7 +200,8 @@ class Api:
             request = replace(request, url=target)
         else:
             answer = cast("Answer", (yield request))
-        self._last_answer = replace(answer, body=b"")  # which may be large, and isn't asked for again
+        # Without its body, which may be large, and isn't asked for again.
+        self._last_answer = Answer(answer.status, headers=answer.headers)
         return answer
 
     def send(self, call: Call, before: Callable[[], None] = lambda: None) -> Flow[JsonObject]:

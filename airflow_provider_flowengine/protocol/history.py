@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.flows import Api, Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
+SMALLEST_SIZE = 5
 FIRST_SIZE = 20
 GROWN_SIZE = 100
-_SIZES = (5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_SIZES = (SMALLEST_SIZE, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MOST_PAGES = 1 << 16
 _MOST_RUNS_BACK = 5_000
 
@@ -44,11 +45,12 @@ class History:
 
     :param api: the engine's view.
     :param pipeline_id: the pipeline.
+    :param size: how many runs a look asks for: to begin with, then as many as were needed.
     """
 
     api: Api
     pipeline_id: Identifier
-    _size: int = FIRST_SIZE
+    size: int = FIRST_SIZE
     _last_page: int | None = None  # of a history that begins with its oldest run
     _whole: bool = False  # whether the last look at the newest runs has shown all there are
     _found_on: dict[Identifier, int] = field(default_factory=dict)
@@ -63,9 +65,9 @@ class History:
 
         :param size: how many at least, where there are so many; default what the last search needed.
         """
-        size = size or self._size
+        size = size or self.size
         self._whole = False
-        if self._last_page is not None and size == self._size:
+        if self._last_page is not None and size == self.size:
             tail = yield from self._tail(size, self._last_page)
             if tail:
                 return newest_first(tail)
@@ -75,7 +77,7 @@ class History:
         if self._whole or not _ascends(first.runs):
             return newest_first(first.runs)
         if size < FIRST_SIZE:  # short pages are for what comes first, and here that is the oldest
-            self._size = FIRST_SIZE
+            self.size = FIRST_SIZE
             return (yield from self.newest())
         size = len(first.runs)
         if first.total:
@@ -85,7 +87,7 @@ class History:
         if last == 1:
             self._whole = True
             return newest_first(first.runs)
-        self._size = size
+        self.size = size
         return newest_first((yield from self._tail(size, last)) or first.runs)
 
     def find(self, run_id: Identifier) -> Flow[PipelineRun | None]:
@@ -104,7 +106,7 @@ class History:
         if found and self._last_page is None:
             # Ask next time for no more than what holds the oldest run that was found now.
             needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
-            self._size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
+            self.size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
         if not self._whole:
             for run_id in sorted(wanted - found.keys(), key=str):
                 run = yield from self.search(run_id)
@@ -141,7 +143,7 @@ class History:
         :return: the runs, newest first, and whether they reach back to a known one, or to the history's begin.
         """
         if self._last_page is None:
-            self._size = GROWN_SIZE
+            self.size = GROWN_SIZE
         return (yield from self._back_to(is_known))
 
     def newer_than(self, newest: Identifier | None, known: frozenset[Identifier]) -> Flow[list[PipelineRun]]:
@@ -172,8 +174,8 @@ class History:
         for size in _SIZES:
             if self._whole or self._last_page is not None or enough(runs):
                 break
-            if size > self._size:
-                held, self._size = len(runs), size
+            if size > self.size:
+                held, self.size = len(runs), size
                 runs = yield from self.newest()
                 if len(runs) <= held:
                     break
@@ -188,7 +190,7 @@ class History:
         more = not self._whole and not any(map(reached, newest))
         while more and len(runs) < _MOST_RUNS_BACK:
             page += step
-            before, rows = rows, (yield from self._page(page, self._size)).runs if page else ()
+            before, rows = rows, (yield from self._page(page, self.size)).runs if page else ()
             runs |= {run.id: run for run in rows}
             over = not rows or (step > 0 and _ids(rows) == _ids(before))
             more = not over and not any(map(reached, rows))
