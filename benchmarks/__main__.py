@@ -79,16 +79,16 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["waiting", "parsing", "noticing", "calls", "load"])
     parser.add_argument("--into", type=Path, default=Path("docs/performance"))
     arguments = parser.parse_args()
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="flowengine-bench-"))
     with remote() as (port, authority, environment):
+        os.environ["AIRFLOW_HOME"] = environment["AIRFLOW_HOME"]
         if "waiting" in arguments.parts:
             report.waiting(list(waits(port, environment)), arguments.into)
         if "parsing" in arguments.parts:
             report.parsing(parsing.measure(environment), arguments.into)
+        if "noticing" in arguments.parts:
+            report.noticing(noticing.measure(), arguments.into)
         if "calls" in arguments.parts:
             report.calls(calls.measure(port, authority), arguments.into)
-    if "noticing" in arguments.parts:
-        report.noticing(noticing.measure(), arguments.into)
     if "load" in arguments.parts:
         report.load(load.measure(), arguments.into)
     report.machine(arguments.into)
