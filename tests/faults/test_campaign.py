@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
+
 from .case import draw
 from .play import play
 
@@ -49,6 +51,7 @@ class Figures:
         )
 
 
+@pytest.mark.timeout(3600)  # as many cases as are asked for; a thousand take less than a minute
 def test_whatever_breaks_each_run_is_started_once_watched_to_its_end_and_stopped_by_right(pytestconfig, capfd):
     seed, cases = pytestconfig.getoption("--seed", None), pytestconfig.getoption("--cases", 1000)
     figures, failures, story = Figures(), [], []
