@@ -199,4 +199,6 @@ def _template(template: str) -> str:
     strange = [name for _, name, form, conversion in fields if name not in UI_URL_FIELDS or form or conversion]
     if strange:
         raise ConfigurationError(f"ui_url: {{{strange[0]}}} isn't known; {known('fields', UI_URL_FIELDS)}")
+    if not template.startswith(("{fl_url}", "http://", "https://")):
+        raise ConfigurationError(f"ui_url: {template!r} must begin with {{fl_url}}, http:// or https://")
     return template

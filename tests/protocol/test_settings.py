@@ -94,6 +94,8 @@ def test_the_gateways_path_and_port_are_kept(url, kept):
         ("ui_url", "{fl_url.__class__}"),
         ("ui_url", "{"),
         ("ui_url", "{}"),
+        ("ui_url", "javascript:alert({run_id})"),
+        ("ui_url", "{engine_url}/runs"),
         ("status_words", {"good": ["ok"]}),
     ],
 )
