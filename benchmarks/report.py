@@ -75,13 +75,15 @@ def waiting(rows: Sequence[Row], into: Path) -> None:
     _bars(
         into / "waiting.svg",
         "CPU for 1,000 waiting runs, % of a core beyond an idle event loop",
-        {
-            f"{row['provider']}" + (f", {row['pipelines']} pipelines" if row["provider"] == "FlowEngine" else ""): (
-                max(_number(row, "cpu_percent") - idle, 0.0)
-            )
-            for row in thousand
-        },
+        {f"{row['provider']}{_spread(row)}": max(_number(row, "cpu_percent") - idle, 0.0) for row in thousand},
     )
+
+
+def _spread(row: Row) -> str:
+    """Over how many pipelines our runs are spread; the others' aren't, since it makes no difference to them."""
+    if row["provider"] != "FlowEngine":
+        return ""
+    return f", {row['pipelines']:,} pipeline{'s' if row['pipelines'] != 1 else ''}"
 
 
 def parsing(rows: Sequence[Row], into: Path) -> None:
@@ -184,6 +186,11 @@ def _bars(path: Path, title: str, values: Mapping[str, float]) -> None:
         parts.append(
             f'<text x="{label - 10}" y="{top + 16}" text-anchor="end">{escape(name)}</text>'
             f'<rect x="{label}" y="{top + 2}" width="{length:.0f}" height="{height - 10}" rx="3" fill="{colour}"/>'
-            f'<text x="{label + length + 8:.0f}" y="{top + 16}">{value:.3g}</text>'
+            f'<text x="{label + length + 8:.0f}" y="{top + 16}">{_short(value)}</text>'
         )
     path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
+
+
+def _short(value: float) -> str:
+    """Three digits, or all that stand before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
