@@ -167,7 +167,6 @@ def tell_result(stage: Stage, run: PipelineRun, pipeline: Pipeline) -> None:
             bar = " " * before + "━" * max(1, round(seconds(node) / length * BAR))
         state = stage.state(str(node.state), 11)
         stage.say(f"  {node.name:<{width}}{job_types[node.id]:<9}{state}{seconds(node):>7.1f}  {stage.dim(bar)}")
-    stage.say()
 
 
 def seconds(what: PipelineRun | NodeRun) -> float:
@@ -188,6 +187,7 @@ def demonstrate(stage: Stage, home: Path) -> bool:
             set_up_airflow(home, emulator.connection())
             dag_run = run_dag(stage, home / "dags" / DAG_FILE, client, Api(settings))
         starts = emulator.count("start")
+    stage.say()
     published = home / PUBLISHED
     if published.exists():
         accuracy = json.loads(published.read_text())["accuracy"]
