@@ -105,10 +105,15 @@ def ask_state(context: Context) -> str | None:
 def first_start(context: Context) -> datetime | None:
     """Return when a try that is rescheduled after each look began: with its first one."""
     ti: Any = context["ti"]
-    # Goes with Airflow 2.11, whose start_date is the first one already.
-    ask = getattr(ti, "get_first_reschedule_date", None)
-    first: datetime | None = (ask(context) if ask else None) or getattr(ti, "start_date", None)
-    return first
+    first: datetime | None
+    if hasattr(ti, "get_first_reschedule_date"):
+        first = ti.get_first_reschedule_date(context)
+    else:  # goes with Airflow 2.11, whose sensors look themselves
+        from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]  # only 2.11 has it
+
+        tries_before = ti.max_tries - (ti.task.retries or 0)
+        first = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, tries_before + 1)
+    return first or getattr(ti, "start_date", None)
 
 
 def count(metric: str, tags: Mapping[str, str]) -> None:

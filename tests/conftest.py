@@ -21,12 +21,14 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.metadata import distributions, version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pluggy import HookimplMarker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +132,7 @@ class DagResult:
 
 
 _numbers = count(1)
+hookimpl = HookimplMarker("airflow")
 
 
 @pytest.fixture
@@ -137,41 +140,49 @@ def dag(airflow_db: None) -> Any:
     """An empty DAG; ``run`` runs it."""
     from airflow.providers.common.compat.sdk import DAG
 
-    errors: dict[tuple[str, int], list[BaseException]] = {}
-
-    def take_error(context: Any) -> None:
-        ti = context["ti"]
-        errors.setdefault((ti.task_id, ti.map_index), []).append(context["exception"])
-
     dag = DAG(
         f"test_{next(_numbers)}",
         schedule=None,
         start_date=datetime(2024, 1, 1, tzinfo=UTC),
-        default_args={
-            "retry_delay": timedelta(0),
-            "on_failure_callback": take_error,
-            "on_retry_callback": take_error,
-            "on_skipped_callback": take_error,
-        },
+        default_args={"retry_delay": timedelta(0)},
     )
     dag.doc_md = None
-    dag.errors_of_test, dag.take_error_of_test = errors, take_error
     return dag
+
+
+class Errors(dict[tuple[str, int], list[BaseException]]):
+    """What tasks have failed with, by task id and map index: a listener, since not every Airflow tells callbacks."""
+
+    @hookimpl
+    def on_task_instance_failed(self, task_instance: Any, error: BaseException) -> None:
+        """Take what a try failed with."""
+        self.setdefault((task_instance.task_id, task_instance.map_index), []).append(error)
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Any:
     """Run a DAG to its end in this process, triggers included, and tell how it went."""
+    from airflow.providers.common.compat.sdk import get_listener_manager
+
     sleep = time.sleep
     # dag.test() looks only once a second whether a retry or a reschedule is due.
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(0.05 if seconds == 1 else seconds))
+    if (3, 0) <= AIRFLOW < (3, 3):
+        # dag.test() makes an API server anew for each task, in over a second.
+        from airflow.sdk.execution_time import supervisor
+
+        monkeypatch.setattr(supervisor, "in_process_api_server", _api_server)
 
     def run(dag: Any, conf: dict[str, Any] | None = None) -> DagResult:
         if AIRFLOW >= (3, 0):
             _write(dag)
-        errors = getattr(dag, "errors_of_test", {})
-        errors.clear()
-        dag_run = dag.test(run_conf=conf)
+        errors = Errors()
+        listeners = get_listener_manager()
+        listeners.add_listener(errors)
+        try:
+            dag_run = dag.test(run_conf=conf)
+        finally:
+            listeners.pm.unregister(errors)
         shown = _shown(dag)
         tasks: dict[str, list[TaskResult]] = {}
         for ti in sorted(dag_run.get_task_instances(), key=lambda ti: ti.map_index):
@@ -180,6 +191,13 @@ def run(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Any:
         return DagResult(str(dag_run.state), tasks)
 
     return run
+
+
+@cache
+def _api_server() -> Any:
+    from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
+
+    return InProcessExecutionAPI()
 
 
 @pytest.fixture
@@ -193,7 +211,7 @@ def run_task(dag: Any, run: Any) -> Any:
         **arguments: Any,
     ) -> TaskResult:
         if between_tries:
-            arguments["on_retry_callback"] = [dag.take_error_of_test, lambda context: between_tries()]
+            arguments["on_retry_callback"] = lambda context: between_tries()
         operator(task_id="task", dag=dag, **arguments)
         return run(dag, conf)["task"]
 
@@ -214,7 +232,8 @@ def _write(dag: Any) -> None:
         if not session.get(DagModel, dag.dag_id):
             session.add(DagModel(dag_id=dag.dag_id, bundle_name="dags-folder"))
             session.flush()
-        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="dags-folder", session=session)
+        serialized = dag if AIRFLOW < (3, 1) else LazyDeserializedDAG.from_dag(dag)
+        SerializedDagModel.write_dag(serialized, bundle_name="dags-folder", session=session)
 
 
 def _result(task: Any, ti: Any, errors: list[BaseException]) -> TaskResult:

@@ -187,6 +187,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
     def _prepare(self, context: Context) -> tuple[Waiter, History]:
         """Build what decides about the wait, once a process: rescheduled, each look is a new one."""
         if self._waiter is None or self._history is None:
+            began, deadline = self._began(context), self._deadline(context)  # before anything that takes time
             from airflow_provider_flowengine.protocol.history import History
             from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
 
@@ -198,10 +199,10 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
                 pipeline_id,
                 Limits(
                     poll_interval=self._poke_seconds(),
-                    deadline=self._deadline(context),
+                    deadline=deadline,
                     unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
                 ),
-                began=self._began(context),
+                began=began,
                 run_url=hook.run_url(pipeline_id, run_id if run_id is not None else "{run_id}"),
                 started_after=None if run_id is not None else self._started_after(context),
                 # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.

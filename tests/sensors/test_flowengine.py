@@ -76,7 +76,7 @@ def test_a_stopped_run_fails_it(sense, emulator, pipeline, mode):
 def test_after_its_timeout_it_fails_and_leaves_the_run_alone(sense, emulator, pipeline, mode):
     pipeline_id = pipeline(duration="forever")
     emulator.world.start(pipeline_id)
-    task = sense(pipeline_id=pipeline_id, run_id=1, timeout=0.4, **mode)
+    task = sense(pipeline_id=pipeline_id, run_id=1, poke_interval=60, timeout=0.4, **mode)
 
     assert task.state == "failed"
     assert isinstance(task.errors[-1], AirflowSensorTimeout)
@@ -97,7 +97,7 @@ def test_a_failed_run_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, 
 @in_all_modes
 def test_a_timeout_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
     emulator.world.start(pipeline(duration="forever"))
-    task = sense(pipeline_id=1, run_id=1, soft_fail=True, timeout=0.4, **mode)
+    task = sense(pipeline_id=1, run_id=1, soft_fail=True, poke_interval=60, timeout=0.4, **mode)
 
     assert task.state == "skipped"
 
@@ -146,7 +146,7 @@ def test_the_moment_is_a_time_as_people_write_it(sense, emulator, pipeline, mome
 
 @in_all_modes
 def test_no_run_at_all_ends_in_a_timeout(sense, emulator, pipeline, mode):
-    task = sense(pipeline_id=pipeline(), timeout=0.4, started_after="2026-01-01", **mode)
+    task = sense(pipeline_id=pipeline(), poke_interval=60, timeout=0.4, started_after="2026-01-01", **mode)
 
     assert task.state == "failed"
     assert isinstance(task.errors[-1], AirflowSensorTimeout)
