@@ -118,6 +118,8 @@ def test_a_connection_is_the_same_as_json_and_as_uri(write, monkeypatch):
 @pytest.mark.parametrize("form", ["as_json", "get_uri"])
 def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypatch):
     first = connection(**FIELDS, extra=EXTRA)
+    if not hasattr(first, form):
+        pytest.skip("Airflow 3.0 doesn't write a connection as JSON")
     monkeypatch.setenv(VARIABLE, getattr(first, form)())
 
     assert FlowEngineHook().settings.headers == settings_of(first).headers

@@ -1,11 +1,28 @@
 """What a try does about what an earlier one left: the pipeline is started once, whatever happened in between."""
 
+from importlib.metadata import version
+
 import pytest
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.protocol.errors import RunFailedError, StartUnconfirmedError, UnreachableError
 
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+in_both_modes_anew = pytest.mark.parametrize(
+    "deferrable",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(
+                version("apache-airflow").startswith("3.0."),
+                reason="Airflow 3.0 resumes a deferred task's next try with the event of its last (its issue 56704)",
+            ),
+        ),
+    ],
+    ids=["sync", "deferrable"],
+)
+"""For a try that fails after it was deferred, and a next one that begins anew."""
 LOOKS_TO_START = 2
 """The baseline, and the look that shows the new run."""
 needs_task_state_store = pytest.mark.needs_task_state_store
@@ -110,7 +127,7 @@ def test_the_last_try_that_gives_up_stops_the_run(start, emulator, pipeline):
     assert state(emulator, 2) == "stopped"
 
 
-@in_both_modes
+@in_both_modes_anew
 def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, emulator, pipeline, log, deferrable):
     # Without a record the next try would start a second run beside the first.
     pipeline_id = pipeline(duration="forever")
@@ -195,7 +212,7 @@ def test_a_refused_start_leaves_nothing_to_look_for(start, emulator, pipeline, l
 # --- the run failed ---------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
+@in_both_modes_anew
 def test_a_retry_starts_a_new_run_by_default(start, emulator, pipeline, deferrable):
     task = start(
         pipeline_id=pipeline(duration=0.1, outcome="failed"),
