@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GATEWAY, KERNEL, AUTOML = "", "kernel/v1", "automl/v1"
 ROOTS = (KERNEL, AUTOML)
 
+_LARGEST = 2**31 - 1  # page or size: their product still is a number for SQLite
+
 
 class BadRequest(Exception):
     """HTTP 400, as a web framework gives it before FlowEngine's own code sees the request (inference)."""
@@ -39,12 +41,12 @@ class Sent:
     body: Any = None
 
     def number(self, name: str, default: int) -> int:
-        """A whole number in the query."""
+        """A whole number in the query; one that is larger than any page counts as the largest."""
         text = self.query.get(name, "")
         if not text:
             return default
         try:
-            return int(text)
+            return min(int(text), _LARGEST)
         except ValueError:
             raise BadRequest(f"{name}={text} is not a number") from None
 

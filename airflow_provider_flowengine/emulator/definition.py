@@ -172,7 +172,7 @@ def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[d
     edges = _objects(data.get("edges"), "edges")
     for edge in edges:
         for end in ("srcNodeId", "destNodeId"):
-            if edge.get(end) not in nodes:
+            if not isinstance(edge.get(end), str) or edge[end] not in nodes:
                 raise Refused(f"edge {edge.get('id')} leads to the unknown node {edge.get(end)!r} ({end})")
     return edges
 

@@ -23,6 +23,10 @@ BAD = {
     "an edge to itself": (pipeline(node("a"), edges=["a→a"]), "the pipeline has a cycle: a → a"),
     "a dangling edge": (pipeline(node("a"), edges=["a→b"]), "edge a→b leads to the unknown node 'b' (destNodeId)"),
     "an edge from nowhere": (pipeline(node("a"), edges=["b→a"]), "edge b→a leads to the unknown node 'b' (srcNodeId)"),
+    "an edge to a list": (
+        {"data": {"nodes": [], "edges": [{"id": "e", "srcNodeId": [], "destNodeId": {}}]}},
+        "edge e leads to the unknown node [] (srcNodeId)",
+    ),
     "two nodes of one id": (pipeline(node("a"), node("a")), "two nodes have the nodeId a"),
     "an unknown job type": (
         pipeline(node("a", job="COBOL")),

@@ -26,6 +26,12 @@ def test_page_0_is_page_1(call, runs):
     assert call.history(runs, 0, 3) == call.history(runs, 1, 3)
 
 
+@pytest.mark.parametrize("most", [2**63, 99999999999999999999])
+def test_a_page_or_size_beyond_all_numbers_is_only_a_large_one(call, runs, most):
+    assert ids(call.history(runs, 1, most)) == [7, 6, 5, 4, 3, 2, 1]
+    assert call.history(runs, most, 3) == call.history(runs, most, most) == []
+
+
 def test_ascending_pages_begin_with_the_oldest(emulator, call, runs):
     emulator.options.history_order = "ascending"
 
