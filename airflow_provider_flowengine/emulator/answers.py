@@ -30,7 +30,7 @@ def json_answer(content: wire.Json, status: int = 200) -> Response:
     :param status: the HTTP status.
     """
     # Half of a surrogate pair, which JSON may hold, becomes a question mark: UTF-8 has no place for it.
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
     return Response(body, status, media_type="application/json;charset=UTF-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -33,19 +34,17 @@ if TYPE_CHECKING:
     from .world import World
 
 _LOGGED_BYTES = 64 * 2**10  # how much of a body the log keeps
-_SESSION = "emulated-session"
 _NO_ENGINE = "no engine"  # as an API root: where an engine might be and isn't
 _NO_ROOT = "no root"  # as an API root: a path of the engine's that is none of its API
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 
 
-def _may_call(request: Request, options: Options) -> bool:
+def _may_call(request: Request, options: Options, session: str) -> bool:
+    if options.access_key:
+        return _has_key(request.headers, options)
     if options.authentication == "session":
-        return request.cookies.get("User-Token") == _SESSION
-    key = request.headers.get("Access-Key", "")
-    if options.access_key or options.authentication == "access_key":
-        return bool(key) and key == (options.access_key or key)
-    return bool(request.headers.get("X-FlowEngine-UserId"))
+        return secrets.compare_digest(request.cookies.get("User-Token", "").encode(), session.encode())
+    return bool(request.headers.get("Access-Key" if options.authentication == "access_key" else "X-FlowEngine-UserId"))
 
 
 def _split(path: str, engine_url: str) -> tuple[str, str]:
@@ -73,13 +72,16 @@ def _parse(body: bytes | None, limit: int) -> Any:
     if not body.strip():
         return None
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return json.loads(body, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"JSON parse error: {error}") from error
+        raise Refused(f"the body is not JSON: {error}") from error
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _finite(text: str) -> float:
+    """A number; not NaN, Infinity and 1e999, which JSON can't say back."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 class Gateway:
@@ -88,13 +90,15 @@ class Gateway:
     :param world: what there is.
     :param faults: what is to go wrong.
     :param files: where uploads go.
+    :param session: what the cookie of a session holds.
     """
 
-    def __init__(self, world: World, faults: Faults, files: Files) -> None:
+    def __init__(self, world: World, faults: Faults, files: Files, session: str) -> None:
         self.world = world
         self.options = world.options
         self.faults = faults
         self.files = files
+        self.session = session
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request: find the call, note it, do it, and let a fault strike."""
@@ -147,7 +151,7 @@ class Gateway:
     def _forbidden(self, request: Request, name: str) -> Response | None:
         if self.options.login_wall:
             return login_page()
-        if name != "session" and not _may_call(request, self.options):
+        if name != "session" and not _may_call(request, self.options, self.session):
             return json_answer(wire.envelope(self.options, None, 401, "未登录或登录已过期"), 401)
         return None
 
@@ -172,7 +176,7 @@ class Gateway:
             return json_answer(wire.envelope(self.options, None, wire.FAILURE, str(refusal)))
         response = json_answer(answer)
         if call.name == "session" and answer["data"]:
-            response.set_cookie("User-Token", _SESSION)
+            response.set_cookie("User-Token", self.session)
         return response
 
     async def _take_file(self, request: Request, slot: str) -> dict[str, Any]:
@@ -191,12 +195,13 @@ class Gateway:
             raise BadRequest(str(error.detail)) from error
 
 
-def build_app(world: World, faults: Faults, files: Files, names: Sequence[str]) -> ASGIApp:
+def build_app(world: World, faults: Faults, files: Files, session: str, names: Sequence[str]) -> ASGIApp:
     """The whole emulator as an ASGI application for uvicorn.
 
     :param world: what there is.
     :param faults: what is to go wrong.
     :param files: where uploads go.
+    :param session: what the cookie of a session holds.
     :param names: the hosts that requests may name, where only this machine can reach the emulator. Empty where others
         can: then the control endpoints need the access key too, if there is one.
     """
@@ -204,7 +209,7 @@ def build_app(world: World, faults: Faults, files: Files, names: Sequence[str]) 
     app.state.world, app.state.faults = world, faults
     app.include_router(control_router)
     mount_page(app, world)
-    app.add_route("/{path:path}", Gateway(world, faults, files).__call__, methods=_METHODS, include_in_schema=False)
+    app.add_route("/{path:path}", Gateway(world, faults, files, session).__call__, methods=_METHODS, include_in_schema=False)
     if names:
         # A web page that makes its own name mean this machine (DNS rebinding) could otherwise start jobs here.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
@@ -213,7 +218,7 @@ def build_app(world: World, faults: Faults, files: Files, names: Sequence[str]) 
         # uvicorn's `send` is a method of the request's cycle, and the cycle knows the connection: to reset it is no
         # part of ASGI.
         scope["flowengine.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
-        if not names and _is_guarded(scope["path"]) and not _has_key(scope, world):
+        if not names and _is_guarded(scope["path"]) and not _has_key(Headers(scope=scope), world.options):
             await Response("the access key is missing, or another one\n", 401)(scope, receive, send)
         else:
             await app(scope, receive, send)
@@ -226,6 +231,6 @@ def _is_guarded(path: str) -> bool:
     return path.startswith("/__control__/") and not path.startswith(("/__control__/page", "/__control__/engine"))
 
 
-def _has_key(scope: Scope, world: World) -> bool:
-    given = Headers(scope=scope).get("Access-Key", "")
-    return not world.options.access_key or secrets.compare_digest(given.encode(), world.options.access_key.encode())
+def _has_key(headers: Headers, options: Options) -> bool:
+    given = headers.get("Access-Key", "")
+    return not options.access_key or secrets.compare_digest(given.encode(), options.access_key.encode())
