@@ -209,7 +209,9 @@ def build_app(world: World, faults: Faults, files: Files, session: str, names: S
     app.state.world, app.state.faults = world, faults
     app.include_router(control_router)
     mount_page(app, world)
-    app.add_route("/{path:path}", Gateway(world, faults, files, session).__call__, methods=_METHODS, include_in_schema=False)
+    app.add_route(
+        "/{path:path}", Gateway(world, faults, files, session).__call__, methods=_METHODS, include_in_schema=False
+    )
     if names:
         # A web page that makes its own name mean this machine (DNS rebinding) could otherwise start jobs here.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)

@@ -69,9 +69,11 @@ async def read_options(world: TheWorld) -> Options:
 async def set_options(world: TheWorld, changes: Annotated[dict[str, Any], Body()]) -> Options:
     """Set some options; all or none."""
     try:
-        Options.model_validate(world.options.model_dump() | changes)
+        changed = Options.model_validate(world.options.model_dump() | changes)
     except ValidationError as error:
         raise HTTPException(422, error.errors(include_url=False, include_context=False)) from error
+    if world.key_needed and not changed.access_key:
+        raise HTTPException(422, "jobs that really run, open to others, need an access_key: give another, or keep it")
     for name, value in changes.items():
         setattr(world.options, name, value)
     return world.options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import secrets
 import signal
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
+from .api import known_call
 from .app import build_app
 from .clock import Clock
 from .execution import Execution
@@ -59,6 +61,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _check_key(options: Options, needed: bool) -> None:
+    if needed and not options.access_key:
+        raise ValueError("jobs that really run, open to others, need an access_key that they must know")
+
+
 class Emulator:
     """A FlowEngine on a port of this machine.
 
@@ -90,13 +97,13 @@ class Emulator:
     ) -> None:
         self.clock = clock or Clock()
         self.options = Options(**options)
-        if execute and not _is_loopback(host) and not self.options.access_key:
-            raise ValueError(
-                f"jobs that really run, open to others at {host}, need an access_key that others must know"
-            )
+        self._access_key = self.options.access_key
+        key_needed = execute and not _is_loopback(host)
+        _check_key(self.options, key_needed)
         self._socket = self._bind(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
         self.world = World(Store(db), self.clock, self.options)
+        self.world.key_needed = key_needed
         self.world.restart()
         self.faults = Faults()
         if work_dir is None and db != ":memory:":
@@ -104,7 +111,8 @@ class Emulator:
         self.files = Files(Path(work_dir).absolute() if work_dir else None)
         self._execution = Execution(self.world, self.files) if execute else None
         self.world.executor = self._execution
-        self._app = build_app(self.world, self.faults, self.files, _names(host))
+        self._session = secrets.token_urlsafe()
+        self._app = build_app(self.world, self.faults, self.files, self._session, _names(host))
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -127,6 +135,11 @@ class Emulator:
         """The engine's key."""
         return self.options.engine_key
 
+    @property
+    def session_token(self) -> str:
+        """What the cookie ``User-Token`` of a session holds: another value in each emulator."""
+        return self._session
+
     def connection(self, **extra: Any) -> str:
         """An Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
 
@@ -147,9 +160,12 @@ class Emulator:
     def reset(self, **options: Any) -> None:
         """Begin anew: no pipelines, runs, calls and faults, the machine's clock, and these options.
 
-        :param options: fields of :class:`.options.Options`; what isn't named gets its default.
+        :param options: fields of :class:`.options.Options`; what isn't named gets its default, ``access_key`` the one
+            that the emulator was made with.
+        :raises ValueError: when it takes away the access key that jobs open to others need.
         """
-        fresh = Options(**options)
+        fresh = Options(**{"access_key": self._access_key, **options})
+        _check_key(fresh, self.world.key_needed)
         self.world.clear()
         self.faults.clear()
         with self.world.lock:
@@ -219,6 +235,7 @@ class Emulator:
 
         :param calls: names of the calls it strikes, none for all.
         :param kind: what goes wrong, see :class:`.faults.Fault`, as are the other arguments.
+        :raises ValueError: when no call has such a name, or the fault makes no sense.
         """
         self.faults.add(Fault.model_validate({"kind": kind, "calls": list(calls), **fault}))
 
@@ -227,14 +244,20 @@ class Emulator:
         self.faults.at_random(RandomFaults(rate=rate, seed=seed, faults=list(faults)))
 
     def calls(self, name: str = "") -> list[dict[str, Any]]:
-        """The requests that came in, oldest first; only those of one call where it is named."""
+        """The requests that came in, oldest first; only those of one call where it is named.
+
+        :raises ValueError: when no call has this name.
+        """
         with self.world.lock:
-            return self.world.store.calls(name)
+            return self.world.store.calls(known_call(name) if name else "")
 
     def count(self, name: str) -> int:
-        """How often a call was made."""
+        """How often a call was made.
+
+        :raises ValueError: when no call has this name.
+        """
         with self.world.lock:
-            return self.world.store.call_counts().get(name, 0)
+            return self.world.store.call_counts().get(known_call(name), 0)
 
     def forget_calls(self) -> None:
         """Forget the requests that came in so far."""

@@ -53,6 +53,7 @@ class World:
         self.options = options
         self.lock = threading.RLock()
         self.executor: Executor | None = None
+        self.key_needed = False  # whether the access key can't be taken away: others could have jobs run here
 
     @contextmanager
     def _present(self) -> Iterator[float]:

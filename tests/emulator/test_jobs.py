@@ -360,6 +360,35 @@ def test_where_others_can_come_the_control_endpoints_need_the_access_key_too(mon
         assert call.control("GET", "/options").status_code == 200
 
 
+def test_the_access_key_cant_be_taken_away_where_others_can_have_jobs_run(monkeypatch):
+    monkeypatch.setattr("airflow_provider_flowengine.emulator.server._is_loopback", lambda host: False)
+    with Emulator(execute=True, access_key="s3cret") as emulator:
+        call = Caller(emulator)
+        call.session.headers["Access-Key"] = "s3cret"
+        assert call.control("PATCH", "/options", {"access_key": "", "ids": "text"}).status_code == 422
+        with pytest.raises(ValueError, match="need an access_key"):
+            emulator.reset(access_key="")
+        emulator.reset()
+        assert (emulator.options.access_key, emulator.options.ids) == ("s3cret", "number")
+
+        assert call.control("PATCH", "/options", {"access_key": "other"}).status_code == 200
+        assert call.control("GET", "/options").status_code == 401
+
+
+def test_a_session_stands_in_for_no_access_key_and_is_another_one_in_each_emulator():
+    with Emulator(authentication="session") as one, Emulator(authentication="session", access_key="s3cret") as other:
+        call = Caller(one)
+        call.session.cookies["User-Token"] = one.session_token
+        assert call("GET", "/pipeline/6/list").status_code == 200
+        call.session.cookies["User-Token"] = other.session_token
+        assert call("GET", "/pipeline/6/list").status_code == 401
+
+        call.emulator = other
+        assert call("GET", "/pipeline/6/list").status_code == 401
+        call.session.headers["Access-Key"] = "s3cret"
+        assert call("GET", "/pipeline/6/list").status_code == 200
+
+
 def test_a_name_that_was_made_to_mean_this_machine_is_turned_down(executing):
     session = requests.Session()
     session.trust_env = False
