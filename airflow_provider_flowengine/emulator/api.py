@@ -218,6 +218,19 @@ CALLS = (
     _call("run", "GET", "/pipeline/{run_id}/get", _one_run),
 )
 
+NAMES = (*dict.fromkeys(call.name for call in CALLS), "unknown")  # as the log of calls has them
+
+
+def known_call(name: str) -> str:
+    """Return a call's name.
+
+    :raises ValueError: when no call has it: a fault that never strikes, or a count that is always 0, misleads a test.
+    """
+    if name not in NAMES:
+        raise ValueError(f"FlowEngine has no call {name!r}; calls: {', '.join(NAMES)}")
+    return name
+
+
 _SERVED = {"both": ROOTS, "kernel": (KERNEL,), "automl": (AUTOML,)}
 
 

@@ -6,7 +6,9 @@ import random
 import threading
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from .api import known_call
 
 Kind = Literal["status", "html", "redirect", "reset", "hang", "slow", "truncated", "broken_json", "envelope"]
 
@@ -22,7 +24,9 @@ class Fault(BaseModel):
         "reset: the connection is reset; hang: no answer, then a reset; slow: the right answer, late; "
         "truncated: less than Content-Length says; broken_json: JSON cut in the middle; envelope: a refusal",
     )
-    calls: list[str] = Field(default_factory=list, description="names of the calls it strikes; empty: all")
+    calls: list[Annotated[str, AfterValidator(known_call)]] = Field(
+        default_factory=list, description="names of the calls it strikes; empty: all"
+    )
     where: Literal["before", "after"] = Field("before", description="before the work is done, or after")
     times: Annotated[int, Field(ge=1)] = Field(1, description="how many calls it strikes")
     skip: Annotated[int, Field(ge=0)] = Field(0, description="how many matching calls pass first")

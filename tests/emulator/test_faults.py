@@ -135,6 +135,22 @@ def test_a_fault_that_names_no_known_kind_is_turned_down(call):
     assert call.control("POST", "/faults", {"kind": "earthquake"}).status_code == 422
 
 
+@pytest.mark.parametrize("ask", ["fail", "count", "calls"])
+def test_a_call_that_there_isnt_is_turned_down_with_those_there_are(emulator, ask):
+    with pytest.raises(ValueError, match="no call 'strat'; calls: session, .*, start, history"):
+        getattr(emulator, ask)("strat")
+
+
+def test_a_call_that_there_isnt_is_turned_down_over_http_too(emulator, call):
+    fault = call.control("POST", "/faults", {"calls": ["strat"]})
+    random = call.control("PUT", "/faults/random", {"rate": 1, "faults": [{"calls": ["strat"]}]})
+    calls = call.control("GET", "/calls", name="strat")
+
+    assert [answer.status_code for answer in (fault, random, calls)] == [422] * 3
+    assert "no call 'strat'" in fault.text
+    assert emulator.faults.pending() == []
+
+
 def test_control_calls_dont_fail(emulator, call):
     emulator.fail(status=500, times=9)
 
