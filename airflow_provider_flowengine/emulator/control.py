@@ -7,9 +7,10 @@ by itself or by hand in its database.
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from . import wire
+from .api import known_call
 from .definition import Refused
 from .faults import Fault, Faults, RandomFaults
 from .options import Options
@@ -107,11 +108,13 @@ async def clear_faults(faults: TheFaults) -> None:
 
 @router.get("/calls")
 async def read_calls(
-    world: TheWorld, name: str = "", limit: Annotated[int, Query(ge=1)] = 1000
+    world: TheWorld,
+    name: Annotated[str, AfterValidator(known_call)] | None = None,
+    limit: Annotated[int, Query(ge=1, lt=2**31)] = 1000,
 ) -> list[dict[str, Any]]:
     """The newest requests, newest last."""
     with world.lock:
-        return world.store.calls(name, limit)
+        return world.store.calls(name or "", limit)
 
 
 @router.get("/calls/counts")
