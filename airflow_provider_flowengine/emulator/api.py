@@ -147,6 +147,12 @@ def _start(world: World, sent: Sent) -> wire.Json:
     return wire.envelope(options, answers[options.start_answer]())
 
 
+def _under(options: Options, root: str) -> str:
+    """The name that holds the list of runs; the older generation has none. Source: the vendor's client."""
+    by_generation = "list" if root == KERNEL else ""
+    return by_generation if options.history_under == "generation" else options.history_under
+
+
 def _paged(options: Options, root: str) -> bool:
     return root == KERNEL if options.history_paging == "generation" else options.history_paging == "always"
 
@@ -158,7 +164,7 @@ def _history(world: World, sent: Sent) -> wire.Json:
     ascending = options.history_order == "ascending"
     runs, total = world.runs(sent.path["pipeline_id"], page=page, size=size, ascending=ascending)
     rows = wire.in_order(options, [wire.run_row(options, run, now) for run in runs], page)
-    return wire.envelope(options, wire.under(options.history_under, rows, total=total))
+    return wire.envelope(options, wire.under(_under(options, sent.root), rows, total=total))
 
 
 def _stop(world: World, sent: Sent) -> wire.Json:

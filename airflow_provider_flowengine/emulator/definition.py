@@ -1,7 +1,7 @@
 """A pipeline's definition, read from the object of the create call and checked.
 
 Field names are those of the vendor's API page and of its older client. Two things nobody tells, so they are inference:
-``startParam: false`` marks a param that can't be set at start, and a param is wired when an edge's ``destSlotId`` is
+``startParam: false`` marks a param that can't be set at start (where it isn't said, it can), and a param is wired when an edge's ``destSlotId`` is
 the param's own ``id``.
 """
 
@@ -68,7 +68,7 @@ class Node:
 
         :param job_params: the start call's ``{nodeId: {key: value}}``.
         :returns: key to value. What isn't settable at start, or is wired, keeps its own value (Source: the vendor's
-            documentation: only params marked so take effect, and a wired one can't be set).
+            documentation; how a param is marked is inference).
         """
         given = job_params.get(self.id, {})
         wired = {wire.key for wire in self.wires}

@@ -77,7 +77,11 @@ class Options(BaseModel):
     pipelines_under: str = Field(
         "", description="name that holds the list of pipelines in data; empty: data is the list"
     )
-    history_under: str = Field("list", description="name that holds the list of runs in data; empty: data is the list")
+    history_under: str = Field(
+        "generation",
+        description="name that holds the list of runs in data; empty: data is the list; generation: list in kernel/v1,"
+        " none in automl/v1",
+    )
     history_order: Literal["descending", "ascending", "shuffled"] = Field(
         "descending", description="order of runs by id"
     )

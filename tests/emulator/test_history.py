@@ -57,6 +57,16 @@ def test_paging_can_be_chosen_whatever_the_generation(emulator, runs, paging, le
     assert {len(Caller(emulator, root).history(runs, 1, 3)) for root in ("kernel/v1", "automl/v1")} == {length}
 
 
+@pytest.mark.parametrize(("under", "kind"), [("rows", dict), ("", list)])
+def test_where_the_list_stands_can_be_chosen_whatever_the_generation(emulator, runs, under, kind):
+    emulator.options.history_under = under
+
+    for root in ("kernel/v1", "automl/v1"):
+        data = Caller(emulator, root).data("GET", f"/pipeline/{runs}/historyList")
+        assert isinstance(data, kind)
+        assert len(data["rows"] if under else data) == 7
+
+
 def test_a_run_may_show_in_the_history_only_after_a_while(emulator, call):
     emulator.options.history_delay = 5
     pipeline_id = call.create(node("a", duration="1"))

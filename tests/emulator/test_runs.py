@@ -62,7 +62,7 @@ def test_start_params_stand_over_the_params_own_values(emulator, call):
     assert call.run(run)["nodes"][0]["params"] == {"duration": "7"}
 
 
-def test_a_param_not_marked_for_the_start_keeps_its_value(emulator, call):
+def test_a_param_marked_as_fixed_keeps_its_value_at_start(emulator, call):
     fixed = node("a", duration="1")
     fixed["params"]["values"][0]["startParam"] = False
     run = call.start(call.create(fixed), {"a": {"duration": "7"}})

@@ -130,7 +130,7 @@ def test_start(emulator, call, name, answer):
 
 HISTORIES = {
     "history.paged": {},
-    "history.plain": {"envelope_status": "text", "history_under": ""},
+    "history.plain": {"envelope_status": "text"},
     "history.ascending": {"history_order": "ascending"},
     "history.text_times": {"ids": "text", "times": "text", "timezone": "Asia/Shanghai", "vocabulary": "chinese"},
     "history.upper": {"vocabulary": "success"},
