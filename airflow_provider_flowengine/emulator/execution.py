@@ -95,6 +95,16 @@ class Execution:
             self._world.catch_up()
 
     def _run(self, run: Run, definition: Definition, stop: threading.Event) -> None:
+        outcome = "failed"
+        try:
+            outcome = self._play(run, definition, stop)
+        finally:
+            with self._world.lock:
+                del self._stops[run.id], self._threads[run.id]
+                self._world.report_end(run.id, outcome)
+
+    def _play(self, run: Run, definition: Definition, stop: threading.Event) -> str:
+        """Run the nodes of a run, each once those before it have succeeded; tells how it went."""
         states = {node.node_id: node for node in run.nodes}
         waiting = {node.id: (number, node) for number, node in enumerate(definition.nodes)}
         for node_id, state in states.items():
@@ -116,10 +126,7 @@ class Execution:
                     break
                 for done in wait(under_way, return_when=FIRST_COMPLETED).done:
                     states[under_way.pop(done)] = done.result()
-        succeeded = all(state.succeeded for state in states.values())
-        with self._world.lock:
-            del self._stops[run.id], self._threads[run.id]
-            self._world.report_end(run.id, "succeeded" if succeeded else "failed")
+        return "succeeded" if all(state.succeeded for state in states.values()) else "failed"
 
     def _node(self, run: Run, number: int, node: Node, states: dict[str, NodeRun], stop: threading.Event) -> NodeRun:
         now = self._world.clock.now
@@ -132,7 +139,10 @@ class Execution:
                 break
             state = replace(state, attempts=state.attempts + 1)
             self._world.report_node(run.id, state)
-            ended = self._attempt(run, number, node, state, stop)
+            try:
+                ended = self._attempt(run, number, node, state, stop)
+            except Exception as error:  # a job can do what it likes to its folder: nothing may leave its run under way
+                ended = Ended("failed", f"the emulator can't run it: {error}")
             if ended.outcome in ("succeeded", "stopped"):
                 break
         outcome = "failed" if ended.outcome == "timed out" else ended.outcome

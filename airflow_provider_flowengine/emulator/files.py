@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import tempfile
 import uuid
 from pathlib import Path
@@ -72,6 +74,19 @@ class Files:
         if self._made:
             shutil.rmtree(self._made, ignore_errors=True)
             self._root = self._made = None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file of a job's for reading.
+
+    :param path: where it is.
+    :raises OSError: when it isn't there, or no regular file: reading a FIFO that nobody writes to would never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path.name} is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def check_name(name: str) -> None:

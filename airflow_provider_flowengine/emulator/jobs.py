@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .files import open_regular
+
 if TYPE_CHECKING:
     import threading
     from pathlib import Path
@@ -72,8 +74,7 @@ def run_job(script: Script, values: dict[str, str], folder: Path, limit: float |
     """
     log, output = folder / "log.txt", folder / "outputFile"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        output.unlink(missing_ok=True)
+        _clear(folder)
         written = log.stat().st_size if log.exists() else 0
         process = _begin(script, {**values, "outputFile": str(output)}, folder, log)
     except (OSError, ValueError) as error:
@@ -83,7 +84,19 @@ def run_job(script: Script, values: dict[str, str], folder: Path, limit: float |
         return cut_off
     if process.returncode:
         return Ended("failed", _last_words(log, written, process.returncode))
-    return Ended("succeeded", output=_read_output(output))
+    try:
+        return Ended("succeeded", output=_read_output(output))
+    except OSError as error:
+        return Ended("failed", f"its output can't be read: {error}")
+
+
+def _clear(folder: Path) -> None:
+    """Make a work folder fit for a job: an earlier one may have put a FIFO, say, in the place of any file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder / "script", folder / "outputFile"):
+        path.unlink(missing_ok=True)
+    if not (log := folder / "log.txt").is_file():
+        log.unlink(missing_ok=True)
 
 
 def _begin(script: Script, values: dict[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -134,8 +147,9 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(log: Path, start: int, code: int) -> str:
-    with log.open("rb") as file:
-        file.seek(max(start, log.stat().st_size - _LONGEST_MESSAGE))
+    words = ""
+    with contextlib.suppress(OSError), open_regular(log) as file:
+        file.seek(max(start, file.seek(0, os.SEEK_END) - _LONGEST_MESSAGE))
         words = file.read().decode(errors="replace").strip()
     how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
     return f"{how}: {words}" if words else how
@@ -143,7 +157,7 @@ def _last_words(log: Path, start: int, code: int) -> str:
 
 def _read_output(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(_LONGEST_OUTPUT).decode(errors="replace")
-    except OSError:
+    except FileNotFoundError:
         return ""

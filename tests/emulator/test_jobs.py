@@ -260,6 +260,35 @@ def test_a_job_that_cant_be_started_fails(call):
     assert nodes["a"]["message"] == "the script can't be started: embedded null byte"
 
 
+def test_a_node_that_the_emulator_cant_run_fails_and_so_does_its_run(call):
+    reader = shell("a", "cat ${data}", data="x" * 300)
+    reader["params"]["values"][0]["type"] = "FILE"
+    status, nodes = run(call, reader, shell("b", "true"))
+
+    assert (status, nodes["b"]["status"]) == ("failed", "succeeded")
+    assert "File name too long" in nodes["a"]["message"]
+
+
+def test_a_job_may_remove_its_log(call):
+    status, nodes = run(call, shell("a", "rm log.txt; exit 1"))
+
+    assert (status, nodes["a"]["message"]) == ("failed", "exit code 1")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("mkfifo ${outputFile}", "its output can't be read: outputFile is no regular file"),
+        ("rm log.txt script; mkfifo log.txt script; exit 1", "exit code 1"),
+    ],
+)
+def test_a_job_that_leaves_something_else_than_files_keeps_nobody_waiting(call, script, message):
+    status, nodes = run(call, shell("a", script, execution={"retryCount": 1}))
+
+    assert (status, nodes["a"]["status"]) == ("failed", "failed")
+    assert nodes["a"]["message"] == message
+
+
 def test_only_params_are_put_into_a_script():
     assert fill("${a} ${b} $a ${a:-1} ${}", {"a": "1", "": "no"}) == "1 ${b} $a ${a:-1} no"
 
