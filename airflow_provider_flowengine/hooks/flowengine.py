@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_flowengine import connection_form
+from airflow_provider_flowengine.protocol.arguments import given_id
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
@@ -139,7 +140,7 @@ class FlowEngineHook(BaseHook):
 
         :raises PipelineNotFoundError: when the engine has none of this id.
         """
-        return self.client.run(self.api.get_pipeline(pipeline_id))
+        return self.client.run(self.api.get_pipeline(given_id("pipeline_id", pipeline_id)))
 
     def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Pipeline:
         """
@@ -153,7 +154,7 @@ class FlowEngineHook(BaseHook):
 
     def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> None:
         """Turn the pipeline's own schedule on or off (call 08)."""
-        self.client.run(self.api.set_schedule(pipeline_id, enabled))
+        self.client.run(self.api.set_schedule(given_id("pipeline_id", pipeline_id), enabled))
 
     def upload_file(self, path: str | Path, target: Identifier = 1) -> Json:
         """
@@ -177,11 +178,11 @@ class FlowEngineHook(BaseHook):
         :raises StartUnconfirmedError: when it can't be known yet whether the start was taken; it isn't sent again.
         :raises AmbiguousRunError: when several runs could be the one.
         """
-        return self.client.run(start_once(self.api, pipeline_id, job_params))
+        return self.client.run(start_once(self.api, given_id("pipeline_id", pipeline_id), job_params))
 
     def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> list[PipelineRun]:
         """Return one page of a pipeline's run history (call 10), in the server's order; pages count from 1."""
-        return list(self.client.run(self.api.list_runs(pipeline_id, page, size)).runs)
+        return list(self.client.run(self.api.list_runs(given_id("pipeline_id", pipeline_id), page, size)).runs)
 
     def get_run(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun:
         """
@@ -189,6 +190,7 @@ class FlowEngineHook(BaseHook):
 
         :raises RunNotFoundError: when the pipeline's history doesn't hold it.
         """
+        pipeline_id, run_id = given_id("pipeline_id", pipeline_id), given_id("run_id", run_id)
         run = self.client.run(History(self.api, pipeline_id).find(run_id))
         if run is None:
             raise RunNotFoundError(f"The history of pipeline {pipeline_id} has no run {run_id}")
@@ -214,7 +216,7 @@ class FlowEngineHook(BaseHook):
         :return: whether this call stopped it.
         :raises ApiRefusedError: when FlowEngine refuses while the run goes on.
         """
-        return self.client.run(stop(self.api, self._history(pipeline_id), run_id))
+        return self.client.run(stop(self.api, self._history(pipeline_id), given_id("run_id", run_id)))
 
     def resume_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> None:
         """
@@ -224,7 +226,7 @@ class FlowEngineHook(BaseHook):
         :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
         :raises ApiRefusedError: when FlowEngine refuses.
         """
-        self.client.run(resume(self.api, self._history(pipeline_id), run_id))
+        self.client.run(resume(self.api, self._history(pipeline_id), given_id("run_id", run_id)))
 
     def wait_for_run(
         self,
@@ -247,6 +249,7 @@ class FlowEngineHook(BaseHook):
         :raises RunStoppedError: when it was stopped.
         :raises RunTimeoutError: when it took longer than ``timeout``; it is not stopped.
         """
+        pipeline_id, run_id = given_id("pipeline_id", pipeline_id), given_id("run_id", run_id)
         now = self.api.now()
         url = self.run_url(pipeline_id, run_id)
         limits = Limits(poll_interval, now + timeout if timeout else None, unreachable_timeout)
@@ -255,7 +258,7 @@ class FlowEngineHook(BaseHook):
         return check_success(run if run.state == "succeeded" else self.with_nodes(run), url)
 
     def _history(self, pipeline_id: Identifier | None) -> History | None:
-        return None if pipeline_id is None else History(self.api, pipeline_id)
+        return None if pipeline_id is None else History(self.api, given_id("pipeline_id", pipeline_id))
 
     # --- the connection form's "Test" -----------------------------------------------------------------------------
 

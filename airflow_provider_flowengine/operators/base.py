@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_flowengine.protocol.arguments import NOTHING, given_id
+from airflow_provider_flowengine.protocol.arguments import Seconds as Seconds
+from airflow_provider_flowengine.protocol.arguments import seconds as seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 DEFAULT_CONN_ID = "flowengine_default"
 CONNECTION_FIELDS = ("flowengine_conn_id", "engine_key")
 PIPELINE_FIELDS = ("pipeline_id", "pipeline_key", "pipeline_name")
-
-Seconds = float | int | timedelta
-"""A length of time: seconds, or a timedelta."""
 
 
 class UsesFlowEngine:
@@ -118,9 +116,6 @@ class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
 
 # --- arguments --------------------------------------------------------------------------------------------------------
 
-_NOTHING = ("", "None")
-"""What a template renders to when what it names isn't there."""
-
 
 def one_of(task_id: str, **arguments: object) -> None:
     """
@@ -133,25 +128,8 @@ def one_of(task_id: str, **arguments: object) -> None:
         got = f"got {' and '.join(given)}" if given else "got none"
         raise ConfigurationError(f"Task {task_id}: give exactly one of {', '.join(arguments)}; {got}")
     for name, value in given.items():
-        if isinstance(value, str) and value.strip() in _NOTHING:
+        if isinstance(value, str) and value.strip() in NOTHING:
             raise ConfigurationError(f"Task {task_id}: {name} is {value!r}; it must name something")
-
-
-def seconds(name: str, value: Seconds | None, *, at_least: float = 0.0) -> float | None:
-    """
-    Return a length of time in seconds.
-
-    :param name: the argument's name, for the error.
-    :param value: seconds or a timedelta; None stays None.
-    :param at_least: it must be more than this, default 0.
-    :raises ConfigurationError: when it is neither, or too little.
-    """
-    if value is None:
-        return None
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not at_least < number < math.inf:
-        raise ConfigurationError(f"{name}: {value!r} must be seconds or a timedelta, more than {at_least:g}")
-    return float(number)
 
 
 def rendered_text(name: str, value: object) -> str:
@@ -161,7 +139,7 @@ def rendered_text(name: str, value: object) -> str:
     :raises ConfigurationError: when it has rendered to nothing, or to the text ``None``.
     """
     text = str(value).strip()
-    if text in _NOTHING:
+    if text in NOTHING:
         raise ConfigurationError(f"{name} has rendered to {value!r}; it must name something")
     return text
 
@@ -172,12 +150,7 @@ def rendered_id(name: str, value: object) -> Identifier:
 
     :raises ConfigurationError: when it has rendered to nothing, or to something that is no id.
     """
-    from airflow_provider_flowengine.protocol.models import identifier
-
-    found = None if isinstance(value, str) and value.strip() in _NOTHING else identifier(value)
-    if found is None:
-        raise ConfigurationError(f"{name} has rendered to {value!r}; it must be an id: digits or text")
-    return found
+    return given_id(name, value, "has rendered to")
 
 
 def rendered_mapping(name: str, value: object) -> dict[str, Any]:

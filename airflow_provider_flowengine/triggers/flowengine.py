@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_flowengine.protocol.arguments import given_id
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunLostError,
@@ -75,9 +76,9 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
         self.engine_url = engine_url
-        self.engine_id: Identifier = engine_id
-        self.pipeline_id: Identifier = pipeline_id
-        self.run_id: Identifier | None = run_id
+        self.engine_id: Identifier = given_id("engine_id", engine_id)
+        self.pipeline_id: Identifier = given_id("pipeline_id", pipeline_id)
+        self.run_id: Identifier | None = None if run_id is None else given_id("run_id", run_id)
         self.started_after = started_after
         self.poll_interval = poll_interval
         self.deadline = deadline

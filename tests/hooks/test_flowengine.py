@@ -195,6 +195,25 @@ def test_a_run_is_told_with_its_nodes(hook, pipeline):
     assert [(node.id, node.state, node.message) for node in run.nodes] == [("n1", "failed", "no data")]
 
 
+def test_ids_are_taken_as_digits_too(hook, pipeline):
+    run = hook.start_pipeline(str(pipeline(duration="forever")))
+
+    assert hook.get_pipeline("1").id == 1
+    assert hook.list_runs("1") == [run]
+    assert hook.get_run("1", "1").id == 1
+    assert hook.stop_run("1", "1")
+    with pytest.raises(RunStoppedError):
+        hook.wait_for_run("1", "1")
+    hook.resume_run("1", "1")
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None", 1.5, True])
+def test_what_is_no_id_is_refused_before_anything_is_sent(hook, emulator, nothing):
+    with pytest.raises(ConfigurationError, match=r"run_id is .*; it must be an id: digits or text"):
+        hook.get_run(1, nothing)
+    assert emulator.calls() == []
+
+
 def test_a_run_that_is_not_there(hook, pipeline):
     with pytest.raises(RunNotFoundError, match="history of pipeline 1 has no run 99"):
         hook.get_run(pipeline(), 99)

@@ -65,6 +65,13 @@ async def test_it_fires_when_the_run_has_ended_and_says_how(trigger, emulator, p
     assert (event["run"]["run_id"], event["run"]["state"]) == (1, outcome)
 
 
+async def test_ids_are_taken_as_digits_too(trigger, emulator, pipeline):
+    emulator.world.start(pipeline())
+    event = await fired(trigger(engine_id="6", pipeline_id="1", run_id="1", deadline=time.time() + 5))
+
+    assert event["outcome"] == "ended"
+
+
 async def test_it_does_not_repeat_the_handshake(trigger, emulator, pipeline):
     emulator.world.start(pipeline())
     await fired(trigger())
