@@ -80,6 +80,7 @@ def run_job(script: Script, values: dict[str, str], folder: Path, limit: float |
     except (OSError, ValueError) as error:
         return Ended("failed", f"the script can't be started: {error}")
     cut_off = _watch(process, limit, stop)
+    _end_group(process)
     if cut_off:
         return cut_off
     if process.returncode:
@@ -120,30 +121,28 @@ def _fits(key: str) -> bool:
 
 
 def _watch(process: subprocess.Popen[bytes], limit: float | None, stop: threading.Event) -> Ended | None:
-    """Wait for the end, and bring it about when it is stopped or takes too long."""
+    """Wait for the end, or for what is to bring it about: a stop, or too long a time."""
     deadline = None if limit is None else time.monotonic() + limit
     while process.poll() is None:
         if stop.wait(_LOOK_AGAIN):
-            _end_group(process)
             return Ended("stopped")
         if deadline is not None and time.monotonic() > deadline:
-            _end_group(process)
             return Ended("timed out", f"timed out after {limit:g} s")
     return None
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process and all that it started: they are one group, whose id is the process's own."""
-    for sent, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sent)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-        # Its children may be slower, or deaf to the first signal.
-        if sent is signal.SIGTERM:
+    # An empty group can't be sent anything; on macOS neither can one of zombies.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while time.monotonic() < deadline:
+            process.poll()  # until it is asked for, the process itself remains in the group
+            os.killpg(process.pid, 0)
             time.sleep(_LOOK_AGAIN)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _last_words(log: Path, start: int, code: int) -> str:

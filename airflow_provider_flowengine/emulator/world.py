@@ -269,10 +269,10 @@ class World:
 
         :param pipeline_id: the pipeline.
         :param up_to: the newest run id to go.
-        :returns: how many went.
+        :returns: how many went. What still ran of them is ended.
         """
         with self._present():
-            return self.store.delete_runs(self._pipeline(pipeline_id).id, 0, up_to)
+            return self._delete_runs(self._pipeline(pipeline_id).id, 0, up_to)
 
     def forget(self, run_id: int) -> None:
         """Delete one run, as if it had been pruned.
@@ -281,7 +281,13 @@ class World:
         """
         with self._present():
             run = self._run(run_id)
-            self.store.delete_runs(run.pipeline_id, run.id, run.id)
+            self._delete_runs(run.pipeline_id, run.id, run.id)
+
+    def _delete_runs(self, pipeline_id: int, first: int, last: int) -> int:
+        for run in self.store.open_runs():
+            if self.executor and run.pipeline_id == pipeline_id and first <= run.id <= last:
+                self.executor.stop(run.id)
+        return self.store.delete_runs(pipeline_id, first, last)
 
     def clear(self) -> None:
         """Forget everything, jobs under way included."""

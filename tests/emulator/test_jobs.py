@@ -177,6 +177,40 @@ def test_stop_ends_the_jobs_and_all_that_they_started(call, tmp_path):
     assert "is not running" in call.refusal("DELETE", f"/pipeline/{run_id}/stopHistory", engineId=6)
 
 
+def test_what_a_job_left_running_ends_with_it(call, tmp_path):
+    status, _ = run(call, shell("a", f"sleep 60 & echo $! > {tmp_path}/child"))
+
+    assert status == "succeeded"
+    assert until(lambda: not alive(int((tmp_path / "child").read_text())))
+
+
+@pytest.mark.parametrize(
+    "prune",
+    [lambda world, run: world.prune(run.pipeline_id, run.id), lambda world, run: world.forget(run.id)],
+    ids=["prune", "forget"],
+)
+def test_the_jobs_of_a_run_that_is_pruned_end(call, executing, tmp_path, prune):
+    run_id = call.start(
+        call.create(shell("a", f"echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; sleep 60"))
+    )
+    until((tmp_path / "pid").exists)
+    prune(executing.world, executing.world.run(run_id))
+
+    assert until(lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
+def test_what_a_job_started_has_time_to_end_too(call, tmp_path):
+    slow = (
+        f"trap 'sleep 0.5; touch {tmp_path}/saved; exit' TERM; touch {tmp_path}/begun; while true; do sleep 0.1; done"
+    )
+    run_id = call.start(call.create(shell("a", f"({slow}) & wait")))
+    until((tmp_path / "begun").exists)
+    call.stop(run_id)
+
+    assert ended(call, run_id)[0] == "stopped"
+    assert (tmp_path / "saved").exists()
+
+
 def test_a_job_deaf_to_being_asked_is_ended_all_the_same(call, monkeypatch):
     monkeypatch.setattr("airflow_provider_flowengine.emulator.jobs._GRACE", 0.1)
     run_id = call.start(call.create(shell("a", "trap '' TERM; echo deaf; while true; do sleep 0.1; done")))
