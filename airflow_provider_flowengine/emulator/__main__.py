@@ -50,13 +50,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def read_arguments(argv: list[str] | None = None) -> dict[str, Any]:
+    """What :class:`.server.Emulator` takes, from the command line.
+
+    :param argv: arguments; those of the process by default.
+    :raises SystemExit: when there is no such option, or it takes no such value.
+    """
+    return vars(_parser().parse_args(argv))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Serve until told to end.
 
     :param argv: arguments; those of the process by default.
     :returns: the exit code: 2 for options that make no sense.
     """
-    arguments = vars(_parser().parse_args(argv))
+    arguments = read_arguments(argv)
     try:
         emulator = Emulator(**arguments)
     except (ValueError, OSError) as error:

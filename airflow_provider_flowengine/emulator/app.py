@@ -174,7 +174,8 @@ class Gateway:
             return framework_error(400, request.url.path, str(error))
         except Refused as refusal:
             return json_answer(wire.envelope(self.options, None, wire.FAILURE, str(refusal)))
-        response = json_answer(answer)
+        refused = str(answer["status"]) != "0"
+        response = json_answer(answer, 200 if refused else self.options.success_status)
         if call.name == "session" and answer["data"]:
             response.set_cookie("User-Token", self.session)
         return response

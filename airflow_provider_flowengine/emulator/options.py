@@ -68,6 +68,7 @@ class Options(BaseModel):
     login_wall: bool = Field(False, description="answer everything with a login page, HTML and status 200")
 
     # Shapes
+    success_status: Literal[200, 201, 202] = Field(200, description="HTTP status of a success")
     envelope_status: Literal["number", "text"] = Field("number", description='0 or "0" in the envelope')
     handshake: Literal["data", "top", "nested"] = Field("data", description="where url and engineId stand")
     ids: Literal["number", "text"] = Field("number", description="ids as numbers or as strings")

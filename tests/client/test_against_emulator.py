@@ -136,6 +136,8 @@ SHAPES = [
     {"history_paging": "never", "history_order": "shuffled", "start_answer": "empty"},
     {"vocabulary": "chinese", "pipelines_under": "engineJobPipelineTemplateList"},
     {"vocabulary": "success", "one_run_call": False, "strict_engine_id": True},
+    {"success_status": 201},
+    {"success_status": 202, "start_answer": "empty"},
     {"clock_skew": 3600, "history_delay": 0.05, "start_answer": "empty"},
 ]
 

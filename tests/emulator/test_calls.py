@@ -58,6 +58,26 @@ def test_the_schedule_is_turned_off_by_post_or_in_the_older_generation_by_delete
     assert older("POST", f"/pipeline/6/{pipeline_id}/stop", {"data": " "}).status_code == 405
 
 
+@pytest.mark.parametrize("body", [{"data": " "}, {}, None], ids=str)
+def test_schedule_stop_and_resume_need_no_body_and_take_any(call, body):
+    run = call.start(pipeline_id := call.create(node("a")))
+
+    call.data("POST", f"/pipeline/6/{pipeline_id}/start", body, once="false")
+    call.data("POST", f"/pipeline/6/{pipeline_id}/stop", body)
+    assert call.data("DELETE", f"/pipeline/{run}/stopHistory", body, engineId=6)["status"] == "stopping"
+    call.emulator.clock.advance(1)
+    assert call.data("POST", f"/pipeline/{run}/resumeHistory", body, engineId=6)["status"] == "running"
+
+
+@pytest.mark.parametrize("status", [201, 202])
+def test_a_success_may_be_told_by_another_status_and_a_refusal_isnt(emulator, call, status):
+    emulator.options.success_status = status
+
+    assert call("GET", "/pipeline/6/list").status_code == status
+    assert call("GET", "/engine-manager/v1/k8s/info/", gateway=True).status_code == status
+    assert call("GET", "/pipeline/template/6/99/get").status_code == 200
+
+
 def test_once_false_turns_the_schedule_on_and_anything_else_starts_a_run(call):
     pipeline_id = call.create(node("a"))
 
@@ -145,6 +165,25 @@ def test_an_access_key_is_required_where_one_is_set(emulator, call):
     assert call("GET", "/pipeline/6/list").status_code == 401
     call.session.headers["Access-Key"] = "s3cret"
     assert call("GET", "/pipeline/6/list").status_code == 200
+
+
+def test_a_workspace_is_taken_with_the_access_key_and_changes_nothing(emulator, call):
+    emulator.options.authentication = "access_key"
+    call.session.headers.update({"Access-Key": "k", "X-Prophet-Workspace-Id": "1"})
+    pipeline_id = call.create(node("a"))
+
+    call.session.headers["X-Prophet-Workspace-Id"] = "2"
+    assert [each["id"] for each in call.data("GET", "/pipeline/6/list")] == [pipeline_id]
+
+
+def test_an_upload_may_name_any_job_template(emulator, call):
+    base = f"{emulator.url}{emulator.options.engine_url}/kernel/v1/template/uploadJobFileParam"
+    paths = [
+        call.session.post(f"{base}/{number}", files={"file": ("a.csv", b"")}).json()["data"]["path"]
+        for number in (1, 23)
+    ]
+
+    assert ["/job_template_1/" in paths[0], "/job_template_23/" in paths[1]] == [True, True]
 
 
 def test_a_session_gives_the_cookie_that_older_set_ups_ask_for(emulator, call):

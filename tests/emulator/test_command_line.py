@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from airflow_provider_flowengine.emulator.__main__ import main
+from airflow_provider_flowengine.emulator.__main__ import main, read_arguments
 
 MODULE = "airflow_provider_flowengine.emulator"
 
@@ -47,6 +47,12 @@ def test_it_prints_its_address_first_and_then_how_airflow_finds_it():
         assert name == "AIRFLOW_CONN_FLOWENGINE_DEFAULT"
         assert url.endswith(f":{json.loads(value.strip(chr(39)))['port']}")
         assert process.wait(5) in (0, -signal.SIGTERM)
+
+
+def test_by_itself_it_listens_on_flowengines_port_of_this_machine_only():
+    arguments = read_arguments([])
+
+    assert (arguments["host"], arguments["port"]) == ("127.0.0.1", 31101)
 
 
 def test_after_a_kill_it_goes_on_where_it_was(tmp_path):

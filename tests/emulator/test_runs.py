@@ -26,6 +26,12 @@ def test_a_run_is_running_until_its_longest_branch_ends(emulator, call):
     assert call.run(run)["endTime"] == (START + 5) * 1000
 
 
+def test_a_start_node_takes_no_time_whatever_its_id(call):
+    run = call.start(call.create(node("start_node", type="START"), node("begin", type="START"), node("a")))
+
+    assert call.states(run) == ("running", {"start_node": "succeeded", "begin": "succeeded", "a": "running"})
+
+
 def test_a_node_waits_for_all_nodes_before_it(emulator, call):
     run = call.start(
         call.create(node("a", duration="2"), node("b", duration="5"), node("c"), edges=["a→c", "b→c"]),
