@@ -207,7 +207,7 @@ def build_app(world: World, faults: Faults, files: Files, session: str, names: S
         can: then the control endpoints need the access key too, if there is one.
     """
     app = FastAPI(title="FlowEngine emulator", docs_url="/__control__/docs", openapi_url="/__control__/openapi.json")
-    app.state.world, app.state.faults = world, faults
+    app.state.world, app.state.faults, app.state.files = world, faults, files
     app.include_router(control_router)
     mount_page(app, world)
     app.add_route(

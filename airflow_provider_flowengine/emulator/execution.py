@@ -62,20 +62,6 @@ class Execution:
         if run_id in self._stops:
             self._stops[run_id].set()
 
-    def log(self, run: Run, node_id: str) -> str:
-        """What a node wrote.
-
-        :param run: the run.
-        :param node_id: the node.
-        """
-        number = next((number for number, node in enumerate(run.nodes) if node.node_id == node_id), None)
-        if number is None:
-            return ""
-        try:
-            return (self._files.job(run.id, number, node_id) / "log.txt").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-
     def close(self) -> None:
         """End all jobs for good and wait until they have."""
         self._closed.set()

@@ -62,6 +62,19 @@ class Files:
         readable = re.sub(r"[^A-Za-z0-9_-]", "_", node_id)[:60]
         return self._run(run_id) / f"{number:03d}-{readable}"
 
+    def log(self, run_id: int, number: int, node_id: str) -> str:
+        """What a node wrote in a run whose jobs really ran.
+
+        :param run_id: the run.
+        :param number: the node's place in the pipeline.
+        :param node_id: the node.
+        """
+        try:
+            with open_regular(self.job(run_id, number, node_id) / "log.txt") as file:
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
     def forget_run(self, run_id: int) -> None:
         """Remove the work folders of a run: another one had its id, in a database that is gone."""
         shutil.rmtree(self._run(run_id), ignore_errors=True)

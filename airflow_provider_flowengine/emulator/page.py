@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
 from fastapi.responses import PlainTextResponse
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -22,11 +22,20 @@ from starlette.types import Scope
 from . import wire
 from .control import TheWorld
 from .definition import Refused
+from .files import Files
 from .options import NODE_STATES, RUN_STATES
 from .records import NodeRun, Run
 from .world import World
 
 Found = TypeVar("Found")
+
+
+def _files(request: Request) -> Files:
+    files: Files = request.app.state.files
+    return files
+
+
+TheFiles = Annotated[Files, Depends(_files)]
 
 FILES = Path(__file__).parent / "page"
 # Where a run's page is below the gateway: a connection's ``ui_url`` for this emulator.
@@ -84,14 +93,13 @@ async def read_definition(world: TheWorld, run_id: str) -> dict[str, Any]:
 
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
-async def read_log(world: TheWorld, run_id: str, node: str) -> str:
+async def read_log(world: TheWorld, files: TheFiles, run_id: str, node: str) -> str:
     """What a node wrote in a run; of one that was simulated, what it was meant to do."""
     run = _known(world.run, run_id)
-    found = next((each for each in run.nodes if each.node_id == node), None)
-    if found is None:
-        raise HTTPException(404, f"pipeline run {run_id} has no node {node}")
-    written = world.executor.log(run, node) if run.executed and world.executor else ""
-    return written or _simulated_log(world, run, found)
+    for number, each in enumerate(run.nodes):
+        if each.node_id == node:
+            return files.log(run.id, number, node) if run.executed else _simulated_log(world, run, each)
+    raise HTTPException(404, f"pipeline run {run_id} has no node {node}")
 
 
 def _simulated_log(world: World, run: Run, node: NodeRun) -> str:

@@ -32,9 +32,6 @@ class Executor(Protocol):
     def stop(self, run_id: int) -> None:
         """End the jobs of a run."""
 
-    def log(self, run: Run, node_id: str) -> str:
-        """What a node wrote."""
-
     def end_all(self) -> None:
         """End all jobs and wait until they have."""
 

@@ -117,6 +117,24 @@ def test_what_a_script_writes_is_kept_as_its_log(call):
     assert call.control("GET", f"/runs/{run_id}/log", node="b").status_code == 404
 
 
+def test_a_job_that_writes_nothing_has_an_empty_log(call):
+    run_id = call.start(call.create(shell("a", "true")))
+    ended(call, run_id)
+
+    assert log(call, run_id, "a") == ""
+
+
+def test_the_log_of_a_job_that_ran_is_told_where_jobs_dont_run_any_more(tmp_path):
+    db = str(tmp_path / "state.db")
+    with Emulator(db=db, execute=True) as emulator:
+        call = Caller(emulator)
+        run_id = call.start(call.create(shell("a", "echo one")))
+        ended(call, run_id)
+
+    with Emulator(db=db) as emulator:
+        assert log(Caller(emulator), run_id, "a") == "one\n"
+
+
 def test_a_node_id_is_never_a_path(call, executing):
     _, nodes = run(call, shell("../../../x", "pwd > ${outputFile}"))
 
