@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_flowengine import connection_form
 from airflow_provider_flowengine.protocol.arguments import given_id
@@ -27,6 +28,8 @@ from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, check_success, wait
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_flowengine.client.sync import Client
@@ -79,9 +82,11 @@ class FlowEngineHook(BaseHook):
         """
         What the connection says, checked.
 
-        :raises ConfigurationError: naming the field that can't be right.
+        :raises ConfigurationError: when there is no such connection, or naming the field that can't be right.
         """
-        return settings_of(self.get_connection(self.flowengine_conn_id))
+        with _there_being(self.flowengine_conn_id):
+            connection = self.get_connection(self.flowengine_conn_id)
+        return settings_of(connection)
 
     @cached_property
     def api(self) -> Api:
@@ -321,13 +326,27 @@ async def async_settings(conn_id: str) -> Settings:
     Read a connection's settings without blocking the event loop.
 
     :param conn_id: the connection's id.
-    :raises ConfigurationError: naming the connection and the field that can't be right.
+    :raises ConfigurationError: when there is no such connection, or naming it and the field that can't be right.
     """
     from airflow.providers.common.compat.connection import get_async_connection
 
-    settings = _read(await get_async_connection(conn_id))
+    with _there_being(conn_id):
+        connection = await get_async_connection(conn_id)
+    settings = _read(connection)
     await asyncio.to_thread(_mask, settings.secrets)
     return settings
+
+
+@contextmanager
+def _there_being(conn_id: str) -> Iterator[None]:
+    """Say what to do where Airflow has no such connection."""
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"flowengine_conn_id: Airflow has no connection {conn_id!r}; create it, of type flowengine, or name "
+            "one that there is. Where it stands in a secrets backend, look whether that answers: Airflow says the same then"
+        ) from None
 
 
 def _mask(secrets: tuple[str, ...]) -> None:

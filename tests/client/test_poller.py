@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_flowengine.client import poller
-from airflow_provider_flowengine.protocol.errors import RunTimeoutError, UnreachableError
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, RunTimeoutError, UnreachableError
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
 
@@ -228,7 +228,10 @@ async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: 
     assert (await task).state == "succeeded"
 
 
-async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail(waiting: Waiting) -> None:
+@pytest.mark.parametrize("why", [OSError("Airflow's API server is down"), ConfigurationError("no such connection")])
+async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail(
+    waiting: Waiting, why: Exception
+) -> None:
     emulator = waiting.emulator
     one = pipeline(emulator)
     [run] = start(emulator, one)
@@ -238,7 +241,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail
         nonlocal attempts
         attempts += 1
         if attempts < 3:
-            raise OSError("Airflow's API server is down")
+            raise why
         return waiting.settings
 
     waiter = Waiter(run, one, SHORT, began=time.time())

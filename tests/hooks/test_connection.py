@@ -6,8 +6,9 @@ from urllib.parse import quote, urlencode
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
-from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook, settings_of
+from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook, async_settings, settings_of
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.retry import should_retry
 
 VARIABLE = "AIRFLOW_CONN_FLOWENGINE_DEFAULT"
 
@@ -159,9 +160,18 @@ def test_an_unknown_key_in_extra_is_warned_of_and_not_refused(caplog):
     assert "Connection flowengine_default: extra has the unknown key enginekey; known are api_root, " in caplog.text
 
 
-def test_a_connection_that_does_not_exist_is_named(airflow_db):
-    with pytest.raises(Exception, match="there_is_no_such"):
-        FlowEngineHook("there_is_no_such_connection").list_pipelines()
+NO_CONNECTION = r"flowengine_conn_id: Airflow has no connection 'nix'; create it, of type flowengine, or name one"
+
+
+def test_a_connection_that_does_not_exist_is_a_mistake_and_says_what_to_do(airflow_db):
+    with pytest.raises(ConfigurationError, match=NO_CONNECTION) as failure:
+        FlowEngineHook("nix").list_pipelines()
+    assert not should_retry(failure.value)
+
+
+async def test_a_connection_that_does_not_exist_is_a_mistake_in_the_triggerer_too(airflow_db):
+    with pytest.raises(ConfigurationError, match=NO_CONNECTION):
+        await async_settings("nix")
 
 
 # --- the button “Test” ------------------------------------------------------------------------------------------------
