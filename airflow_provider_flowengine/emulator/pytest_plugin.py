@@ -6,7 +6,7 @@ pytest loads this in every run where the package is installed, so it imports not
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def _flowengine_server() -> Iterator[Emulator]:
+def flowengine_emulator_arguments() -> dict[str, Any]:
+    """What the emulator is made with, see :class:`.server.Emulator`. Override it for ``{"execute": True}``, say."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def _flowengine_server(flowengine_emulator_arguments: dict[str, Any]) -> Iterator[Emulator]:
     try:
         from .server import Emulator
     except ModuleNotFoundError as error:
         raise pytest.UsageError(
             f"The FlowEngine emulator needs {error.name}: install airflow-provider-flowengine[emulator]"
         ) from error
-    with Emulator() as emulator:
+    with Emulator(**flowengine_emulator_arguments) as emulator:
         yield emulator
 
 

@@ -1,11 +1,21 @@
 """The fixtures for people's own tests: what they give, and that they cost nothing where they aren't used."""
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]
+
+SECTION = (
+    (Path(__file__).parents[2] / "docs" / "emulator.md")
+    .read_text(encoding="utf-8")
+    .partition("## Test your own DAGs")[2]
+    .partition("\n## ")[0]
+)
 
 PIPELINE = """
 PIPELINE = {
@@ -73,6 +83,56 @@ def test_without():
 """
     )
     pytester.runpytest("-p", "no:asyncio").assert_outcomes(passed=2)
+
+
+DAG = """
+from datetime import datetime
+
+try:
+    from airflow.sdk import DAG
+except ImportError:
+    from airflow import DAG
+
+from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+
+with DAG("nightly", start_date=datetime(2020, 1, 1), schedule=None) as dag:
+    FlowEngineStartPipelineOperator(task_id="run", pipeline_key="nightly")
+"""
+
+
+def test_the_documented_test_of_a_dag_passes_in_a_new_project_after_the_documented_commands(tmp_path):
+    example = re.search(r"```python\n# test_nightly\.py\n(.*?)```", SECTION, re.DOTALL)[1]
+    commands = re.findall(r"^\$ (.*)", SECTION, re.MULTILINE)
+    (tmp_path / "test_nightly.py").write_text(example)
+    (tmp_path / "my_dags").mkdir()
+    (tmp_path / "my_dags" / "nightly.py").write_text(PIPELINE + DAG)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+    ran = subprocess.run(
+        ["sh", "-ec", "\n".join(commands)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
+
+
+def test_what_the_emulator_is_made_with_can_be_overridden(pytester):
+    override = SECTION.rpartition("```python\n")[2].partition("```")[0]
+    pytester.makeconftest(f"import pytest\n\n{override}")
+    pytester.makepyfile(
+        """
+import time
+
+def test_a_job_really_runs(flowengine_emulator):
+    node = {"nodeId": "a", "type": "TASK", "indexType": "SHELL", "indexSource": "echo 7 > ${outputFile}"}
+    world, clock = flowengine_emulator.world, flowengine_emulator.clock
+    run = world.start(world.create_pipeline({"data": {"nodes": [node]}}).id)
+    while not world.run(run.id).settled(clock.now()):
+        time.sleep(0.01)
+    assert world.run(run.id).nodes[0].output.strip() == "7"
+"""
+    )
+    pytester.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)
 
 
 def test_the_plugin_loads_nothing_heavy_before_a_fixture_is_used():
