@@ -75,7 +75,7 @@ def test_another_choice_is_refused():
         should_retry(KeyError(), failed_runs="maybe")
 
 
-@pytest.mark.skipif(AIRFLOW >= (3, 3), reason="Airflow 3.3 has retry policies")
+@pytest.mark.skipif(AIRFLOW >= (3, 3), reason="about an Airflow without retry policies")
 def test_before_airflow_3_3_the_policy_says_what_there_is_instead():
     with pytest.raises(errors.ConfigurationError, match="should_retry"):
         default_retry_policy()

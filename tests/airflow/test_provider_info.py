@@ -49,10 +49,10 @@ def test_the_description_is_valid_by_airflows_own_schema():
 
 def test_the_connections_fields_are_valid_by_airflows_own_schema():
     if not files("airflow").joinpath("provider.yaml.schema.json").is_file():
-        pytest.skip("this Airflow has no schema of connection fields")
+        pytest.skip("Airflow before 3.2 has no schema of connection fields")
     connection_type = schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]["properties"]
     if "conn-fields" not in connection_type:
-        pytest.skip("this Airflow has no schema of connection fields")
+        pytest.skip("Airflow before 3.2 has no schema of connection fields")
 
     jsonschema.validate(conn_fields(), connection_type["conn-fields"])
     jsonschema.validate(ui_field_behaviour(), connection_type["ui-field-behaviour"])
@@ -93,7 +93,7 @@ def test_the_hook_is_known_by_connection_type():
     )
 
 
-@pytest.mark.skipif(not AIRFLOW_3, reason="the form of Airflow 3")
+@pytest.mark.skipif(not AIRFLOW_3, reason="about the connection form of Airflow 3")
 def test_airflow_3_shows_every_field_in_its_form():
     # In a process of its own: to ask for the form, 3.0 and 3.1 replace WTForms before any hook is imported.
     code = """
@@ -111,7 +111,7 @@ print("form:", form.model_dump_json())
     assert {name for name, schema in extra.items() if schema.get("format") == "password"} == {"headers"}
 
 
-@pytest.mark.skipif(AIRFLOW_3, reason="the form of Airflow 2")
+@pytest.mark.skipif(AIRFLOW_3, reason="about the connection form of Airflow 2")
 def test_airflow_2_shows_every_field_in_its_form():
     manager = ProvidersManager()
     widgets = {
