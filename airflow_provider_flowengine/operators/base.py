@@ -132,6 +132,13 @@ def one_of(task_id: str, **arguments: object) -> None:
             raise ConfigurationError(f"Task {task_id}: {name} is {value!r}; it must name something")
 
 
+def is_template(value: object) -> bool:
+    """Whether an argument is known only when the task runs: it holds Jinja, or is another task's result."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    return hasattr(value, "iter_references")  # what Airflow's XComArg and its kin have in common
+
+
 def rendered_text(name: str, value: object) -> str:
     """
     Return a text argument after rendering.

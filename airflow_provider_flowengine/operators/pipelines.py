@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_flowengine.operators.base import (
     FlowEngineOperator,
     FlowEnginePipelineOperator,
+    is_template,
     one_of,
     rendered_flag,
     rendered_mapping,
@@ -83,10 +84,11 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
         """
         Read the pipeline's ``.json`` file, as Airflow does for ``template_ext``.
 
-        Not by ``template_ext``, since Airflow would take every text in the object that ends so for a file.
+        Not by ``template_ext``, since Airflow would take every text in the object that ends so for a file. A path that
+        is a template itself is read when the task runs.
         """
         super().resolve_template_files()
-        if isinstance(self.pipeline, str) and self.pipeline.endswith(".json"):
+        if isinstance(self.pipeline, str) and self.pipeline.endswith(".json") and not is_template(self.pipeline):
             self.pipeline = self._read_file(self.pipeline)
 
     def _read_file(self, path: str) -> str:

@@ -77,6 +77,15 @@ def test_which_file_it_is_may_be_a_template(dag, run, emulator, tmp_path):
     assert run(dag, {"day": "Monday"})["task"].returned == 1
 
 
+def test_a_file_whose_path_is_a_template_is_read_when_the_task_runs(dag, run, emulator, tmp_path):
+    (tmp_path / "nightly.json").write_text(json.dumps(PIPELINE))
+    FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="{{ dag_run.conf['folder'] }}/nightly.json")
+    dag.resolve_template_files()  # as Airflow does when it parses a DAG file
+
+    assert run(dag, {"day": "Monday", "folder": str(tmp_path)})["task"].returned == 1
+    assert body(emulator, 1)["data"]["nodes"][0]["params"]["values"][0]["value"] == "Monday"
+
+
 def test_a_file_that_is_not_there_is_named(create, emulator):
     task = create(pipeline="{{ dag_run.conf['day'] }}.json")
 
