@@ -345,7 +345,7 @@ def _there_being(conn_id: str) -> Iterator[None]:
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"flowengine_conn_id: Airflow has no connection {conn_id!r}; create it, of type flowengine, or name "
-            "one that there is. If it stands in a secrets backend, look whether that answers: Airflow says the same then"
+            "one that there is. If it stands in a secrets backend, see whether that answers: Airflow says the same then"
         ) from None
 
 
