@@ -148,7 +148,13 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
         data = pipeline["data"]
         key, name = pipeline.get("pipelineKey"), data.get("name") if isinstance(data, dict) else None
         field, wanted = ("key", key) if key else ("name", name)
-        return next((one for one in self.hook.list_pipelines() if wanted and getattr(one, field) == wanted), None)
+        found = [one for one in self.hook.list_pipelines() if wanted and getattr(one, field) == wanted]
+        if len(found) > 1:
+            raise PipelineExistsError(
+                f"{len(found)} pipelines of engine {self.hook.api.engine_key!r} have the {field} {wanted!r} already: "
+                f"{', '.join(str(one.id) for one in found)}; nothing tells which is meant. Give a pipeline_key"
+            )
+        return found[0] if found else None
 
     def _create(self, pipeline: JsonObject) -> Pipeline:
         try:

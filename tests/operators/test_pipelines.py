@@ -133,6 +133,17 @@ def test_without_a_key_a_pipeline_is_recognised_by_its_name(create, emulator, pi
     assert create(pipeline=DEFINITION, if_exists="skip").returned == 1
 
 
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "update"])
+def test_of_two_pipelines_of_the_name_none_is_guessed(create, emulator, pipeline, if_exists):
+    pipeline("a", name="Nightly")
+    pipeline("b", name="Nightly")
+    task = create(pipeline=DEFINITION, if_exists=if_exists)
+
+    assert isinstance(task.errors[-1], PipelineExistsError)
+    assert "2 pipelines of engine 'demo' have the name 'Nightly' already: 1, 2" in task.error
+    assert {call["method"] for call in emulator.calls()} == {"GET"}
+
+
 def test_a_create_whose_answer_is_lost_is_found_in_the_list(create, emulator, log):
     emulator.fail("create", kind="reset", where="after")
     task = create(pipeline=PIPELINE)
