@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_flowengine import connection_form
-from airflow_provider_flowengine.protocol.arguments import given_id
+from airflow_provider_flowengine.protocol.arguments import given_id, seconds
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_flowengine.client.sync import Client
+    from airflow_provider_flowengine.protocol.arguments import Seconds
     from airflow_provider_flowengine.protocol.endpoints import Generation, Json
     from airflow_provider_flowengine.protocol.models import Engine, Identifier, JsonObject, Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.starting import JobParams
@@ -238,26 +239,29 @@ class FlowEngineHook(BaseHook):
         pipeline_id: Identifier,
         run_id: Identifier,
         *,
-        poll_interval: float = 30,
-        timeout: float | None = None,
-        unreachable_timeout: float = 900,
+        poll_interval: Seconds = 30,
+        timeout: Seconds | None = None,
+        unreachable_timeout: Seconds = 900,
     ) -> PipelineRun:
         """
         Wait until a run has succeeded, and return it.
 
         :param pipeline_id: the pipeline.
         :param run_id: the run.
-        :param poll_interval: seconds between two looks at most, default 30.
-        :param timeout: seconds to wait at most; default without end.
-        :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
+        :param poll_interval: seconds (or a timedelta) between two looks at most, default 30.
+        :param timeout: seconds (or a timedelta) to wait at most; default without end.
+        :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer, default 900.
         :raises RunFailedError: when the run failed.
         :raises RunStoppedError: when it was stopped.
         :raises RunTimeoutError: when it took longer than ``timeout``; it is not stopped.
         """
         pipeline_id, run_id = given_id("pipeline_id", pipeline_id), given_id("run_id", run_id)
+        allowed = seconds("timeout", timeout)
+        poll = seconds("poll_interval", poll_interval) or 30.0
+        patience = seconds("unreachable_timeout", unreachable_timeout) or 900.0
         now = self.api.now()
         url = self.run_url(pipeline_id, run_id)
-        limits = Limits(poll_interval, now + timeout if timeout else None, unreachable_timeout)
+        limits = Limits(poll, None if allowed is None else now + allowed, patience)
         waiter = Waiter(run_id, pipeline_id, limits, began=now, run_url=url, closely=True)
         run = self.client.run(wait(self.api, History(self.api, pipeline_id), waiter))
         return check_success(run if run.state == "succeeded" else self.with_nodes(run), url)

@@ -1,5 +1,7 @@
 """The hook's methods, against the emulator."""
 
+from datetime import timedelta
+
 import pytest
 
 from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
@@ -284,6 +286,22 @@ def test_waiting_too_long_leaves_the_run_alone(hook, emulator, pipeline):
     with pytest.raises(RunTimeoutError, match="Run 1 of pipeline 1 was still going on"):
         hook.wait_for_run(run.pipeline_id, run.id, poll_interval=0.05, timeout=0.1)
     assert emulator.count("stop") == 0
+
+
+def test_lengths_of_time_may_be_timedeltas(hook, pipeline):
+    run = hook.start_pipeline(pipeline(duration="forever"))
+    limits = {"poll_interval": timedelta(seconds=0.05), "timeout": timedelta(seconds=0.1)}
+
+    with pytest.raises(RunTimeoutError, match="was still going on"):
+        hook.wait_for_run(run.pipeline_id, run.id, **limits, unreachable_timeout=timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("value", [0, -2, timedelta(seconds=-2), float("nan"), "30"])
+@pytest.mark.parametrize("name", ["poll_interval", "timeout", "unreachable_timeout"])
+def test_a_length_of_time_that_cannot_be_right_is_refused_before_anything_is_sent(hook, emulator, name, value):
+    with pytest.raises(ConfigurationError, match=f"{name}: .* must be seconds or a timedelta, more than 0"):
+        hook.wait_for_run(1, 1, **{name: value})
+    assert emulator.calls() == []
 
 
 def test_the_older_generation_does_the_same(emulator, monkeypatch, pipeline):
