@@ -14,6 +14,7 @@ from typing import Any
 
 NODE_TYPES = ("START", "TASK", "SENSOR")
 JOB_TYPES = ("SHELL", "PYTHON3", "JAVA", "NODEJS", "DAG")
+HOOK_TYPES = ("SHELL", "PYTHON3")
 
 _UNITS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 _MOST_RETRIES = 1000  # more would only keep the emulator busy
@@ -59,7 +60,7 @@ class Node:
     retries: int
     retry_gap: float  # seconds
     limit: float | None  # seconds
-    hooks: dict[str, Any]
+    hooks: dict[str, tuple[str, str]]  # to type and script
     upstream: tuple[str, ...]
     wires: tuple[Wire, ...]
 
@@ -155,6 +156,17 @@ def _check_types(node: dict[str, Any], node_id: str) -> None:
         raise Refused(f"node {node_id} has the unknown indexType {job_type!r}; known: {', '.join(JOB_TYPES)}")
 
 
+def _hook(value: object, what: str) -> tuple[str, str]:
+    job_type, source = "SHELL", value
+    if isinstance(value, dict):
+        job_type, source = value.get("indexType") or "SHELL", value.get("indexSource") or ""
+    if job_type not in HOOK_TYPES or not isinstance(source, str):
+        raise Refused(
+            f"{what} is neither a shell script nor an object with indexType {' or '.join(HOOK_TYPES)} and indexSource"
+        )
+    return job_type, source
+
+
 def _raw_nodes(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     nodes: dict[str, dict[str, Any]] = {}
     for node in _objects(data.get("nodes"), "nodes"):
@@ -192,7 +204,7 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
         retries=_retries(execution),
         retry_gap=seconds(execution, "retryGapTime", "retryGapTimeUnit") or 0,
         limit=seconds(execution, "timeOut", "timeOutUnit"),
-        hooks={hook: node[hook] for hook in HOOKS if node.get(hook)},
+        hooks={hook: _hook(node[hook], f"{hook} of node {node_id}") for hook in HOOKS if node.get(hook)},
         upstream=tuple(dict.fromkeys(edge["srcNodeId"] for edge in incoming)),
         wires=tuple(
             Wire(edge["srcNodeId"], key_of[slot])

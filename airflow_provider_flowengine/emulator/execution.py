@@ -2,9 +2,9 @@
 
 SHELL and PYTHON3 nodes with a script run; all others are simulated and say so. The hooks of a node run as the vendor's
 documentation tells: ``onPreStart`` before it, ``onComplete`` after it succeeded, ``onError`` after it failed,
-``onTimeout`` after it took too long. What a hook looks like is inference: an object with ``indexType`` and
-``indexSource`` like a node's, or the text of a shell script. A failed ``onPreStart`` fails the node; the other hooks
-change nothing. ``onCondition`` is described nowhere and has no effect.
+``onTimeout`` after it took too long. Their output goes to the node's log. What a hook looks like is inference: an
+object with ``indexType`` and ``indexSource`` like a node's, or the text of a shell script. A failed ``onPreStart``
+fails the node; the other hooks change nothing. ``onCondition`` is described nowhere and has no effect.
 """
 
 from __future__ import annotations
@@ -145,23 +145,22 @@ class Execution:
                 return Ended("failed", f"param {param.key}: there is no file {state.params[param.key]!r}")
         folder = self._files.job(run.id, number, node.id)
         values = self._system_params() | state.params
-        if not self._hook(node, "onPreStart", values, folder, stop):
-            return Ended("stopped") if stop.is_set() else Ended("failed", "onPreStart failed, see its log")
-        ended = run_job(script, values, folder, node.limit, stop)
+        prepared = self._hook(node, "onPreStart", values, folder, stop)
+        if prepared:
+            if prepared.outcome != "succeeded":
+                return replace(prepared, message=f"onPreStart: {prepared.message}") if prepared.message else prepared
+            script = replace(script, heading=node.job_type)
+        ended = run_job(script, values, folder, folder / "log.txt", node.limit, stop)
         if ended.outcome in _AFTER:
             self._hook(node, _AFTER[ended.outcome], values, folder, stop)
         return ended
 
-    def _hook(self, node: Node, name: str, values: dict[str, str], folder: Path, stop: threading.Event) -> bool:
-        """Run one of a node's hooks, if it has it; tells whether all is well."""
-        hook = node.hooks.get(name)
-        if isinstance(hook, dict):
-            script = Script(str(hook.get("indexType") or "SHELL"), str(hook.get("indexSource") or ""))
-        else:
-            script = Script("SHELL", str(hook or ""))
+    def _hook(self, node: Node, name: str, values: dict[str, str], folder: Path, stop: threading.Event) -> Ended | None:
+        """Run one of a node's hooks, in a folder of its own, if it has it; tells how it ended."""
+        script = Script(*node.hooks.get(name, ("", "")), heading=name)
         if not script.executable:
-            return True
-        return run_job(script, values, folder / name, node.limit, stop).outcome == "succeeded"
+            return None
+        return run_job(script, values, folder / name, folder / "log.txt", node.limit, stop)
 
     def _system_params(self) -> dict[str, str]:
         """Params that every job has. Source: a script on the vendor's page."""

@@ -38,6 +38,7 @@ class Script:
 
     job_type: str
     source: str
+    heading: str = ""  # what stands over its output in the log
 
     @property
     def executable(self) -> bool:
@@ -63,19 +64,22 @@ def fill(text: str, values: dict[str, str]) -> str:
     return re.sub(r"\$\{([^}]*)\}", lambda match: values.get(match[1], match[0]), text)
 
 
-def run_job(script: Script, values: dict[str, str], folder: Path, limit: float | None, stop: threading.Event) -> Ended:
+def run_job(
+    script: Script, values: dict[str, str], folder: Path, log: Path, limit: float | None, stop: threading.Event
+) -> Ended:
     """Run a script to its end.
 
     :param script: what to run; it has to be executable.
     :param values: its params.
-    :param folder: its work folder, made where there is none; its log, ``log.txt``, goes on where it was.
+    :param folder: its work folder, made where there is none.
+    :param log: the file that its output goes to the end of.
     :param limit: how many seconds it may take.
     :param stop: set to end it.
     """
-    log, output = folder / "log.txt", folder / "outputFile"
+    output = folder / "outputFile"
     try:
-        _clear(folder)
-        written = log.stat().st_size if log.exists() else 0
+        _clear(folder, log)
+        written = _write_heading(script, log)
         process = _begin(script, {**values, "outputFile": str(output)}, folder, log)
     except (OSError, ValueError) as error:
         return Ended("failed", f"the script can't be started: {error}")
@@ -91,13 +95,21 @@ def run_job(script: Script, values: dict[str, str], folder: Path, limit: float |
         return Ended("failed", f"its output can't be read: {error}")
 
 
-def _clear(folder: Path) -> None:
-    """Make a work folder fit for a job: an earlier one may have put a FIFO, say, in the place of any file."""
+def _clear(folder: Path, log: Path) -> None:
+    """Make its files fit for a job: an earlier one may have put a FIFO, say, in the place of any."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (folder / "script", folder / "outputFile"):
         path.unlink(missing_ok=True)
-    if not (log := folder / "log.txt").is_file():
+    if not log.is_file():
         log.unlink(missing_ok=True)
+
+
+def _write_heading(script: Script, log: Path) -> int:
+    """Head a script's output in the log; tells where in it the output begins."""
+    with log.open("a", encoding="utf-8") as target:
+        if script.heading:
+            target.write("\n" * bool(target.tell()) + f"--- {script.heading} ---\n")
+        return target.tell()
 
 
 def _begin(script: Script, values: dict[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:

@@ -89,6 +89,13 @@ def test_bad_start_params_are_refused_and_start_nothing(call, params, message):
     assert call.history(pipeline_id) == []
 
 
+@pytest.mark.parametrize("hook", [["echo"], {"indexType": "JAVA"}, {"indexSource": ["echo"]}, 1])
+def test_a_hook_that_is_no_script_is_refused(call, hook):
+    message = call.refusal("POST", "/pipeline/template/6/create", pipeline(node("a", hooks={"onError": hook})))
+
+    assert message.startswith("onError of node a is neither a shell script nor an object with indexType")
+
+
 KEYS = (
     "data nodes edges nodeId name type indexType params values key srcNodeId destNodeId executionConfig"
     " runMode cronExpression interval triggerList retryCount timeOut pipelineKey onError"

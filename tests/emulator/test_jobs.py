@@ -294,8 +294,25 @@ def test_hooks_run_around_a_job(call, tmp_path, script, execution, expected):
 def test_a_failed_preparation_fails_the_node(call, tmp_path):
     status, nodes = run(call, shell("a", f"touch {tmp_path}/ran", hooks={"onPreStart": "exit 1"}))
 
-    assert (status, nodes["a"]["message"]) == ("failed", "onPreStart failed, see its log")
+    assert (status, nodes["a"]["message"]) == ("failed", "onPreStart: exit code 1")
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_hooks_write_is_in_the_log_of_their_node(call):
+    hooks = {"onPreStart": "echo making room", "onError": {"indexType": "PYTHON3", "indexSource": "print('cleaning')"}}
+    run_id = call.start(call.create(shell("a", "echo no data; exit 1", hooks=hooks)))
+
+    assert ended(call, run_id)[1]["a"]["message"] == "exit code 1: no data"
+    assert log(call, run_id, "a").splitlines() == [
+        "--- onPreStart ---",
+        "making room",
+        "",
+        "--- SHELL ---",
+        "no data",
+        "",
+        "--- onError ---",
+        "cleaning",
+    ]
 
 
 @pytest.mark.parametrize(("type", "job"), [("TASK", "JAVA"), ("TASK", "NODEJS"), ("TASK", "DAG"), ("SENSOR", "SHELL")])
