@@ -23,7 +23,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.flows import Api
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import start_once
+from airflow_provider_flowengine.protocol.starting import match_job_params, start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, check_success, wait
 
@@ -180,11 +180,23 @@ class FlowEngineHook(BaseHook):
         Start a pipeline once (call 09) and return its run.
 
         :param pipeline_id: the pipeline.
-        :param job_params: ``{node id: {key: value}}``.
+        :param job_params: ``{node: {key: value}}``, a node named by its id or, where that is unambiguous, its name.
+        :raises NodeNotFoundError: when the pipeline has no such node or key; nothing was started.
         :raises StartUnconfirmedError: when it can't be known yet whether the start was taken; it isn't sent again.
         :raises AmbiguousRunError: when several runs could be the one.
         """
-        return self.client.run(start_once(self.api, given_id("pipeline_id", pipeline_id), job_params))
+        pipeline_id = given_id("pipeline_id", pipeline_id)
+        return self.client.run(start_once(self.api, pipeline_id, self.match_job_params(pipeline_id, job_params or {})))
+
+    def match_job_params(self, pipeline_id: Identifier, job_params: JobParams) -> dict[str, dict[str, Json]]:
+        """
+        Return job params as they are sent: checked against the pipeline's nodes, which are named by their ids.
+
+        :param pipeline_id: the pipeline, which is read where there are any.
+        :param job_params: ``{node: {key: value}}``, a node named by its id or, where that is unambiguous, its name.
+        :raises NodeNotFoundError: when the pipeline has no such node or key, or two nodes of this name.
+        """
+        return match_job_params(self.get_pipeline(pipeline_id), job_params) if job_params else {}
 
     def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> list[PipelineRun]:
         """Return one page of a pipeline's run history (call 10), in the server's order; pages count from 1."""

@@ -8,6 +8,7 @@ from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
 from airflow_provider_flowengine.protocol.errors import (
     ApiRefusedError,
     ConfigurationError,
+    NodeNotFoundError,
     PipelineNotFoundError,
     RunFailedError,
     RunNotFoundError,
@@ -178,6 +179,19 @@ def test_a_pipeline_is_started(hook, emulator, pipeline):
 
     assert (run.id, run.pipeline_id, run.state) == (1, 1, "succeeded")
     assert emulator.world.run(run.id).params == {"n1": {"epochs": "5"}}
+
+
+def test_a_node_may_be_named_by_its_name_when_a_pipeline_is_started(hook, emulator, pipeline):
+    run = hook.start_pipeline(pipeline(epochs=3), {"train": {"epochs": 5}})
+
+    assert emulator.world.run(run.id).params == {"n1": {"epochs": "5"}}
+
+
+@pytest.mark.parametrize("job_params", [{"nope": {"epochs": 5}}, {"train": {"epoch": 5}}], ids=["node", "key"])
+def test_job_params_that_the_pipeline_does_not_have_start_nothing(hook, emulator, pipeline, job_params):
+    with pytest.raises(NodeNotFoundError, match="there are: "):
+        hook.start_pipeline(pipeline(epochs=3), job_params)
+    assert emulator.count("start") == 0
 
 
 def test_runs_are_listed_page_by_page(hook, pipeline):
