@@ -141,16 +141,16 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         from airflow_provider_flowengine.protocol.models import Engine
         from airflow_provider_flowengine.protocol.stopping import stop
 
-        settings = await _settings(self.flowengine_conn_id)
-        engine = Engine(self.engine_key, self.engine_url, self.engine_id, settings.generation)
-        api = Api(settings, self.engine_key, engine=engine).hurried(KILL_PATIENCE / 4)
         self.log.info("The task was ended: stopping run %s of pipeline %s.", self.run_id, self.pipeline_id)
         try:
+            settings = await _settings(self.flowengine_conn_id)
+            engine = Engine(self.engine_key, self.engine_url, self.engine_id, settings.generation)
+            api = Api(settings, self.engine_key, engine=engine).hurried(KILL_PATIENCE / 4)
             async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
-                stopped = await client.run(stop(api, history, self.run_id, patience=KILL_PATIENCE))
+                stopped = await client.run(stop(api, history, self.run_id, patience=KILL_PATIENCE, unseen=True))
             self.log.info("Run %s: %s.", self.run_id, "stop sent" if stopped else "it needs no stop any more")
-        except FlowEngineError as error:
+        except Exception as error:  # what Airflow can't read of the connection too
             self.log.error("Run %s could not be stopped and may be going on: %s %s", self.run_id, self.run_url, error)
 
     def connect(self, settings: Settings) -> AsyncClient:

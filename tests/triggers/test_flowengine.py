@@ -170,6 +170,13 @@ async def test_a_stop_that_fails_is_logged_with_where_to_look(trigger, emulator,
     assert "没有权限" in log.text
 
 
+async def test_a_stop_without_its_connection_is_logged_with_where_to_look(trigger, airflow_db, log):
+    await trigger(flowengine_conn_id="nix", run_url="http://gw/run/1").on_kill()
+
+    assert "Run 1 could not be stopped and may be going on: http://gw/run/1" in log.text
+    assert "Airflow has no connection 'nix'" in log.text
+
+
 async def test_being_cancelled_stops_no_run(trigger, emulator, pipeline):
     # A triggerer that shuts down, or hands a trigger to another one, cancels it.
     emulator.world.start(pipeline(duration="forever"))
