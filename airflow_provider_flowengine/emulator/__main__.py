@@ -8,6 +8,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from pydantic import ValidationError
+
 from .options import Options
 from .server import Emulator
 
@@ -68,7 +70,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
     try:
         emulator = Emulator(**arguments)
-    except (ValueError, OSError) as error:
+    except ValidationError as error:
+        wrong = [f"--{str(each['loc'][0]).replace('_', '-')}: {each['msg']}" for each in error.errors()]
+        sys.stderr.write(f"flowengine-emulator: {'; '.join(wrong)}\n")
+        return 2
+    except (ValueError, OSError, OverflowError) as error:
         sys.stderr.write(f"flowengine-emulator: {error}\n")
         return 2
     with contextlib.closing(emulator):

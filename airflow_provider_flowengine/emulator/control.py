@@ -30,7 +30,7 @@ class Ending(BaseModel):
 class History(BaseModel):
     """Runs that succeeded in the past."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     runs: Annotated[int, Field(ge=1, le=1_000_000)]
     every: Annotated[float, Field(gt=0)] = 60
@@ -72,7 +72,7 @@ async def set_options(world: TheWorld, changes: Annotated[dict[str, Any], Body()
     try:
         changed = Options.model_validate(world.options.model_dump() | changes)
     except ValidationError as error:
-        raise HTTPException(422, error.errors(include_url=False, include_context=False)) from error
+        raise HTTPException(422, error.errors(include_url=False, include_context=False, include_input=False)) from error
     if world.key_needed and not changed.access_key:
         raise HTTPException(422, "jobs that really run, open to others, need an access_key: give another, or keep it")
     for name, value in changes.items():
@@ -138,7 +138,7 @@ async def read_clock(world: TheWorld) -> dict[str, float]:
 
 
 @router.post("/clock/advance")
-async def advance_clock(world: TheWorld, seconds: Annotated[float, Body(embed=True, ge=0)]) -> dict[str, float]:
+async def advance_clock(world: TheWorld, seconds: Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]) -> dict[str, float]:
     """Let time pass at once."""
     world.clock.advance(seconds)
     return {"now": world.clock.now()}

@@ -16,7 +16,7 @@ Kind = Literal["status", "html", "redirect", "reset", "hang", "slow", "truncated
 class Fault(BaseModel):
     """What goes wrong, at which calls, and how often."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Kind = Field(
         "status",
@@ -40,7 +40,7 @@ class Fault(BaseModel):
 class RandomFaults(BaseModel):
     """Faults at a rate, the same ones for the same seed and order of calls."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     rate: Annotated[float, Field(ge=0, le=1)] = Field(default=0, description="share of calls that a fault strikes")
     seed: int = Field(default=0, description="seed of the choice")

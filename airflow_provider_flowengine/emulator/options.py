@@ -6,6 +6,7 @@ follows the vendor's API page where that says something.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -40,17 +41,32 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _a_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        raise ValueError(f"{text!r} is no path such as /engine/15/cess-data-3, without a slash at its end")
+    return text
+
+
+def _known_states(words: dict[str, str]) -> dict[str, str]:
+    states = dict.fromkeys((*RUN_STATES, *NODE_STATES))
+    if unknown := [state for state in words if state not in states]:
+        raise ValueError(f"no state is called {', '.join(unknown)}; states: {', '.join(states)}")
+    return words
+
+
 Seconds = Annotated[float, Field(ge=0)]
 
 
 class Options(BaseModel):
     """The emulator's behaviour; every field can be set while it runs."""
 
-    model_config = ConfigDict(validate_assignment=True, extra="forbid")
+    model_config = ConfigDict(validate_assignment=True, extra="forbid", allow_inf_nan=False)
 
     # The engine
     engine_key: str = Field("demo", description="the engine's key; another one is unknown")
-    engine_url: str = Field("/engine/15/cess-data-3", description="path of the engine behind the gateway")
+    engine_url: Annotated[str, AfterValidator(_a_path)] = Field(
+        "/engine/15/cess-data-3", description="path of the engine behind the gateway"
+    )
     engine_id: int = Field(6, description="the engine's id")
     strict_engine_id: bool = Field(
         False, description="check engineId in the calls where clients get away with anything"
@@ -94,7 +110,7 @@ class Options(BaseModel):
         "run", description="what data the start call answers with"
     )
     vocabulary: Literal["lower", "upper", "success", "chinese"] = Field("lower", description="status words")
-    words: dict[str, str] = Field(
+    words: Annotated[dict[str, str], AfterValidator(_known_states)] = Field(
         default_factory=dict, description='words that differ from the vocabulary, as JSON {"succeeded": "DONE"}'
     )
     one_run_call: bool = Field(True, description="whether GET /pipeline/{run}/get exists")
@@ -108,8 +124,8 @@ class Options(BaseModel):
     duplicate_keys: Literal["accept", "refuse"] = Field(
         "accept", description="whether two pipelines may have one pipelineKey"
     )
-    max_json_bytes: int = Field(5 * 2**20, description="largest JSON body taken")
-    max_upload_bytes: int = Field(50 * 2**20, description="largest file taken by the upload call")
+    max_json_bytes: int = Field(5 * 2**20, ge=1, description="largest JSON body taken")
+    max_upload_bytes: int = Field(50 * 2**20, ge=1, description="largest file taken by the upload call")
 
     def word(self, state: str) -> str:
         """FlowEngine's word for a state.

@@ -5,10 +5,12 @@ Only SQL lives here: records in, records out. What they mean is :mod:`.world`'s 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from .records import NodeRun, Pipeline, Run
 
@@ -75,21 +77,46 @@ def _run(row: sqlite3.Row) -> Run:
     )
 
 
+def _claim(path: str) -> IO[bytes]:
+    """Keep other emulators from a database while this file is open: they would take its runs for those of a dead one.
+
+    The lock ends with the process, however that ends.
+    """
+    try:
+        lock = Path(f"{path}.lock").open("wb")
+    except OSError as error:
+        raise OSError(f"the state can't be kept in {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ValueError(f"{path} is in use by another emulator: stop that one, or give this one another file") from None
+    return lock
+
+
 class Store:
     """One SQLite database. Not locked: the world's lock stands in front of it.
 
     :param path: a file, made where there is none; ``:memory:`` by default.
+    :raises ValueError: when another emulator uses the file, or it is no database.
+    :raises OSError: when there can't be such a file.
     """
 
     def __init__(self, path: str = ":memory:") -> None:
-        self._sql = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._sql.row_factory = sqlite3.Row
-        # A killed emulator loses nothing; a machine that loses power may lose the last moments of a demo.
-        self._sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+        self._claim = None if path == ":memory:" else _claim(path)
+        try:
+            self._sql = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._sql.row_factory = sqlite3.Row
+            # A killed emulator loses nothing; a machine that loses power may lose the last moments of a demo.
+            self._sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+        except sqlite3.Error as error:
+            raise ValueError(f"the state can't be kept in {path}: {error}") from error
 
     def close(self) -> None:
         """Close the database."""
         self._sql.close()
+        if self._claim:
+            self._claim.close()
 
     def clear(self) -> None:
         """Forget everything; ids begin at 1 again."""

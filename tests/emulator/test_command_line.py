@@ -96,12 +96,37 @@ def test_after_a_kill_it_goes_on_where_it_was(tmp_path):
         ["--history-delay", "-1"],
         ["--host", "0.0.0.0", "--execute"],
         ["--port", "1", "--host", "192.0.2.1"],
+        ["--port", "99999"],
+        ["--port", "0", "--db", "/nonexistent/x.db"],
+        ["--engine-url", "foo"],
         ["--nonsense"],
     ],
 )
-def test_an_option_that_makes_no_sense_ends_it_with_code_2(capsys, arguments):
+def test_an_option_that_makes_no_sense_ends_it_with_code_2_and_a_line_that_says_why(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         sys.exit(main(arguments))
 
     assert ended.value.code == 2
-    assert "flowengine-emulator: " in capsys.readouterr().err
+    *usage, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("flowengine-emulator: ")
+    assert all(each.startswith(("usage: ", " ")) for each in usage)
+
+
+def test_a_file_that_holds_no_state_is_left_alone(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("not a database at all")
+
+    assert main(["--port", "0", "--db", str(tmp_path / "notes.txt")]) == 2
+    assert "file is not a database" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "not a database at all"
+
+
+def test_a_state_that_is_in_use_isnt_shared(tmp_path, capsys):
+    db = str(tmp_path / "state.db")
+    with running("--db", db) as (process, _):
+        assert main(["--port", "0", "--db", db]) == 2
+        assert capsys.readouterr().err.startswith(f"flowengine-emulator: {db} is in use by another emulator")
+        process.kill()
+        process.wait()
+
+    with running("--db", db) as (process, url):
+        assert get(url, "/__control__/clock").status_code == 200

@@ -47,7 +47,19 @@ def test_options_are_set_over_http_all_or_none(emulator, call):
     assert call.control("PATCH", "/options", {"nonsense": 1}).status_code == 422
 
 
-@pytest.mark.parametrize(("name", "value"), [("timezone", "Mars/Olympus"), ("ids", "roman"), ("node_seconds", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timezone", "Mars/Olympus"),
+        ("ids", "roman"),
+        ("node_seconds", -1),
+        ("clock_skew", float("inf")),
+        ("engine_url", "foo"),
+        ("engine_url", "/engine/1/"),
+        ("max_json_bytes", -1),
+        ("words", {"sucess": "DONE"}),
+    ],
+)
 def test_an_option_that_makes_no_sense_is_turned_down(emulator, name, value):
     with pytest.raises(ValueError, match=name):
         setattr(emulator.options, name, value)
