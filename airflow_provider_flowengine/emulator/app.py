@@ -206,7 +206,7 @@ def build_app(world: World, faults: Faults, files: Files, session: str, names: S
     :param names: the hosts that requests may name, where only this machine can reach the emulator. Empty where others
         can: then the control endpoints need the access key too, if there is one.
     """
-    app = FastAPI(title="FlowEngine emulator", docs_url="/__control__/docs", openapi_url="/__control__/openapi.json")
+    app = FastAPI(openapi_url=None)  # the pages it makes of that load scripts from the network
     app.state.world, app.state.faults, app.state.files = world, faults, files
     app.include_router(control_router)
     mount_page(app, world)

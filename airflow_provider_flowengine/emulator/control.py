@@ -5,6 +5,7 @@ by itself or by hand in its database.
 """
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -36,7 +37,14 @@ class History(BaseModel):
     every: Annotated[float, Field(gt=0)] = 60
 
 
-router = APIRouter(prefix="/__control__")
+def _own_page(request: Request) -> None:
+    """Refuse what a web page from elsewhere asks for: any page open in a browser could start jobs here otherwise."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        raise HTTPException(403, f"only the emulator's own page may ask for this, not one from {origin}")
+
+
+router = APIRouter(prefix="/__control__", dependencies=[Depends(_own_page)])
 
 
 def _world(request: Request) -> World:

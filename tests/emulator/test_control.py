@@ -99,6 +99,22 @@ def test_a_run_is_read_whether_the_one_run_call_exists_or_not(emulator, call):
     assert call.control("GET", "/runs/99").status_code == 404
 
 
+@pytest.mark.parametrize("origin", ["http://example.com", "http://127.0.0.1:1", "null"])
+def test_a_web_page_from_elsewhere_can_do_nothing(emulator, call, origin):
+    call.session.headers["Origin"] = origin
+    answers = [
+        call.control("POST", "/topics/data"),
+        call.control("POST", "/faults", {}),
+        call.control("PATCH", "/options", {"ids": "text"}),
+        call.control("GET", "/options"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert (emulator.options.ids, emulator.faults.pending()) == ("number", [])
+    call.session.headers["Origin"] = emulator.url
+    assert call.control("POST", "/topics/data").status_code == 200
+
+
 def test_reset_begins_anew(emulator, call):
     call.start(call.create(node("a")))
     emulator.fail(status=500)

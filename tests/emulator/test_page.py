@@ -27,6 +27,12 @@ def test_the_page_loads_nothing_from_elsewhere(emulator, call):
         assert "//" not in answer.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+def test_no_page_of_the_web_framework_which_would_load_scripts_from_the_network(call, path):
+    assert call.control("GET", path).status_code == 404
+    assert call("GET", path, gateway=True).status_code == 404
+
+
 def test_looking_at_the_page_is_no_call_of_flowengine(emulator, call):
     pipeline_id = call.create(node("a"))
     run_id = call.start(pipeline_id)
