@@ -28,8 +28,10 @@ COMMANDS = {"SHELL": [shutil.which("bash") or "sh"], "PYTHON3": [sys.executable]
 
 _LOOK_AGAIN = 0.05  # seconds
 _GRACE = 3.0  # seconds between asking a process group to end and ending it
-_LONGEST_OUTPUT = 64 * 2**10
+_LONGEST_OUTPUT = 64 * 2**10  # bytes
 _LONGEST_MESSAGE = 500
+# Variables that a param doesn't replace: without them, scripts find no programs, libraries or home.
+_KEPT = ("PATH", "HOME", "USER", "SHELL", "TMPDIR", "LANG", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _begin(script: Script, values: dict[str, str], folder: Path, log: Path) -> s
 
 
 def _fits(key: str) -> bool:
-    return bool(key) and "=" not in key and "\0" not in key
+    return bool(key) and "=" not in key and "\0" not in key and key not in _KEPT
 
 
 def _watch(process: subprocess.Popen[bytes], limit: float | None, stop: threading.Event) -> Ended | None:
@@ -169,6 +171,10 @@ def _last_words(log: Path, start: int, code: int) -> str:
 def _read_output(path: Path) -> str:
     try:
         with open_regular(path) as file:
-            return file.read(_LONGEST_OUTPUT).decode(errors="replace")
+            output = file.read(_LONGEST_OUTPUT + 1)
     except FileNotFoundError:
         return ""
+    if len(output) > _LONGEST_OUTPUT:
+        raise OSError(f"it is longer than {_LONGEST_OUTPUT} bytes; hand on a file's path instead")
+    # As a shell's $(…) does, so that what `echo` wrote fits into another job's script.
+    return output.decode(errors="replace").removesuffix("\n")

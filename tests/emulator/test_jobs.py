@@ -89,6 +89,34 @@ def test_an_output_goes_along_an_edge_into_a_param(call):
     assert nodes["publish"]["params"] == {"auc": "0.83"}
 
 
+def test_an_output_loses_the_newline_at_its_end_so_that_it_fits_into_another_script(call):
+    status, nodes = run(
+        call,
+        shell("train", "echo 0.83 > ${outputFile}"),
+        node("publish", job="PYTHON3", source="x = '${auc}'\nfloat(x)", auc="unknown"),
+        edges=["train→publish.auc"],
+    )
+
+    assert (status, nodes["train"]["output"]) == ("succeeded", "0.83")
+
+
+def test_an_output_that_is_too_long_fails_its_node(call):
+    _, nodes = run(
+        call,
+        shell("fits", "head -c 65536 /dev/zero > ${outputFile}"),
+        shell("a", "head -c 65537 /dev/zero > ${outputFile}"),
+    )
+
+    assert (nodes["fits"]["status"], nodes["a"]["status"]) == ("succeeded", "failed")
+    assert nodes["a"]["message"].startswith("its output can't be read: it is longer than 65536 bytes")
+
+
+def test_a_param_named_like_a_variable_that_programs_need_doesnt_replace_it(call):
+    _, nodes = run(call, shell("a", 'ls; echo "${PATH} $HOME" > ${outputFile}', PATH="/data", HOME="/nowhere"))
+
+    assert (nodes["a"]["status"], nodes["a"]["output"]) == ("succeeded", f"/data {os.environ['HOME']}")
+
+
 def test_each_job_has_a_folder_of_its_own(call):
     status, nodes = run(
         call,
@@ -149,7 +177,7 @@ def test_an_uploaded_file_is_read_by_a_FILE_param(call, executing):
     reader["params"]["values"][0]["type"] = "FILE"
     _, nodes = run(call, reader, params={"a": {"data": path}})
 
-    assert nodes["a"]["output"] == "a,b\n1,2\n"
+    assert nodes["a"]["output"] == "a,b\n1,2"
 
 
 def test_a_FILE_param_that_names_no_file_fails_the_node(call):
