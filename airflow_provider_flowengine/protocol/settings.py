@@ -15,7 +15,7 @@ from airflow_provider_flowengine.protocol.errors import ConfigurationError, know
 from airflow_provider_flowengine.protocol.status import StatusWords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_flowengine.protocol.models import Identifier
 
@@ -25,6 +25,7 @@ DEFAULT_USER = "1"
 DEFAULT_UI_URL = "{fl_url}{engine_url}/#/offline-pipeline"
 UI_URL_FIELDS = ("fl_url", "engine_url", "engine_key", "pipeline_id", "run_id")
 MASKED = "***"
+_SECRET_NAME = re.compile("key|token|auth|cookie|secret|password", re.IGNORECASE)
 LONGEST_CONNECT = 10.0
 """Seconds that a connection may take to come about, whatever a request's timeout."""
 
@@ -113,7 +114,7 @@ class Settings:
             timezone=_timezone(timezone),
             words=StatusWords(status_words),
             ui_url=_template(ui_url),
-            secrets=_secrets(access_key, more.values()),
+            secrets=_secrets(access_key, more),
         )
 
     def mask(self, text: str) -> str:
@@ -133,10 +134,18 @@ class Settings:
         )
 
 
-def _secrets(access_key: str, headers: Iterable[str]) -> tuple[str, ...]:
-    """Return what must not be seen, the longest first: values, and the long words in a header's, such as a token."""
-    words = {word for value in headers for word in re.split(r"[\s;,=]+", value) if len(word) >= 8}
-    secrets = words | {secret for secret in (access_key.strip(), *headers) if len(secret) >= 3}
+def _secrets(access_key: str, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    Return what must not be seen, the longest first: values, and the long words in a header's, such as a token.
+
+    A value of up to eight characters is a secret only where its header's name sounds so: others are words such as
+    ``pipeline``, which messages are full of.
+    """
+    secrets: set[str] = set()
+    for name, value in [("Access-Key", access_key.strip()), *headers.items()]:
+        shortest = 3 if _SECRET_NAME.search(name) else 9
+        words = [word for word in re.split(r"[\s;,=]+", value) if len(word) >= max(shortest, 8)]
+        secrets.update(words, [value] if len(value) >= shortest else [])
     return tuple(sorted(secrets, key=lambda secret: (-len(secret), secret)))
 
 
