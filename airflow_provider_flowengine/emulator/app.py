@@ -7,9 +7,10 @@ import json
 import math
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -196,6 +197,12 @@ class Gateway:
             raise BadRequest(str(error.detail)) from error
 
 
+async def _no_such_control(request: Request, error: Exception) -> Response:
+    """What is wrong with a control request, without what it brought: that may be Infinity, which JSON can't say back."""
+    errors = cast("RequestValidationError", error).errors()
+    return json_answer({"detail": [{name: each[name] for name in ("loc", "msg")} for each in errors]}, 422)
+
+
 def build_app(world: World, faults: Faults, files: Files, session: str, names: Sequence[str]) -> ASGIApp:
     """The whole emulator as an ASGI application for uvicorn.
 
@@ -207,6 +214,7 @@ def build_app(world: World, faults: Faults, files: Files, session: str, names: S
         can: then the control endpoints need the access key too, if there is one.
     """
     app = FastAPI(openapi_url=None)  # the pages it makes of that load scripts from the network
+    app.add_exception_handler(RequestValidationError, _no_such_control)
     app.state.world, app.state.faults, app.state.files = world, faults, files
     app.include_router(control_router)
     mount_page(app, world)

@@ -99,6 +99,22 @@ def test_a_run_is_read_whether_the_one_run_call_exists_or_not(emulator, call):
     assert call.control("GET", "/runs/99").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/clock/advance", '{"seconds": 1e999}'),
+        ("POST", "/faults", '{"kind": "slow", "seconds": Infinity}'),
+        ("PATCH", "/options", '{"node_seconds": 1e999}'),
+        ("PATCH", "/options", "{"),
+    ],
+)
+def test_a_number_without_end_and_what_is_no_json_are_turned_down(emulator, call, method, path, body):
+    answer = call.session.request(method, f"{emulator.url}/__control__{path}", data=body)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
 @pytest.mark.parametrize("origin", ["http://example.com", "http://127.0.0.1:1", "null"])
 def test_a_web_page_from_elsewhere_can_do_nothing(emulator, call, origin):
     call.session.headers["Origin"] = origin
