@@ -121,6 +121,18 @@ def test_a_status_word_can_be_anything(emulator, call, runs):
     assert call.history(runs)[0]["status"] == "EXECUTING"
 
 
+def test_the_nodes_of_a_filled_in_run_have_succeeded_too(call):
+    pipeline_id = call.create(node("a", day="1"), node("b"), edges=["a→b"])
+    call.control("POST", f"/pipelines/{pipeline_id}/history", {"runs": 2, "every": 60})
+
+    older, newer = call.run(1), call.run(2)
+    assert call.states(1) == ("succeeded", {"a": "succeeded", "b": "succeeded"})
+    assert [each["startTime"] for each in older["nodes"]] == [older["startTime"]] * 2
+    assert [each["endTime"] for each in newer["nodes"]] == [newer["endTime"]] * 2
+    assert newer["startTime"] - older["startTime"] == 60_000
+    assert (newer["nodes"][0]["attempts"], newer["nodes"][0]["params"]) == (1, {"day": "1"})
+
+
 def test_a_long_history_tells_its_length(emulator, call, runs):
     assert call.control("POST", f"/pipelines/{runs}/history", {"runs": 1000, "every": 60}).status_code == 204
 
