@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .world import World
 
 _TICK = 0.5  # seconds between looks at the schedules
+_RUNS_AT_ONCE = 32  # more wait for one to end
 _AT_ONCE = 8  # nodes of one run
 _AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeout"}
 
@@ -41,7 +42,8 @@ class Execution:
         self._world = world
         self._files = files
         self._stops: dict[int, threading.Event] = {}
-        self._threads: dict[int, threading.Thread] = {}
+        self._runs = ThreadPoolExecutor(_RUNS_AT_ONCE, "flowengine-run")
+        self._under_way: dict[int, Future[None]] = {}
         self._closed = threading.Event()
         self._clockwork = threading.Thread(target=self._tick, name="flowengine-schedule", daemon=True)
         self._clockwork.start()
@@ -51,29 +53,29 @@ class Execution:
         if not any(node.attempts for node in run.nodes):
             self._files.forget_run(run.id)
         stop = self._stops[run.id] = threading.Event()
-        thread = threading.Thread(
-            target=self._run, args=(run, definition, stop), name=f"flowengine-run-{run.id}", daemon=True
-        )
-        self._threads[run.id] = thread
-        thread.start()
+        self._under_way[run.id] = self._runs.submit(self._run, run, definition, stop)
 
     def stop(self, run_id: int) -> None:
         """End the jobs of a run; what waits is never begun."""
-        if run_id in self._stops:
-            self._stops[run_id].set()
+        with self._world.lock:
+            if run_id in self._stops:
+                self._stops[run_id].set()
+                if self._under_way[run_id].cancel():  # its turn hasn't come
+                    self._end(run_id, "failed")
 
     def close(self) -> None:
         """End all jobs for good and wait until they have."""
         self._closed.set()
         self._clockwork.join()
         self.end_all()
+        self._runs.shutdown()
 
     def end_all(self) -> None:
         """End all jobs and wait until they have."""
-        for stop in list(self._stops.values()):
-            stop.set()
-        for thread in list(self._threads.values()):
-            thread.join()
+        under_way = list(self._under_way.items())
+        for run_id, _ in under_way:
+            self.stop(run_id)
+        wait(future for _, future in under_way)
 
     def _tick(self) -> None:
         """Start scheduled runs on time: simulated ones can wait until somebody asks, real ones can't."""
@@ -85,9 +87,12 @@ class Execution:
         try:
             outcome = self._play(run, definition, stop)
         finally:
-            with self._world.lock:
-                del self._stops[run.id], self._threads[run.id]
-                self._world.report_end(run.id, outcome)
+            self._end(run.id, outcome)
+
+    def _end(self, run_id: int, outcome: str) -> None:
+        with self._world.lock:
+            del self._stops[run_id], self._under_way[run_id]
+            self._world.report_end(run_id, outcome)
 
     def _play(self, run: Run, definition: Definition, stop: threading.Event) -> str:
         """Run the nodes of a run, each once those before it have succeeded; tells how it went."""

@@ -406,6 +406,33 @@ def test_a_scheduled_run_begins_on_time_without_being_asked_for(call, executing,
     assert until((tmp_path / "ran").exists)
 
 
+def test_of_all_that_a_schedule_missed_one_run_begins(call, executing):
+    pipeline_id = call.create(shell("a", "true"), execution={"runMode": "CRONTAB", "cronExpression": "0 0 * * * ?"})
+    call.data("POST", f"/pipeline/6/{pipeline_id}/start", {"data": " "}, once="false")
+    executing.clock.advance(100 * 3600)
+    run_now = until(lambda: call.history(pipeline_id))
+
+    assert len(run_now) == 1
+    assert abs(run_now[0]["startTime"] / 1000 - executing.clock.now()) < 60
+
+
+def test_runs_beyond_a_number_wait_for_their_turn_and_can_be_stopped_meanwhile(monkeypatch, tmp_path):
+    monkeypatch.setattr("airflow_provider_flowengine.emulator.execution._RUNS_AT_ONCE", 1)
+    with Emulator(execute=True) as emulator:
+        call = Caller(emulator)
+        pipeline_id = call.create(shell("a", f"until test -e {tmp_path}/go; do sleep 0.05; done"))
+        first, second, third = (call.start(pipeline_id) for _ in range(3))
+        until(lambda: call.states(first)[1]["a"] == "running")
+        call.stop(second)
+
+        assert call.states(second) == ("stopped", {"a": "unreached"})
+        assert call.states(third) == ("running", {"a": "waiting"})
+        (tmp_path / "go").touch()
+        assert [ended(call, each)[0] for each in (first, third)] == ["succeeded", "succeeded"]
+        call.resume(second)
+        assert ended(call, second)[0] == "succeeded"
+
+
 def test_a_restart_marks_what_was_running_as_failed(tmp_path):
     db = str(tmp_path / "state.db")
     with Emulator(db=db) as emulator:
