@@ -16,6 +16,29 @@ from .quartz import read_quartz
 TRIGGER_OF_MODE = {"PERIODICAL": "interval", "CRONTAB": "cron", "MESSAGE": "message"}
 
 
+def check_schedule(execution: dict[str, Any]) -> None:
+    """Check a pipeline's schedule, whether it is on or not.
+
+    :param execution: the pipeline's ``executionConfig``.
+    :raises Refused: when it has an unknown ``runMode``, or one that lacks what it needs.
+    """
+    mode = execution.get("runMode") or "SINGLE"
+    if mode not in ("SINGLE", *TRIGGER_OF_MODE):
+        raise Refused(f"the unknown runMode {mode!r}; known: SINGLE, {', '.join(TRIGGER_OF_MODE)}")
+    next_fire(execution, 0, "UTC")
+
+
+def first_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
+    """When a schedule fires first, once it is turned on; the parameters are those of :func:`next_fire`.
+
+    :raises Refused: when the schedule makes no sense, or its cron expression has no date left (inference).
+    """
+    fires = next_fire(execution, after, timezone)
+    if fires is None and execution.get("runMode") == "CRONTAB":
+        raise Refused(f"cron expression {execution.get('cronExpression')!r} will never fire")
+    return fires
+
+
 def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
     """When a schedule fires next.
 

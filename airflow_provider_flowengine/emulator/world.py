@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .definition import Definition, Refused, check_job_params, read_definition
 from .records import NodeRun, Pipeline, Run, past
-from .schedule import TRIGGER_OF_MODE, listens_to, next_fire
+from .schedule import TRIGGER_OF_MODE, check_schedule, first_fire, listens_to, next_fire
 from .simulation import cut_short, ending, node_run, plan, to_be_executed
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class World:
 
         :raises Refused: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
         """
-        read_definition(body)
+        check_schedule(read_definition(body).execution)
         key = _key(body)
         with self._present() as now:
             self._check_key(key)
@@ -81,9 +81,10 @@ class World:
         with self._present() as now:
             pipeline = self._pipeline(body.get("id"))
             definition = read_definition(body)
+            check_schedule(definition.execution)
             key = _key(body)
             self._check_key(key, pipeline.id)
-            fires = self._next_fire(definition, now) if pipeline.scheduled else None
+            fires = self._first_fire(definition, now) if pipeline.scheduled else None
             self.store.change_pipeline(pipeline.id, body, key)
             self.store.schedule(pipeline.id, pipeline.scheduled, fires)
             return self._pipeline(pipeline.id)
@@ -317,7 +318,7 @@ class World:
         """
         with self._present() as now:
             pipeline = self._pipeline(pipeline_id)
-            fires = self._next_fire(read_definition(pipeline.body), now) if enabled else None
+            fires = self._first_fire(read_definition(pipeline.body), now) if enabled else None
             self.store.schedule(pipeline.id, enabled, fires)
             return self._pipeline(pipeline.id)
 
@@ -350,6 +351,9 @@ class World:
                     self.store.change_run(replace(run, settles=now, outcome="failed", nodes=nodes))
             while pipeline := self.store.due(now):
                 self._skip(pipeline, now)
+
+    def _first_fire(self, definition: Definition, after: float) -> float | None:
+        return first_fire(definition.execution, after, self.options.timezone)
 
     def _next_fire(self, definition: Definition, after: float) -> float | None:
         return next_fire(definition.execution, after, self.options.timezone)

@@ -5,7 +5,7 @@ import pytest
 from airflow_provider_flowengine.emulator.clock import Clock
 from airflow_provider_flowengine.emulator.server import Emulator
 
-from .conftest import START, node
+from .conftest import START, node, pipeline
 
 EVERY_MINUTE = {"runMode": "PERIODICAL", "interval": 1, "intervalUnit": "MINUTE"}
 
@@ -96,12 +96,34 @@ def test_runs_started_by_hand_say_so(emulator, call):
         ({"runMode": "PERIODICAL", "interval": 0}, "interval 0"),
         ({"runMode": "CRONTAB", "cronExpression": "0 0 12 * * *"}, "exactly one of day of month and day of week"),
         ({"runMode": "CRONTAB", "cronExpression": None}, "has 0 fields"),
+        ({"runMode": "WEEKLY"}, "unknown runMode 'WEEKLY'; known: SINGLE, PERIODICAL, CRONTAB, MESSAGE"),
     ],
 )
-def test_a_schedule_that_makes_no_sense_cant_be_turned_on(call, execution, why):
-    pipeline_id = call.create(node("a"), execution=execution)
+def test_a_schedule_that_makes_no_sense_is_refused_when_the_pipeline_is_created_or_changed(call, execution, why):
+    pipeline_id = call.create(node("a"))
+    bad = pipeline(node("a"), execution=execution)
 
-    assert why in call.refusal("POST", f"/pipeline/6/{pipeline_id}/start", {"data": " "}, once="false")
+    assert why in call.refusal("POST", "/pipeline/template/6/create", bad)
+    assert why in call.refusal("PUT", "/pipeline/template/6/update", {**bad, "id": pipeline_id})
+    assert len(call.data("GET", "/pipeline/6/list")) == 1
+
+
+@pytest.mark.parametrize("cron", ["0 0 0 30 2 ?", "0 0 12 1 1 ? 1999"])
+def test_a_schedule_that_never_fires_cant_be_turned_on(call, cron):
+    pipeline_id = call.create(node("a"), execution={"runMode": "CRONTAB", "cronExpression": cron})
+
+    refusal = call.refusal("POST", f"/pipeline/6/{pipeline_id}/start", {"data": " "}, once="false")
+    assert refusal == f"cron expression '{cron}' will never fire"
+    (latest,) = call.control("GET", f"/latest?pipeline={pipeline_id}").json()
+    assert latest["scheduled"] is False
+
+
+def test_a_schedule_that_is_on_cant_be_changed_to_one_that_never_fires(call):
+    pipeline_id = call.create(node("a"), execution=EVERY_MINUTE)
+    turn(call, pipeline_id, True)
+    never = pipeline(node("a"), execution={"runMode": "CRONTAB", "cronExpression": "0 0 0 30 2 ?"})
+
+    assert "will never fire" in call.refusal("PUT", "/pipeline/template/6/update", {**never, "id": pipeline_id})
 
 
 def test_a_changed_schedule_counts_from_the_change(emulator, call):
