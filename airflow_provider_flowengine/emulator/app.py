@@ -198,7 +198,7 @@ class Gateway:
 
 
 async def _no_such_control(request: Request, error: Exception) -> Response:
-    """What is wrong with a control request, without what it brought: that may be Infinity, which JSON can't say back."""
+    """What is wrong with a control request, without what it brought: that may be Infinity, which JSON can't say."""
     errors = cast("RequestValidationError", error).errors()
     return json_answer({"detail": [{name: each[name] for name in ("loc", "msg")} for each in errors]}, 422)
 

@@ -146,7 +146,9 @@ async def read_clock(world: TheWorld) -> dict[str, float]:
 
 
 @router.post("/clock/advance")
-async def advance_clock(world: TheWorld, seconds: Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]) -> dict[str, float]:
+async def advance_clock(
+    world: TheWorld, seconds: Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
+) -> dict[str, float]:
     """Let time pass at once."""
     world.clock.advance(seconds)
     return {"now": world.clock.now()}

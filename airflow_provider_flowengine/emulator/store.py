@@ -83,7 +83,7 @@ def _claim(path: str) -> IO[bytes]:
     The lock ends with the process, however that ends.
     """
     try:
-        lock = Path(f"{path}.lock").open("wb")
+        lock = Path(f"{path}.lock").open("wb")  # noqa: SIM115 - open for as long as the store is
     except OSError as error:
         raise OSError(f"the state can't be kept in {path}: {error.strerror}") from error
     try:

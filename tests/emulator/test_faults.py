@@ -137,7 +137,7 @@ def test_a_fault_that_names_no_known_kind_is_turned_down(call):
 
 @pytest.mark.parametrize("ask", ["fail", "count", "calls"])
 def test_a_call_that_there_isnt_is_turned_down_with_those_there_are(emulator, ask):
-    with pytest.raises(ValueError, match="no call 'strat'; calls: session, .*, start, history"):
+    with pytest.raises(ValueError, match=r"no call 'strat'; calls: session, .*, start, history"):
         getattr(emulator, ask)("strat")
 
 
