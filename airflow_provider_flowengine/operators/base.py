@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_flowengine.protocol.arguments import NOTHING, given_id
 from airflow_provider_flowengine.protocol.arguments import Seconds as Seconds
+from airflow_provider_flowengine.protocol.arguments import given_flag, given_id, given_mapping, given_text, given_time
 from airflow_provider_flowengine.protocol.arguments import seconds as seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -83,6 +81,7 @@ class FlowEngineOperator(UsesFlowEngine, BaseOperator):
         self, *, flowengine_conn_id: str = DEFAULT_CONN_ID, engine_key: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        check(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
 
@@ -108,7 +107,7 @@ class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of(self.task_id, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
+        one_of(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
@@ -117,19 +116,13 @@ class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
-def one_of(task_id: str, **arguments: object) -> None:
-    """
-    Check that exactly one of some arguments is given, and isn't empty as it stands in the DAG file.
+RENDERED = "has rendered to"
 
-    :raises ConfigurationError: naming them.
-    """
-    given = {name: value for name, value in arguments.items() if value is not None}
-    if len(given) != 1:
-        got = f"got {' and '.join(given)}" if given else "got none"
-        raise ConfigurationError(f"Task {task_id}: give exactly one of {', '.join(arguments)}; {got}")
-    for name, value in given.items():
-        if isinstance(value, str) and value.strip() in NOTHING:
-            raise ConfigurationError(f"Task {task_id}: {name} is {value!r}; it must name something")
+rendered_text = partial(given_text, said=RENDERED)
+rendered_id = partial(given_id, said=RENDERED)
+rendered_mapping = partial(given_mapping, said=RENDERED)
+rendered_flag = partial(given_flag, said=RENDERED)
+rendered_time = partial(given_time, said=RENDERED)
 
 
 def is_template(value: object) -> bool:
@@ -139,59 +132,77 @@ def is_template(value: object) -> bool:
     return hasattr(value, "iter_references")  # what Airflow's XComArg and its kin have in common
 
 
-def rendered_text(name: str, value: object) -> str:
+def _job_params(name: str, value: object) -> None:
+    for node, params in given_mapping(name, value).items():
+        if not isinstance(params, Mapping) and not is_template(params):
+            raise ConfigurationError(f"{name}: node {node!r} must be given an object {{key: value}}, not {params!r}")
+
+
+def _text_or_none(name: str, value: object) -> None:
+    if value is not None:
+        given_text(name, value)
+
+
+def _bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} is {value!r}; it must be True or False")
+
+
+def _function(name: str, value: object) -> None:
+    if not callable(value):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a function from a pipeline's object to another")
+
+
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "all_running": given_flag,
+    "cancel_on_kill": _bool,
+    "changes": given_mapping,
+    "deferrable": _bool,
+    "durable": _bool,
+    "enabled": given_flag,
+    "engine_key": _text_or_none,
+    "flowengine_conn_id": given_text,
+    "job_params": _job_params,
+    "path": given_text,
+    "pipeline_id": given_id,
+    "pipeline_key": given_text,
+    "pipeline_name": given_text,
+    "poll_interval": seconds,
+    "reuse_running_run": _bool,
+    "run_id": given_id,
+    "start_confirmation_timeout": seconds,
+    "started_after": given_time,
+    "timeout": seconds,
+    "transform": _function,
+    "unreachable_timeout": seconds,
+    "wait_for_completion": _bool,
+}
+
+
+def check(task: BaseOperator, **arguments: object) -> None:
     """
-    Return a text argument after rendering.
+    Check arguments as they stand in the DAG file; templates, and other tasks' results, are checked when the task runs.
 
-    :raises ConfigurationError: when it has rendered to nothing, or to the text ``None``.
+    :param task: the task, whose ``template_fields`` may be known only then.
+    :raises ConfigurationError: naming the task, the first argument that can't be right, and what is allowed.
     """
-    text = str(value).strip()
-    if text in NOTHING:
-        raise ConfigurationError(f"{name} has rendered to {value!r}; it must name something")
-    return text
-
-
-def rendered_id(name: str, value: object) -> Identifier:
-    """
-    Return an id argument after rendering: an int when it is written in digits.
-
-    :raises ConfigurationError: when it has rendered to nothing, or to something that is no id.
-    """
-    return given_id(name, value, "has rendered to")
-
-
-def rendered_mapping(name: str, value: object) -> dict[str, Any]:
-    """
-    Return an object argument after rendering: a dict, or its text as JSON or as a Python literal.
-
-    :raises ConfigurationError: when it is none of these.
-    """
-    if value is None or value == "":
-        return {}
-    if isinstance(value, str):
-        text = value
+    for name, value in arguments.items():
+        if name in task.template_fields and is_template(value):
+            continue
         try:
-            value = json.loads(text)
-        except ValueError:
-            try:
-                value = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                raise ConfigurationError(f"{name} has rendered to text that is no object: {text[:200]!r}") from None
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name} must be an object, not {value!r}")
-    return dict(value)
+            _CHECKS[name](name, value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Task {task.task_id}: {error}") from None
 
 
-def rendered_flag(name: str, value: object) -> bool:
+def one_of(task: BaseOperator, **arguments: object) -> None:
     """
-    Return a yes-or-no argument after rendering.
+    Check that exactly one of some arguments is given, and can be right as it stands in the DAG file.
 
-    :raises ConfigurationError: when it is neither.
+    :raises ConfigurationError: naming them.
     """
-    if isinstance(value, bool):
-        return value
-    flags = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    flag = flags.get(str(value).strip().lower())
-    if flag is None:
-        raise ConfigurationError(f"{name} has rendered to {value!r}; it must be true or false")
-    return flag
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if len(given) != 1:
+        got = f"got {' and '.join(given)}" if given else "got none"
+        raise ConfigurationError(f"Task {task.task_id}: give exactly one of {', '.join(arguments)}; {got}")
+    check(task, **given)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_flowengine.operators.base import (
     FlowEngineOperator,
     FlowEnginePipelineOperator,
+    check,
     is_template,
     one_of,
     rendered_flag,
@@ -186,7 +187,7 @@ class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
         self, *, changes: Mapping[str, Any] | str | None = None, transform: Transform | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        one_of(self.task_id, changes=changes, transform=transform)
+        one_of(self, changes=changes, transform=transform)
         self.changes = changes
         self.transform = transform
 
@@ -219,6 +220,7 @@ class FlowEngineSetPipelineScheduleOperator(FlowEnginePipelineOperator):
 
     def __init__(self, *, enabled: bool | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check(self, enabled=enabled)
         self.enabled = enabled
 
     def execute(self, context: Context) -> None:
@@ -243,6 +245,7 @@ class FlowEngineUploadFileOperator(FlowEngineOperator):
 
     def __init__(self, *, path: str | Path, target: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check(self, path=path)
         self.path = path
         self.target = target
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.operators.base import (
     FlowEnginePipelineOperator,
+    check,
     rendered_flag,
     rendered_id,
     rendered_mapping,
@@ -99,7 +100,13 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         super().__init__(**kwargs)
         if retry_mode not in get_args(RetryMode):
             raise ConfigurationError(f"Task {self.task_id}: retry_mode {retry_mode!r} must be restart or resume")
-        seconds("start_confirmation_timeout", start_confirmation_timeout)
+        check(
+            self,
+            deferrable=self.deferrable,
+            job_params=job_params,
+            reuse_running_run=reuse_running_run,
+            start_confirmation_timeout=start_confirmation_timeout,
+        )
         self.job_params = job_params
         self.retry_mode = retry_mode
         self.reuse_running_run = reuse_running_run
@@ -311,6 +318,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
 
     def __init__(self, *, run_id: int | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check(self, deferrable=self.deferrable, run_id=run_id)
         self.run_id = run_id
 
     def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
@@ -365,8 +373,15 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        seconds("poll_interval", poll_interval)
-        seconds("timeout", timeout)
+        check(
+            self,
+            all_running=all_running,
+            wait_for_completion=wait_for_completion,
+            poll_interval=poll_interval,
+            timeout=timeout,
+        )
+        if run_id is not None:
+            check(self, run_id=run_id)
         if run_id is None and all_running is False:
             raise ConfigurationError(f"Task {self.task_id}: give run_id, or leave all_running on")
         self.run_id = run_id

@@ -1,10 +1,15 @@
-"""What people give as arguments, checked where it comes in: lengths of time and ids."""
+"""What people give as arguments, checked where it comes in."""
 
 from __future__ import annotations
 
+import ast
+import json
 import math
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pendulum
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.models import identifier
@@ -19,33 +24,98 @@ NOTHING = ("", "None")
 """What a template renders to when what it names isn't there."""
 
 
-def seconds(name: str, value: Seconds | None, *, at_least: float = 0.0) -> float | None:
+def seconds(name: str, value: Seconds | None) -> float | None:
     """
     Return a length of time in seconds.
 
     :param name: the argument's name, for the error.
-    :param value: seconds or a timedelta; None stays None.
-    :param at_least: it must be more than this, default 0.
+    :param value: seconds or a timedelta, more than 0; None stays None.
     :raises ConfigurationError: when it is neither, or too little.
     """
     if value is None:
         return None
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not at_least < number < math.inf:
-        raise ConfigurationError(f"{name}: {value!r} must be seconds or a timedelta, more than {at_least:g}")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise ConfigurationError(f"{name}: {value!r} must be seconds or a timedelta, more than 0")
     return float(number)
+
+
+# Each of these takes the argument's name, its value, and how that came about, for the error.
+
+
+def given_text(name: str, value: object, said: str = "is") -> str:
+    """
+    Return a text.
+
+    :raises ConfigurationError: when it is nothing, or the text ``None``.
+    """
+    text = "" if value is None else str(value).strip()
+    if text in NOTHING:
+        raise ConfigurationError(f"{name} {said} {value!r}; it must name something")
+    return text
 
 
 def given_id(name: str, value: object, said: str = "is") -> Identifier:
     """
     Return an id: an int when it is written in digits.
 
-    :param name: the argument's name, for the error.
-    :param value: a number or text.
-    :param said: how the value came about, for the error, default ``is``.
     :raises ConfigurationError: when it is nothing, or something that is no id.
     """
     found = None if isinstance(value, str) and value.strip() in NOTHING else identifier(value)
     if found is None:
         raise ConfigurationError(f"{name} {said} {value!r}; it must be an id: digits or text")
     return found
+
+
+def given_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
+    """
+    Return an object: a dict, or its text as JSON or as a Python literal; an empty one when it is nothing.
+
+    :raises ConfigurationError: when it is none of these.
+    """
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        text = value
+        try:
+            value = json.loads(text)
+        except ValueError:
+            try:
+                value = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                raise ConfigurationError(f"{name} {said} text that is no object: {text[:200]!r}") from None
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name} must be an object, not {value!r}")
+    return dict(value)
+
+
+def given_flag(name: str, value: object, said: str = "is") -> bool:
+    """
+    Return a yes or no, which may be written as text.
+
+    :raises ConfigurationError: when it is neither.
+    """
+    if isinstance(value, bool):
+        return value
+    flags = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    flag = flags.get(str(value).strip().lower())
+    if flag is None:
+        raise ConfigurationError(f"{name} {said} {value!r}; it must be true or false")
+    return flag
+
+
+def given_time(name: str, value: object, said: str = "is") -> datetime:
+    """
+    Return a moment: a datetime, or its ISO 8601 text; in UTC where it names no zone.
+
+    :raises ConfigurationError: when it is neither.
+    """
+    moment: object = value
+    if not isinstance(value, datetime):
+        try:
+            moment = pendulum.parse(given_text(name, value, said), tz="UTC")
+        except ValueError:
+            moment = None
+    if not isinstance(moment, datetime):
+        raise ConfigurationError(f"{name} {said} {value!r}; it must be a time, such as 2026-01-31T06:00:00Z")
+    return pendulum.instance(moment, tz=moment.tzinfo or "UTC")

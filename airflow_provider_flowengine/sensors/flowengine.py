@@ -21,9 +21,10 @@ from airflow_provider_flowengine.operators.base import (
     DEFAULT_CONN_ID,
     PIPELINE_FIELDS,
     UsesPipeline,
+    check,
     one_of,
     rendered_id,
-    rendered_text,
+    rendered_time,
     seconds,
 )
 from airflow_provider_flowengine.protocol.errors import (
@@ -94,10 +95,17 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of(self.task_id, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
+        one_of(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
         if run_id is not None and started_after is not None:
             raise ConfigurationError(f"Task {self.task_id}: give run_id or started_after, not both")
-        seconds("unreachable_timeout", unreachable_timeout)
+        check(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
+        check(self, unreachable_timeout=unreachable_timeout)
+        if run_id is not None:
+            check(self, run_id=run_id)
+        if started_after is not None:
+            check(self, started_after=started_after)
+        if deferrable is not None:
+            check(self, deferrable=deferrable)
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
@@ -263,20 +271,11 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         return self._began(context) + allowed
 
     def _started_after(self, context: Context) -> datetime:
-        import pendulum
-
         value: Any = self.started_after
         if value is None:
             run: Any = context.get("dag_run")
             value = context.get("data_interval_start") or getattr(run, "run_after", None) or run.start_date
-        if not isinstance(value, datetime):
-            try:
-                value = pendulum.parse(rendered_text("started_after", value), tz="UTC")
-            except ValueError:
-                raise ConfigurationError(f"started_after has rendered to {value!r}; it must be a time") from None
-        if not isinstance(value, datetime):
-            raise ConfigurationError(f"started_after has rendered to {value!r}; it must be a time")
-        return pendulum.instance(value, tz=value.tzinfo or "UTC")
+        return rendered_time("started_after", value)
 
     # --- how long FlowEngine has been silent, for looks in processes of their own -----------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable  # noqa: TC003 - pydantic reads it
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,8 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.protocol.arguments import given_id, given_text, seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
-from airflow_provider_flowengine.protocol.models import identifier
 from airflow_provider_flowengine.protocol.news import Cursor, begin, news, outcomes_of
 
 try:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.client.watch import PipelineName, Sighting
     from airflow_provider_flowengine.compat import AssetStateStore
+    from airflow_provider_flowengine.protocol.arguments import Seconds
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 StartFrom = Literal["now", "last run"]
@@ -68,26 +68,26 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         pipeline_key: str | None = None,
         pipeline_name: str | None = None,
         outcomes: str | Iterable[str] = "succeeded",
-        poll_interval: float | timedelta = 30.0,
+        poll_interval: Seconds = 30.0,
         start_from: StartFrom = "now",
         flowengine_conn_id: str = "flowengine_default",
         engine_key: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no hints
-        names = {"id": identifier(pipeline_id), "key": pipeline_key, "name": pipeline_name}
+        names = {"id": pipeline_id, "key": pipeline_key, "name": pipeline_name}
         given = [(name, value) for name, value in names.items() if value not in (None, "")]
         if len(given) != 1:
             raise ConfigurationError("Give exactly one of pipeline_id, pipeline_key, pipeline_name")
-        seconds = poll_interval.total_seconds() if isinstance(poll_interval, timedelta) else poll_interval
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-            raise ConfigurationError(f"poll_interval: {poll_interval!r} must be seconds or a timedelta, more than 0")
+        field, value = given[0]
+        given_text("flowengine_conn_id", flowengine_conn_id)
         if start_from not in get_args(StartFrom):
             raise ConfigurationError(f"start_from: {start_from!r} must be one of {', '.join(get_args(StartFrom))}")
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
-        self.pipeline_field, self.pipeline_value = given[0]
+        self.pipeline_field = field
+        self.pipeline_value = (given_id if field == "id" else given_text)(f"pipeline_{field}", value)
         self.outcomes = outcomes_of(outcomes)
-        self.poll_interval = float(seconds)
+        self.poll_interval = seconds("poll_interval", poll_interval) or 30.0
         self.start_from = start_from
         self._cursor: Cursor | None = None
         self._position: _Position | None = None

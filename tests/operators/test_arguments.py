@@ -113,6 +113,75 @@ def test_a_choice_that_does_not_exist(operator, arguments, why):
         operator(task_id="t", **arguments)
 
 
+Start, Stop, Resume = (
+    FlowEngineStartPipelineOperator,
+    FlowEngineStopPipelineRunOperator,
+    FlowEngineResumePipelineRunOperator,
+)
+OF_PIPELINE_1 = [
+    (Start, {"job_params": [1]}, "job_params must be an object, not \\[1\\]"),
+    (Start, {"job_params": {"a": 1}}, "job_params: node 'a' must be given an object {key: value}, not 1"),
+    (Start, {"job_params": "epochs=3"}, "job_params is text that is no object: 'epochs=3'"),
+    (Start, {"deferrable": "false"}, "deferrable is 'false'; it must be True or False"),
+    (Start, {"flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must name something"),
+    (Start, {"flowengine_conn_id": None}, "flowengine_conn_id is None; it must name something"),
+    (Start, {"engine_key": "None"}, "engine_key is 'None'; it must name something"),
+    (Start, {"start_confirmation_timeout": -1}, "start_confirmation_timeout: -1 must be seconds or a timedelta"),
+    (Stop, {"run_id": ""}, "run_id is ''; it must be an id: digits or text"),
+    (Stop, {"all_running": "maybe"}, "all_running is 'maybe'; it must be true or false"),
+    (Stop, {"poll_interval": -1}, "poll_interval: -1 must be seconds or a timedelta, more than 0"),
+    (Resume, {"run_id": ""}, "run_id is ''; it must be an id: digits or text"),
+    (Resume, {"run_id": None}, "run_id is None; it must be an id: digits or text"),
+    (Resume, {"run_id": 1, "deferrable": "false"}, "deferrable is 'false'; it must be True or False"),
+    (FlowEngineUpdatePipelineOperator, {"transform": "x"}, "transform is 'x'; it must be a function"),
+    (FlowEngineUpdatePipelineOperator, {"changes": "x"}, "changes is text that is no object: 'x'"),
+    (FlowEngineSetPipelineScheduleOperator, {"enabled": "maybe"}, "enabled is 'maybe'; it must be true or false"),
+    (FlowEnginePipelineRunSensor, {"run_id": ""}, "run_id is ''; it must be an id: digits or text"),
+    (FlowEnginePipelineRunSensor, {"started_after": "yesterday-ish"}, "started_after is 'yesterday-ish'; it must be a"),
+    (FlowEnginePipelineRunSensor, {"deferrable": "false"}, "deferrable is 'false'; it must be True or False"),
+    (FlowEnginePipelineRunSensor, {"flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must name something"),
+    (FlowEnginePipelineRunSensor, {"unreachable_timeout": -1}, "unreachable_timeout: -1 must be seconds"),
+]
+
+
+@pytest.mark.parametrize(("operator", "arguments", "why"), OF_PIPELINE_1)
+def test_an_argument_that_cannot_be_right_is_named_with_its_task(operator, arguments, why):
+    with pytest.raises(ConfigurationError, match=f"Task t: {why}"):
+        operator(task_id="t", pipeline_id=1, **arguments)
+
+
+@about_one_pipeline
+@pytest.mark.parametrize("value", [1.5, True, [1], "", "None"])
+def test_a_pipelines_id_that_is_no_id(operator, more, value):
+    with pytest.raises(ConfigurationError, match=r"Task t: pipeline_id is .*; it must be an id: digits or text"):
+        operator(task_id="t", pipeline_id=value, **more)
+
+
+def test_what_is_known_only_when_the_task_runs_is_left_for_then(dag):
+    from airflow.providers.common.compat.sdk import task
+
+    @task
+    def earlier():
+        return None
+
+    with dag:
+        for number, later in enumerate([earlier(), "{{ params.later }}", "{% if true %}1{% endif %}"]):
+            Start(
+                task_id=f"start{number}",
+                pipeline_id=later,
+                job_params=later,
+                flowengine_conn_id=later,
+                engine_key=later,
+            )
+            Start(task_id=f"node{number}", pipeline_id=1, job_params={"train": later})
+            Stop(task_id=f"stop{number}", pipeline_key=later, run_id=later, all_running=later)
+            Resume(task_id=f"resume{number}", pipeline_name=later, run_id=later)
+            FlowEngineUpdatePipelineOperator(task_id=f"update{number}", pipeline_id=later, changes=later)
+            FlowEngineSetPipelineScheduleOperator(task_id=f"set{number}", pipeline_id=later, enabled=later)
+            FlowEnginePipelineRunSensor(task_id=f"run{number}", pipeline_id=later, run_id=later)
+            FlowEnginePipelineRunSensor(task_id=f"since{number}", pipeline_id=later, started_after=later)
+
+
 # --- when the task runs -----------------------------------------------------------------------------------------------
 
 

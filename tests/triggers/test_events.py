@@ -423,7 +423,11 @@ def test_a_watched_asset_is_serialised_with_its_dag_and_comes_back():
         ({"pipeline_id": 1, "pipeline_key": "a"}, "exactly one of"),
         ({"pipeline_key": ""}, "exactly one of"),
         ({"pipeline_id": 1, "outcomes": "running"}, "outcomes there are: succeeded, failed, stopped, all"),
+        ({"pipeline_key": "None"}, "pipeline_key is 'None'; it must name something"),
+        ({"pipeline_id": 1.5}, "pipeline_id is 1.5; it must be an id"),
+        ({"pipeline_id": 1, "flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must name something"),
         ({"pipeline_id": 1, "poll_interval": 0}, "poll_interval: 0 must be"),
+        ({"pipeline_id": 1, "poll_interval": float("nan")}, "poll_interval: nan must be"),
         ({"pipeline_id": 1, "start_from": "yesterday"}, "start_from: 'yesterday' must be one of now, last run"),
     ],
 )
