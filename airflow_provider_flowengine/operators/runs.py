@@ -277,11 +277,9 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
     def _matched_params(self, pipeline_id: Identifier) -> dict[str, dict[str, Json]]:
         """Return the job params as they are sent: checked, nodes named by their ids."""
-        from airflow_provider_flowengine.protocol.starting import match_job_params
-
         if self._sent_params is None:
             job_params = rendered_mapping("job_params", self.job_params)
-            self._sent_params = match_job_params(self.hook.get_pipeline(pipeline_id), job_params) if job_params else {}
+            self._sent_params = self.hook.match_job_params(pipeline_id, job_params)
         return self._sent_params
 
     def _confirmation_timeout(self) -> float:
