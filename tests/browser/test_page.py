@@ -75,6 +75,14 @@ def test_the_history_is_paged(flowengine, open_flowengine, churn_model):
     expect(page.get_by_text("Page 3 of 3")).to_be_visible()
 
 
+def test_a_page_of_the_history_that_there_isnt_is_the_last_one(flowengine, open_flowengine, churn_model):
+    flowengine.world.add_history(churn_model, [float(moment) for moment in range(45)])
+    page = open_flowengine(f"/{churn_model}?page=9000")
+
+    expect(page.get_by_text("Page 3 of 3")).to_be_visible()
+    expect(page.locator("table.history tbody tr")).to_have_count(5)
+
+
 def test_a_pipeline_is_created_from_its_definition_and_a_wrong_one_is_refused_with_the_reason(
     flowengine, open_flowengine
 ):
@@ -182,6 +190,36 @@ def test_a_run_keeps_the_graph_that_it_was_started_with(flowengine, open_floweng
     expect(state_of(open_flowengine(f"/{churn_model}"), "other")).to_be_visible()
 
 
+def test_of_a_long_run_the_node_that_failed_is_seen_first(flowengine, open_flowengine):
+    names = [f"n{number}" for number in range(60)]
+    nodes = [node(name, duration=0, **({"outcome": "failed"} if name == "n41" else {})) for name in names]
+    long_one = create(flowengine, pipeline("long", nodes, [" ".join(names)]))
+    page = open_flowengine(f"/{long_one}/{flowengine.world.start(long_one).id}")
+
+    expect(page.locator(".graph .node[data-state=failed]")).to_be_in_viewport(ratio=1)
+
+
+def test_the_details_of_a_picked_node_are_scrolled_to_where_they_are_below(
+    flowengine, open_flowengine, churn_model, running
+):
+    page = open_flowengine(f"/{churn_model}/{running}", viewport={"width": 1000, "height": 600})
+    details = page.get_by_role("region", name="Run").get_by_role("heading", level=2)
+    expect(page.get_by_text("Pick a node")).not_to_be_in_viewport()
+
+    page.get_by_role("table").get_by_role("link", name="Fetch customers").click()
+    expect(details).to_have_text("Fetch customers Succeeded")
+    expect(details).to_be_in_viewport()
+
+
+def test_the_name_of_the_start_node_is_seen_in_full(flowengine, open_flowengine):
+    pipeline_id = create(flowengine, pipeline("named", [node("start_node", type="START"), node("a")], ["start_node a"]))
+    page = open_flowengine(f"/{pipeline_id}/{flowengine.world.start(pipeline_id).id}")
+
+    label = page.locator(".graph .label", has_text="start_node")
+    expect(label).to_be_visible()
+    assert label.evaluate("label => label.scrollWidth <= label.clientWidth")
+
+
 def test_a_run_is_started_again_with_the_same_params(flowengine, open_flowengine, churn_model, running):
     page = open_flowengine(f"/{churn_model}/{running}")
     page.get_by_role("button", name="Start again").click()
@@ -260,6 +298,16 @@ def test_a_run_that_does_not_exist_is_said_to_be_unknown(open_flowengine, churn_
     expect(page.get_by_text("pipeline run 99 does not exist")).to_be_visible()
     page.get_by_role("main").get_by_role("link", name="Offline pipelines").click()
     expect(page.get_by_role("link", name="churn-model")).to_be_visible()
+
+
+def test_a_run_of_another_pipeline_is_not_shown_as_one_of_this(flowengine, open_flowengine, churn_model, running):
+    other = create(flowengine, pipeline("other", [node("a")]))
+    page = open_flowengine(f"/{other}/{running}")
+
+    expect(
+        page.get_by_text(f"Run {running} isn't a run of pipeline {other}, but of pipeline {churn_model}")
+    ).to_be_visible()
+    expect(page.locator(".graph")).to_have_count(0)
 
 
 def test_what_people_named_is_text_and_never_markup(flowengine, open_flowengine):
@@ -394,6 +442,34 @@ def test_the_page_fits_a_phone(flowengine, open_flowengine, churn_model, running
         expect(page.locator("main .panel").first).to_be_visible()
         expect(page.locator(".breadcrumb a")).to_have_count(path.count("/"))
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+@pytest.mark.parametrize("width", [721, 800, 900, 901, 1000, 1041])
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_nothing_is_cut_off_in_a_window_of_any_width(flowengine, open_flowengine, churn_model, width, locale):
+    nightly = create(flowengine, pipeline("nightly", [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?"))
+    flowengine.world.set_schedule(nightly, True)
+    flowengine.world.add_history(churn_model, [float(moment) for moment in range(8)])
+    flowengine.world.stop(flowengine.world.start(churn_model).id)
+    page = open_flowengine(viewport={"width": width, "height": 800}, locale=locale)
+
+    for path in ("", f"/{churn_model}"):
+        page.evaluate(f"location.hash = '#/offline-pipeline{path}'")
+        expect(page.locator(".breadcrumb a")).to_have_count(path.count("/"))
+        panels = page.locator("main .panel")
+        expect(panels.first).to_be_visible()
+        assert panels.evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
+
+
+def test_when_a_schedule_fires_next_is_told_in_one_line_where_there_is_room(flowengine, open_flowengine):
+    name = "a pipeline whose name takes all the room that it gets, as names do"
+    body = pipeline(name, [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?")
+    flowengine.world.set_schedule(create(flowengine, body), True)
+    page = open_flowengine(viewport={"width": 1100, "height": 800})
+
+    following = page.get_by_text(re.compile("^next 2020"))
+    expect(following).to_be_visible()
+    assert following.evaluate("small => small.clientHeight < 30")
 
 
 FAINT = """() => {

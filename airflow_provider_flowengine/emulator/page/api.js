@@ -100,7 +100,7 @@ export async function startRun(pipelineId, jobParams) {
   const path = `/pipeline/${engine.engineId}/${encodeURIComponent(pipelineId)}/start`;
   const run = await call("POST", path, { body: jobParams });
   if (run?.id != null && run.status) return String(run.id);
-  return (await listRuns(pipelineId, 1, 1)).runs[0]?.id;
+  return (await listRuns(pipelineId, 1, 1))[0]?.id;
 }
 
 /** Upload a file for a FILE param; returns the param's value. */
@@ -118,8 +118,7 @@ export async function listRuns(pipelineId, page, size) {
     query: { page, size, engineId: engine.engineId },
   });
   const runs = list(data).map(readRun).sort((one, other) => other.id - one.id);
-  const [{ total }] = await getLatest([pipelineId]);
-  return { runs: runs.length > size ? runs.slice((page - 1) * size, page * size) : runs, total };
+  return runs.length > size ? runs.slice((page - 1) * size, page * size) : runs;
 }
 
 export const stopRun = (id) =>

@@ -45,11 +45,13 @@ async function refresh() {
     const data = await view.load(route);
     if (mine !== turn) return;
     const arrived = !isShown(route);
+    const picked = !arrived && route.query.node && route.query.node !== shown.route.query.node;
     shown = { view, route, data };
     pause = view.refreshEvery(data);
     complain("");
     render();
     if (arrived) arrive();
+    else if (picked) showDetails();
   } catch (error) {
     if (mine !== turn) return;
     if (!isShown(route)) shown = { route, problem: error.message };
@@ -81,10 +83,17 @@ function arrive() {
   window.scrollTo(0, 0);
   main.focus({ preventScroll: true });
   const graph = main.querySelector(".graph");
-  const node = graph?.querySelector("[aria-current]") ?? graph?.querySelector("[data-type=START]") ?? graph?.querySelector(".node");
+  const worth = ["[aria-current]", ".node[data-state=failed]", ".node[data-state=running]", ".node[data-type=START]", ".node"];
+  const node = worth.map((each) => graph?.querySelector(each)).find(Boolean);
   if (!node) return;
   const [at, frame] = [node.getBoundingClientRect(), graph.getBoundingClientRect()];
   graph.scrollBy(at.x - frame.x + (at.width - frame.width) / 2, at.y - frame.y + (at.height - frame.height) / 2);
+}
+
+/** What is known of the node that was picked, where it is too far below to be seen. */
+function showDetails() {
+  const details = main.querySelector(".details");
+  if (details && details.getBoundingClientRect().top > window.innerHeight - 200) details.scrollIntoView();
 }
 
 function header() {

@@ -78,8 +78,10 @@ function arrange(nodes, edges) {
   const key = JSON.stringify([room, nodes.map(({ id, type, label }) => [id, type, label]), edges.map(({ from, to }) => [from, to])]);
   if (!laidOut.has(key)) {
     if (laidOut.size > 8) laidOut.clear();
-    const width = nodeWidth(nodes, vertical ? 172 : 208);
-    const sizes = new Map(nodes.map(({ id, type }) => [id, type === "START" ? { width: 104, height: 36 } : { width, height: 54 }]));
+    const most = vertical ? 172 : 208;
+    const width = nodeWidth(nodes, 172, most);
+    const sizeOf = (node) => (node.type === "START" ? { width: nodeWidth([node], 104, most), height: 36 } : { width, height: 54 });
+    const sizes = new Map(nodes.map((node) => [node.id, sizeOf(node)]));
     const sized = nodes.map(({ id }) => ({ id, ...sizes.get(id) }));
     const found = layout(sized, edges, vertical ? { vertical, along: 36, across: 14 } : { along: 44, across: 18 });
     const fits = Math.min(1, room / found.width);
@@ -89,11 +91,11 @@ function arrange(nodes, edges) {
 }
 
 /** One width for all, so that the longest label is seen in full where that is reasonable. */
-function nodeWidth(nodes, most) {
+function nodeWidth(nodes, least, most) {
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = `500 14px ${getComputedStyle(document.body).fontFamily}`;
   const longest = Math.max(0, ...nodes.map(({ label }) => pen.measureText(label).width));
-  return Math.min(most, Math.max(172, Math.ceil(longest) + 54)); // less the icon and the padding
+  return Math.min(most, Math.max(least, Math.ceil(longest) + 54)); // less the icon and the padding
 }
 
 const HEAD = { across: "M0 0l-6.500-4v8z", down: "M0 0l-4-6.500h8z" };

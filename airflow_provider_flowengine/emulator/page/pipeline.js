@@ -3,7 +3,7 @@
 import { getLatest, getPipeline, listRuns } from "./api.js";
 import { h } from "./dom.js";
 import { address, badge, breadcrumb, button, facts, graph, lasted, scheduleText, shape, time } from "./parts.js";
-import { pager } from "./pipelines.js";
+import { pageOf, pager } from "./pipelines.js";
 import { say } from "./words.js";
 
 const SIZE = 20;
@@ -11,14 +11,9 @@ const SIZE = 20;
 export const title = ({ name }) => name;
 
 export async function load({ pipeline, query }) {
-  const page = Math.max(1, Number(query.page) || 1);
-  const [definition, { runs, total }, [latest]] = await Promise.all([
-    getPipeline(pipeline),
-    listRuns(pipeline, page, SIZE),
-    getLatest([pipeline]),
-  ]);
-  const { scheduled, nextFire } = latest;
-  const pages = Math.max(1, Math.ceil(total / SIZE));
+  const [{ scheduled, nextFire, total }] = await getLatest([pipeline]);
+  const { page, pages } = pageOf(query, total, SIZE);
+  const [definition, runs] = await Promise.all([getPipeline(pipeline), listRuns(pipeline, page, SIZE)]);
   return { definition, ...shape(definition), runs, total, page, pages, scheduled, nextFire };
 }
 

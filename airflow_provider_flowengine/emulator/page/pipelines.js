@@ -16,8 +16,7 @@ export async function load({ query }) {
     .map((pipeline) => ({ ...pipeline, id: String(pipeline.id), ...shape(pipeline) }))
     .filter(({ id, name, pipelineKey }) => [id, name, pipelineKey].some((text) => (text ?? "").toLowerCase().includes(wanted)))
     .sort((one, other) => other.id - one.id);
-  const pages = Math.max(1, Math.ceil(found.length / SIZE));
-  const page = Math.min(Math.max(1, Number(query.page) || 1), pages);
+  const { page, pages } = pageOf(query, found.length, SIZE);
   const shown = found.slice((page - 1) * SIZE, page * SIZE);
   const latest = new Map((await getLatest(shown.map(({ id }) => id))).map((each) => [each.id, each]));
   return { pipelines: shown.map((pipeline) => ({ ...pipeline, ...latest.get(pipeline.id) })), page, pages, total: all.length };
@@ -98,6 +97,12 @@ const marks = (pipeline, runs) =>
     }),
     runs.length ? null : "–",
   );
+
+/** Which page the address asks for, of those there are. */
+export function pageOf(query, total, size) {
+  const pages = Math.max(1, Math.ceil(total / size));
+  return { page: Math.min(Math.max(1, Math.floor(query.page) || 1), pages), pages };
+}
 
 export function pager(page, pages, at) {
   const step = (wanted, label) =>

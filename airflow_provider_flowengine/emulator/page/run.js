@@ -10,9 +10,10 @@ const definitions = new Map(); // of runs; they never change
 
 export const title = ({ run, name }) => `${say("run", { id: run.id })} · ${say(run.state)} · ${name}`;
 
-export async function load({ run: id, query }) {
-  if (!definitions.has(id)) definitions.set(id, shape(await getDefinition(id)));
+export async function load({ pipeline, run: id, query }) {
   const run = await getRun(id);
+  if (String(run.pipelineId) !== pipeline) throw new Error(say("otherPipeline", { id, pipeline, other: run.pipelineId }));
+  if (!definitions.has(id)) definitions.set(id, shape(await getDefinition(id)));
   const chosen = run.nodes.find((node) => node.id === query.node);
   const log = chosen ? await getLog(id, chosen.id) : "";
   return { run, chosen, log, ...definitions.get(id) };

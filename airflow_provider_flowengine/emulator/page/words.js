@@ -116,6 +116,7 @@ const WORDS = {
   notJson: ["FlowEngine answered {status} with something that isn't JSON", "FlowEngine 返回了 {status}，内容不是 JSON"],
   noConnection: ["FlowEngine can't be reached", "无法连接 FlowEngine"],
   badJson: ["This isn't JSON: {reason}", "不是有效的 JSON：{reason}"],
+  otherPipeline: ["Run {id} isn't a run of pipeline {pipeline}, but of pipeline {other}", "运行 {id} 不属于 Pipeline {pipeline}，而属于 Pipeline {other}"],
   notFound: ["There is no such page", "页面不存在"],
 };
 
