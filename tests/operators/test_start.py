@@ -262,9 +262,9 @@ def test_job_params_for_what_does_not_exist_are_refused_with_what_does(start, em
 
 
 def test_job_params_that_are_no_objects_are_refused(start, emulator, pipeline):
-    task = start(pipeline_id=pipeline(epochs=3), job_params={"train": 5})
+    task = start(pipeline_id=pipeline(epochs=3), job_params={"train": "{{ 5 }}"})
 
-    assert task.error == "job_params: node 'train' must be given an object {key: value}, not 5"
+    assert task.error == "job_params: node 'train' must be given an object {key: value}, not '5'"
     assert emulator.count("start") == 0
 
 
