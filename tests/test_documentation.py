@@ -22,6 +22,59 @@ def code(block):
     return "\n".join(line[indent:] for line in block.splitlines())
 
 
+def texts():
+    """Yield every text in the package, with a gap where it is filled in."""
+    for path in (ROOT / "airflow_provider_flowengine").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def plain(text):
+    return re.sub(r"[.,;:()]", "", text.casefold())
+
+
+TEXTS = plain("\n".join(texts()))
+
+
+def pieces(words):
+    """Yield the longest pieces that some words are put together of, as messages are."""
+    while words:
+        lengths = [length for length in range(len(words), 0, -1) if " ".join(words[:length]) in TEXTS]
+        assert lengths, f"no message of the package holds {words[0]!r}"
+        yield words[: lengths[0]]
+        words = words[lengths[0] :]
+
+
+def messages(page):
+    """Return the messages that a page of troubleshooting quotes."""
+    quoted = re.findall(r"(?ms)^\*\*(.+?)\*\*\n: ", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    return [one for several in quoted for one in " ".join(several.split()).split("** · **")]
+
+
+OTHERS = ("Connection refused", "certificate verify failed")
+SYMPTOMS = {"The task's link is missing", "Times are eight hours off"}
+
+
+@pytest.mark.parametrize("message", sorted({*messages("troubleshooting.md")} - SYMPTOMS))
+def test_a_message_that_is_explained_is_one_of_the_packages(message):
+    for other in OTHERS:
+        message = message.replace(other, "…")
+    # Parts that stand for something else: what is left out, numbers, quoted values, and a web page's beginning.
+    for part in re.split(r"…|'[^']*'|\d+|<html|\w+/v1", message):
+        words = plain(part).split()
+
+        assert len([*pieces(words)]) <= max(2, len(words) // 3), part
+
+
+def test_the_chinese_page_explains_the_same_messages():
+    english = [message for message in messages("troubleshooting.md") if message not in SYMPTOMS]
+
+    assert [message for message in messages("zh/troubleshooting.md") if message.isascii() or "…" in message] == english
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_python_block_compiles(block):
     compile(code(block), "block", "exec")
