@@ -1,6 +1,8 @@
 """What an Airflow connection says, and what the form's button “Test” answers."""
 
 import json
+import re
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -114,6 +116,19 @@ def test_a_connection_is_the_same_as_json_and_as_uri(write, monkeypatch):
     assert settings.headers == {"X-FlowEngine-UserId": "7", "Access-Key": "p@ss/w:rd", "X-Tenant": "risk/1"}
     assert (settings.engine_key, settings.generation.root, settings.verify) == ("cess-data-3", "automl/v1", False)
     assert (settings.timeout, settings.timezone, settings.ui_url) == (12, "Asia/Shanghai", "{fl_url}/#/{run_id}")
+
+
+@pytest.mark.parametrize("page", ["connection.md", "zh/connection.md"])
+def test_the_documentations_two_ways_to_write_a_connection_mean_the_same(page, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    written = re.findall(rf"(?s)export {VARIABLE}='(.*?)'", re.sub("<.+?>", "access-key", text))
+    read = []
+    for one in written:
+        monkeypatch.setenv(VARIABLE, one)
+        read.append(FlowEngineHook().settings)
+
+    assert len(read) == 2
+    assert read[0] == read[1]
 
 
 @pytest.mark.parametrize("form", ["as_json", "get_uri"])
