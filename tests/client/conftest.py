@@ -161,7 +161,7 @@ def chunked(*pieces, end=b"0\r\n\r\n"):
 
 
 def zipped(body):
-    return http(gzip.compress(body), 200, "Content-Encoding: gzip")
+    return http(gzip.compress(body, mtime=0), 200, "Content-Encoding: gzip")
 
 
 def hang_up(connection, request):
