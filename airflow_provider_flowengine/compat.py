@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.endpoints import Json
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
@@ -116,6 +118,26 @@ def first_start(context: Context) -> datetime | None:
     return first or getattr(ti, "start_date", None)
 
 
+def fails_at_once(context: Context, error: BaseException) -> bool:
+    """
+    Whether Airflow fails a task for an error, whatever tries are left: it says so itself, or by the task's policy.
+
+    :param context: the task's context.
+    :param error: what the task fails with.
+    """
+    if isinstance(error, AirflowFailException):
+        return True
+    ti: Any = context.get("ti")
+    policy = getattr(getattr(ti, "task", None), "retry_policy", None)  # before Airflow 3.3 there is none
+    if policy is None:
+        return False
+    try:
+        decision = policy.evaluate(exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=context)
+    except Exception:  # as Airflow itself takes it
+        return False
+    return bool(decision.action.value == "fail")
+
+
 def count(metric: str, tags: Mapping[str, str]) -> None:
     """Count one more of a metric, under the names that Airflow's own resumable operators use (3.3 and later)."""
     try:
@@ -157,6 +179,7 @@ __all__ = [
     "can_ask_state",
     "count",
     "decision_span",
+    "fails_at_once",
     "first_start",
     "is_deferral_timeout",
     "task_state_store",

@@ -1,9 +1,12 @@
 """Which errors are worth another try."""
 
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.protocol import errors
 from airflow_provider_flowengine.retry import DECISIONS, default_retry_policy, should_retry
@@ -107,3 +110,19 @@ def test_a_task_is_tried_as_often_as_its_policy_says(run_task, emulator, pipelin
     )
 
     assert (task.state, task.tries) == ("failed", tries)
+
+
+@has_policies
+@pytest.mark.parametrize(
+    ("error", "at_once"), [(errors.NodeNotFoundError("no node"), True), (errors.CannotReachError("no answer"), False)]
+)
+def test_an_error_that_the_policy_fails_for_good_is_told_from_one_that_it_retries(error, at_once):
+    task = FlowEngineStartPipelineOperator(task_id="task", pipeline_id=1, retry_policy=default_retry_policy())
+    ti = SimpleNamespace(task=task, try_number=1, max_tries=3)
+
+    assert compat.fails_at_once({"ti": ti}, error) is at_once
+
+
+def test_an_error_that_airflow_itself_fails_for_good_is_told():
+    assert compat.fails_at_once({}, AirflowFailException("no")) is True
+    assert compat.fails_at_once({}, errors.NodeNotFoundError("no node")) is False  # without a policy all are retried

@@ -8,7 +8,7 @@ What the operators that start and that resume a run have in common. How a run is
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.assets import tell_outlets
 from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
-from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, seconds
+from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, check, seconds
 from airflow_provider_flowengine.operators.ownership import Ownership, Phase
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_flowengine.operators.base import Seconds
+    from airflow_provider_flowengine.operators.ownership import Record
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
     from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
@@ -85,9 +86,15 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        seconds("poll_interval", poll_interval)
-        seconds("timeout", timeout)
-        seconds("unreachable_timeout", unreachable_timeout)
+        check(
+            self,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            unreachable_timeout=unreachable_timeout,
+            wait_for_completion=wait_for_completion,
+            cancel_on_kill=cancel_on_kill,
+            durable=durable,
+        )
         self.wait_for_completion = wait_for_completion
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
@@ -135,7 +142,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         :raises RunStoppedError: when it was stopped.
         :raises RunTimeoutError: when it took longer than ``timeout``.
         """
-        with self._executing(context):
+        with self._executing(context) as ownership:
+            # Whatever ends this try from here on decides about an earlier try's run too.
+            self._run = _left_run(ownership.read())
             run = self.obtain(context, self.find_pipeline_id())
             self._make_known(context, run)
             if not self.wait_for_completion:
@@ -166,7 +175,10 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
                 raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
             run = run_from_dict(event["run"])
             self._run, self._seen, self._run_url = run, run, str(event.get("run_url") or "")
-            ownership.read()
+            try:
+                ownership.read()
+            except Exception:
+                self.log.warning("What was noted of run %s can't be read", run.id, exc_info=True)
             self._note(Phase.WATCHED, run)
             if event.get("outcome") == "ended":
                 return self._finish(run)
@@ -372,12 +384,18 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Tell OpenLineage how the run went, as far as it is known."""
         return self._lineage()
 
+    def _engine_name(self) -> str | None:
+        """Return the engine's key as the task names it, or else its connection, where that can be read."""
+        with suppress(Exception):
+            return self.hook.api.engine_key
+        return self.engine_key
+
     def _lineage(self) -> OperatorLineage[Any, Any] | None:
         """Tell what is known already, without asking anybody; lineage is no reason to fail a task."""
         try:
             from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet, lineage_of
 
-            names = (self.engine_key, self.pipeline_id, self.pipeline_key, self.pipeline_name)
+            names = (self._engine_name(), self.pipeline_id, self.pipeline_key, self.pipeline_name)
             pipeline = FlowEnginePipelineFacet(*(str(name) if name is not None else None for name in names))
             return lineage_of(pipeline, self._seen, self._run_url)
         except Exception:
@@ -405,16 +423,16 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             if not isinstance(error, UnreachableError):
                 self._give_up("The time for the run is over")
             else:
-                self._stop_on_last_try()
+                self._stop_on_last_try(error)
             raise
         except RunLostError as error:
             if self._run and error.gone:
                 self._note(Phase.VANISHED, self._run)
-            self._stop_on_last_try()
+            self._stop_on_last_try(error)
             raise
-        except FlowEngineError as error:
+        except Exception as error:
             if not isinstance(error, RunError):
-                self._stop_on_last_try()
+                self._stop_on_last_try(error)
             raise
         finally:
             self._thread = None
@@ -435,8 +453,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             self.log.warning("Airflow can't be asked whether this try is still the task's own", exc_info=True)
             return False
 
-    def _stop_on_last_try(self, **limits: float) -> None:
-        if self._ownership is None or self._ownership.is_last_try:
+    def _stop_on_last_try(self, error: Exception | None = None, **limits: float) -> None:
+        fails = error is not None and self._context is not None and compat.fails_at_once(self._context, error)
+        if self._ownership is None or self._ownership.is_last_try or fails:
             self._give_up("The last try gives up", **limits)
         elif not self.goes_on_later(self._ownership):
             self._give_up("The next try can't know of this run, and would start another one beside it", **limits)
@@ -458,7 +477,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             api = self.hook.api.hurried(timeout)
             from airflow_provider_flowengine.protocol.history import History
 
-            stopped = self.hook.client.run(stop(api, History(api, run.pipeline_id), run.id, patience=patience))
+            stopped = self.hook.client.run(
+                stop(api, History(api, run.pipeline_id), run.id, patience=patience, unseen=True)
+            )
             self.log.info("Run %s: %s.", run.id, "stop sent" if stopped else "it needs no stop any more")
         except Exception:
             self.log.exception("Run %s could not be stopped and may be going on: %s", run.id, self._link(run))
@@ -516,7 +537,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             self._stop("The task was ended", **limits)
         else:
             self.log.warning("The task's process is being ended, but nobody has ended the task.")
-            self._stop_on_last_try(**limits)
+            self._stop_on_last_try(None, **limits)
             self._run = None
 
     def _is_wanted_dead(self, context: Context) -> bool:
@@ -531,6 +552,15 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
             return True
         return state not in _ALIVE and self._is_owner()
+
+
+def _left_run(record: Record | None) -> PipelineRun | None:
+    """Return the run that an earlier try has left, where this one is to see to it: not one that was handed on."""
+    if record is None or record.run_id is None or record.phase is Phase.HANDED_ON:
+        return None
+    from airflow_provider_flowengine.protocol.models import run_from_dict
+
+    return run_from_dict({"run_id": record.run_id, "pipeline_id": record.pipeline_id})
 
 
 _ALIVE = (None, "running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "awaiting_input")

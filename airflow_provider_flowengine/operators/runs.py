@@ -23,9 +23,11 @@ from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
     RunLostError,
+    RunNotFoundError,
     StartUnconfirmedError,
     sentence,
 )
+from airflow_provider_flowengine.protocol.status import is_stopping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +118,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
     def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
         """Return the run: an earlier try's where there is one to go on with, a new one otherwise."""
         ownership = self._ownership or Ownership(context, self.durable)
-        record = ownership.read()
+        record = ownership.record
         if record and record.pipeline_id != pipeline_id:
             self.log.warning(
                 "An earlier try was about pipeline %s, this one is about %s: starting anew. Run %s is left as it is.",
@@ -124,7 +126,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
                 pipeline_id,
                 record.run_id,
             )
-            record = None
+            record = self._run = None
         with compat.decision_span(type(self).__name__, RECORD_KEY) as span:
             if not ownership.is_kept:
                 span["resumable.decision"] = "no_task_state_store"
@@ -145,8 +147,6 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         from airflow_provider_flowengine.protocol.models import run_from_dict
 
         known: dict[str, Json] = {"run_id": record.run_id, "pipeline_id": record.pipeline_id}
-        if record.run_id is not None and record.phase is not Phase.HANDED_ON:
-            self._run = run_from_dict(known)  # whatever ends this try from here on decides about this run too
         run, tried = self._find(record), record.try_number
         decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
         if decision is Next.LOOK:
@@ -233,7 +233,8 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             return None
         from airflow_provider_flowengine.protocol.stopping import running_runs
 
-        running = self.hook.client.run(running_runs(self._history(pipeline_id)))
+        runs = self.hook.client.run(running_runs(self._history(pipeline_id)))
+        running = [run for run in runs if not is_stopping(run.status)]
         if not running:
             return None
         self.log.warning(
@@ -325,7 +326,9 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
 
         run_id = rendered_id("run_id", self.run_id)
         ownership = self._ownership or Ownership(context, self.durable)
-        record = ownership.read()
+        record = ownership.record
+        if record and (record.pipeline_id, record.run_id) != (pipeline_id, run_id):
+            record = self._run = None
         history = self._history(pipeline_id)
         if record and record.run_id == run_id and record.max_tries == ownership.max_tries:
             # An earlier try has resumed it; how it has ended since is this try's result, unless it failed again.
@@ -345,12 +348,17 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
         return True
 
 
+_ALL = 1000
+"""Among how many of a pipeline's newest runs those that go on are looked for, to stop them all."""
+
+
 class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
     """
     Stop one run of a pipeline, or all that are running.
 
     :param run_id: the run (templated); default all that are running.
-    :param all_running: whether all running runs are stopped where no ``run_id`` is given, default True.
+    :param all_running: whether all runs that go on are stopped where no ``run_id`` is given, default True; they are
+        looked for among the newest thousand.
     :param wait_for_completion: whether the task ends when the runs have ended (default), or once they are told to.
     :param poll_interval: seconds (or a timedelta) between two looks at most, default 30.
     :param timeout: seconds (or a timedelta) that the runs may take to stop, default 600.
@@ -383,6 +391,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         if run_id is None and all_running is False:
             raise ConfigurationError(f"Task {self.task_id}: give run_id, or leave all_running on")
         self.run_id = run_id
+        self._names_run = run_id is not None  # what is named may render to nothing, and then doesn't mean all runs
         self.all_running = all_running
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
@@ -396,17 +405,26 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
 
         hook, pipeline_id = self.hook, self.find_pipeline_id()
         history = History(hook.api, pipeline_id)
-        if self.run_id is not None:
+        if self._names_run:
             run_ids = [rendered_id("run_id", self.run_id)]
         elif rendered_flag("all_running", self.all_running):
-            run_ids = [run.id for run in hook.client.run(running_runs(history))]
+            run_ids = [run.id for run in hook.client.run(running_runs(history, _ALL))]
         else:
             raise ConfigurationError("Give run_id, or leave all_running on")
-        stopped = [run_id for run_id in run_ids if hook.stop_run(run_id, pipeline_id)]
-        for run_id in stopped:
-            self.log.info(
-                "Told run %s of pipeline %s to stop. %s", run_id, pipeline_id, hook.run_url(pipeline_id, run_id)
-            )
+        stopped: list[Identifier] = []
+        refused: dict[Identifier, ApiRefusedError | RunNotFoundError] = {}
+        for run_id in run_ids:
+            try:
+                if hook.stop_run(run_id, pipeline_id):
+                    stopped.append(run_id)
+                    url = hook.run_url(pipeline_id, run_id)
+                    self.log.info("Told run %s of pipeline %s to stop. %s", run_id, pipeline_id, url)
+            except (ApiRefusedError, RunNotFoundError) as error:  # which says nothing of the others
+                self.log.error("%s", error)
+                refused[run_id] = error
+        if refused:
+            self.log.error("Not stopped: runs %s of pipeline %s.", ", ".join(map(str, refused)), pipeline_id)
+            raise next(iter(refused.values()))
         if not stopped:
             self.log.info("No run of pipeline %s needs a stop.", pipeline_id)
         if self.wait_for_completion:
@@ -415,7 +433,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
                 poll_interval=seconds("poll_interval", self.poll_interval) or 30.0,
                 deadline=began + (seconds("timeout", self.timeout) or 600.0),
             )
-            for run_id in stopped:
+            for run_id in run_ids:  # those too that somebody else had told to stop
                 waiter = Waiter(run_id, pipeline_id, limits, began, hook.run_url(pipeline_id, run_id))
                 hook.client.run(wait(hook.api, history, waiter))  # which logs how it ends
         return stopped

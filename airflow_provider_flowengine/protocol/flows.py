@@ -412,8 +412,10 @@ class Api:
             data = whole.get("data")
             if not isinstance(data, dict):
                 return None
-            settings = self.settings
-            run = models.read_run(call, data, pipeline_id, settings.words, settings.timezone)
+            settings, whose = self.settings, models.identifier(data.get("pipelineId"))
+            if pipeline_id and whose not in (None, pipeline_id):
+                return None  # another pipeline's
+            run = models.read_run(call, data, pipeline_id or whose or "", settings.words, settings.timezone)
         except CannotReachError:
             raise
         except FlowEngineError as error:

@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 _PAUSES = Retry(first_delay=0.5, longest_delay=5.0)
 
 
-def stop(api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0) -> Flow[bool]:
+def stop(
+    api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0, unseen: bool = False
+) -> Flow[bool]:
     """
     Stop a run, unless it has ended or is stopping already.
 
@@ -40,13 +42,19 @@ def stop(api: Api, history: History | None, run_id: Identifier, *, patience: flo
     :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
     :param run_id: the run.
     :param patience: seconds to try for while FlowEngine gives no usable answer, default 60.
+    :param unseen: whether to stop it though the history doesn't hold it: what was started just now may not show yet.
     :return: whether this call stopped it; False where there was nothing left to stop.
+    :raises RunNotFoundError: when the history doesn't hold it, which may mean that it is another pipeline's.
     :raises ApiRefusedError: when FlowEngine refuses while the run goes on.
     :raises CannotReachError: when there was no usable answer for longer than the patience.
     """
 
     def needs_no_stop(run: PipelineRun | None) -> bool:
-        return run is not None and (run.state.is_final or is_stopping(run.status))
+        if run is None:
+            if history and not unseen:
+                raise _not_found(history, run_id)
+            return False
+        return run.state.is_final or is_stopping(run.status)
 
     run, unanswered = yield from _insist(api, history, run_id, endpoints.stop_run, needs_no_stop, patience)
     return run is None or (unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
@@ -75,9 +83,7 @@ def resume(
         nonlocal before
         if run is None:
             if history:
-                raise RunNotFoundError(
-                    f"The history of pipeline {history.pipeline_id} has no run {run_id}: pruned, or another's?"
-                )
+                raise _not_found(history, run_id)
             return False
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
@@ -87,6 +93,10 @@ def resume(
     if run:
         log.info("Run %s goes on already.", run_id)
     return before
+
+
+def _not_found(history: History, run_id: Identifier) -> RunNotFoundError:
+    return RunNotFoundError(f"The history of pipeline {history.pipeline_id} has no run {run_id}: pruned, or another's?")
 
 
 def _insist(
@@ -136,7 +146,12 @@ def _insist(
         yield Sleep(pause)
 
 
-def running_runs(history: History) -> Flow[list[PipelineRun]]:
-    """Return the runs of a pipeline that go on, newest first, as far as a grown page of its history shows."""
-    runs = yield from history.newest(100)
+def running_runs(history: History, among: int = 100) -> Flow[list[PipelineRun]]:
+    """
+    Return the runs of a pipeline that go on, those that are stopping included, newest first.
+
+    :param history: the pipeline's history.
+    :param among: how many of its newest runs are looked at, default 100.
+    """
+    runs = yield from history.newest(among)
     return [run for run in runs if run.state is RunState.RUNNING]

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 POLL_INTERVAL = 30.0
 UNREACHABLE_TIMEOUT = 900.0
 SHORTEST_DELAY = 1.0
+LEAST_DELAY = 0.05
+"""Seconds between two looks at least, whatever the poll interval: Airflow allows a sensor one of 0."""
+
 GRACE = 120.0
 """Seconds that a run may be missing from the history, or have a status that says nothing, before it counts as lost."""
 
@@ -73,7 +76,7 @@ def delay(elapsed: float, poll_interval: float) -> float:
     :param elapsed: seconds since the run began.
     :param poll_interval: seconds between two looks at most.
     """
-    return max(min(elapsed / 10, poll_interval), min(SHORTEST_DELAY, poll_interval))
+    return max(min(elapsed / 10, poll_interval), min(SHORTEST_DELAY, poll_interval), LEAST_DELAY)
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Waiter:
     :param last: the run as it was last seen.
     :param failures: how many looks have failed since the last answer.
     :param silent_since: when the first of them failed, in seconds since the epoch.
+    :param doubtful_since: since when the run is missing, or has a status that says nothing, likewise.
     """
 
     run_id: Identifier | None
@@ -106,7 +110,7 @@ class Waiter:
     last: PipelineRun | None = None
     failures: int = 0
     silent_since: float | None = None
-    _doubtful_since: float | None = None
+    doubtful_since: float | None = None
     _retry_after: float = 0.0
     _told: dict[str, RunState] = field(default_factory=dict)
 
@@ -176,7 +180,7 @@ class Waiter:
     def delay(self, now: float) -> float:
         """Return the seconds until the next look: more after failures or as the server asks; not past the deadline."""
         seconds = delay(now - self.began, self.limits.poll_interval)
-        if self._doubtful_since is not None:
+        if self.doubtful_since is not None:
             seconds = min(seconds, max(self.limits.grace / 4, SHORTEST_DELAY))
         if self.failures:
             backoff = min(2.0 ** min(self.failures - 1, 5), 30.0)
@@ -198,12 +202,12 @@ class Waiter:
 
     def _doubt(self, doubt: str, now: float, *, gone: bool) -> None:
         if not doubt:
-            self._doubtful_since = None
+            self.doubtful_since = None
             return
-        if self._doubtful_since is None:
-            self._doubtful_since = now
+        if self.doubtful_since is None:
+            self.doubtful_since = now
             log.warning("%s; waiting %g s for it to clear up.", doubt, self.limits.grace)
-        if now - self._doubtful_since >= self.limits.grace:
+        if now - self.doubtful_since >= self.limits.grace:
             raise RunLostError(
                 f"{doubt}, for {self.limits.grace:g} s now.{self._see()}",
                 run=self.last,

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.waiting import Waiter
 
 BACKSTOP = timedelta(minutes=5)
-_SILENT_SINCE = "flowengine_silent_since"
+_SINCE_KEY = "flowengine_since"
+_SINCE = ("silent_since", "doubtful_since")
 
 
 class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
@@ -110,6 +111,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
         self.run_id = run_id
+        self._names_run = run_id is not None  # what is named may render to nothing, and then doesn't mean any run
         self.started_after = started_after
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
@@ -142,7 +144,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             run = self.hook.client.run(look(self.hook.api, history, waiter))
         except RunError as error:
             self._fail(error)
-        self._remember_silence(context, waiter)
+        self._remember(context, waiter)
         if waiter.last:
             push_run_link(context, waiter.run_url)
         return PokeReturnValue(True, self._succeed(run, waiter.run_url)) if run else False
@@ -200,7 +202,8 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
 
             hook, pipeline_id = self.hook, self.find_pipeline_id()
-            run_id = None if self.run_id is None else rendered_id("run_id", self.run_id)
+            run_id = rendered_id("run_id", self.run_id) if self._names_run else None
+            since = self._remembered(context)
             self._history = History(hook.api, pipeline_id)
             self._waiter = Waiter(
                 run_id,
@@ -215,7 +218,8 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
                 started_after=None if run_id is not None else self._started_after(context),
                 # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.
                 closely=not self.reschedule and not self.deferrable,
-                silent_since=self._remembered_silence(context),
+                silent_since=since.get("silent_since"),
+                doubtful_since=since.get("doubtful_since"),
             )
             self.log.info("Waiting for %s.", self._waiter.name)
         return self._waiter, self._history
@@ -277,16 +281,20 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             value = context.get("data_interval_start") or getattr(run, "run_after", None) or run.start_date
         return rendered_time("started_after", value)
 
-    # --- how long FlowEngine has been silent, for looks in processes of their own -----------------------------------
+    # --- how long FlowEngine or the run says nothing, for looks in processes of their own ---------------------------
 
-    def _remembered_silence(self, context: Context) -> float | None:
+    def _remembered(self, context: Context) -> dict[str, float]:
         store = compat.task_state_store(context) if self.reschedule else None
-        since = store.get(_SILENT_SINCE) if store else None
-        return float(since) if isinstance(since, int | float) else None
+        known = store.get(_SINCE_KEY) if store else None
+        moments = known if isinstance(known, dict) else {}
+        return {name: float(at) for name, at in moments.items() if name in _SINCE and isinstance(at, int | float)}
 
-    def _remember_silence(self, context: Context, waiter: Waiter) -> None:
+    def _remember(self, context: Context, waiter: Waiter) -> None:
         store = compat.task_state_store(context) if self.reschedule else None
-        if store and waiter.silent_since is not None:
-            store.set(_SILENT_SINCE, waiter.silent_since)
-        elif store and self._remembered_silence(context) is not None:
-            store.delete(_SILENT_SINCE)
+        if store is None:
+            return
+        moments = {name: at for name in _SINCE if (at := getattr(waiter, name)) is not None}
+        if moments:
+            store.set(_SINCE_KEY, moments)
+        elif self._remembered(context):
+            store.delete(_SINCE_KEY)

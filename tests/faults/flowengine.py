@@ -146,7 +146,7 @@ class FlowEngine:
         self.world = World(Store(), MachineClock(), self.options)
         self.pipeline_id = self.world.create_pipeline(self._pipeline(0)).id
         self.world.add_history(self.pipeline_id, [now - 86400 + number for number in range(case.older)])
-        self._gateway = Gateway(self.world, Faults(), Files(None))
+        self._gateway = Gateway(self.world, Faults(), Files(None), "")
         self._passed = [0] * len(case.faults)
         self._random = random.Random(case.seed)
         self._newest = case.older

@@ -168,6 +168,15 @@ def test_a_running_run_is_taken_over_where_that_is_asked_for(start, emulator, pi
     assert "Run 1 of pipeline 1 is running already" in log.ours
 
 
+def test_a_run_that_is_being_stopped_is_not_taken_over(start, emulator, pipeline):
+    emulator.options.stop_seconds = 60
+    pipeline_id = pipeline(duration=0.1)
+    emulator.world.start(pipeline_id)
+    emulator.world.stop(1)
+
+    assert start(pipeline_id=pipeline_id, reuse_running_run=True).returned == 2
+
+
 def test_a_run_that_has_ended_is_not_taken_over(start, emulator, pipeline):
     pipeline_id = pipeline()
     emulator.world.start(pipeline_id)

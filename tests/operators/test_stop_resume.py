@@ -99,6 +99,66 @@ def test_a_run_that_does_not_stop_in_time_fails_the_task(stop, emulator, pipelin
     assert "Run 1 of pipeline 1 was still going on (status stopping)" in task.error
 
 
+def test_a_run_of_another_pipeline_is_left_alone(stop, emulator, pipeline):
+    first, second = pipeline("first"), pipeline("second", duration="forever")
+    emulator.world.start(second)
+    task = stop(pipeline_id=first, run_id=1)
+
+    assert isinstance(task.errors[-1], RunNotFoundError)
+    assert (state(emulator, 1), emulator.count("stop")) == ("running", 0)
+
+
+def test_a_run_id_that_comes_to_nothing_doesnt_mean_all_runs(dag, run, emulator, pipeline):
+    from airflow.providers.common.compat.sdk import task
+
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+
+    @task
+    def nothing():
+        return None
+
+    with dag:
+        FlowEngineStopPipelineRunOperator(task_id="stop", pipeline_id=pipeline_id, run_id=nothing())
+    tasks = run(dag)
+
+    assert "run_id has rendered to None" in tasks["stop"].error
+    assert (state(emulator, 1), emulator.count("stop")) == ("running", 0)
+
+
+def test_a_run_that_is_stopping_already_is_waited_for(stop, emulator, pipeline):
+    emulator.options.stop_seconds = 0.5
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    emulator.world.stop(1)
+    task = stop(pipeline_id=pipeline_id)
+
+    assert (task.state, task.returned) == ("success", [])
+    assert state(emulator, 1) == "stopped"
+
+
+def test_more_runs_than_a_page_holds_are_all_stopped(stop, emulator, pipeline):
+    emulator.options.stop_seconds = 0
+    pipeline_id = pipeline(duration="forever")
+    for _ in range(120):
+        emulator.world.start(pipeline_id)
+    task = stop(pipeline_id=pipeline_id, wait_for_completion=False)
+
+    assert len(task.returned) == 120
+
+
+def test_a_run_that_may_not_be_stopped_keeps_no_other_from_being_stopped(stop, emulator, pipeline, log):
+    pipeline_id = pipeline(duration="forever")
+    for _ in range(3):
+        emulator.world.start(pipeline_id)
+    emulator.fail("stop", kind="envelope", times=1)
+    task = stop(pipeline_id=pipeline_id)
+
+    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert sorted(state(emulator, run_id) for run_id in (1, 2, 3)) == ["running", "stopped", "stopped"]
+    assert "Not stopped: runs 3 of pipeline 1." in log.ours
+
+
 def test_all_running_may_be_decided_by_a_template(stop, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
     emulator.world.start(pipeline_id)

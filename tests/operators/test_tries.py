@@ -127,6 +127,22 @@ def test_the_last_try_that_gives_up_stops_the_run(start, emulator, pipeline):
     assert state(emulator, 2) == "stopped"
 
 
+@needs_task_state_store
+@pytest.mark.parametrize("fault", [{"kind": "status"}, {"kind": "broken_json"}], ids=["no answer", "an odd answer"])
+def test_the_last_try_stops_the_run_of_before_though_it_cant_even_find_the_pipeline(start, emulator, pipeline, fault):
+    pipeline("nightly", duration="forever")
+
+    def lose_the_pipelines():
+        emulator.faults.clear()
+        emulator.fail("list", times=100, **fault)
+
+    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    task = start(pipeline_key="nightly", unreachable_timeout=0.01, between_tries=lose_the_pipelines)
+
+    assert task.state == "failed"
+    assert (emulator.count("start"), state(emulator, 2)) == (1, "stopped")
+
+
 @in_both_modes_anew
 def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, emulator, pipeline, log, deferrable):
     # Without a record the next try would start a second run beside the first.

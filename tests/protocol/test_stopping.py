@@ -56,8 +56,14 @@ def test_a_run_that_has_ended_or_is_stopping_is_left_alone(server, status):
     assert server.count("stop") == 0
 
 
-def test_a_run_that_the_history_doesnt_show_is_stopped_all_the_same(server):
-    assert stop_run(server) is True
+def test_a_run_that_the_history_doesnt_show_isnt_stopped_since_it_may_be_another_pipelines(server):
+    with pytest.raises(RunNotFoundError, match="The history of pipeline 19 has no run 1"):
+        stop_run(server)
+    assert server.count("stop") == 0
+
+
+def test_a_run_that_may_not_show_yet_is_stopped_all_the_same(server):
+    assert stop_run(server, unseen=True) is True
     assert server.count("stop") == 1
 
 

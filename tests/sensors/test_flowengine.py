@@ -1,14 +1,22 @@
 """The sensor, in each of its three ways to wait."""
 
 from datetime import UTC, datetime
+from functools import partialmethod
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, RunFailedError, RunStoppedError
+from airflow_provider_flowengine.protocol.errors import (
+    PipelineNotFoundError,
+    RunFailedError,
+    RunLostError,
+    RunStoppedError,
+)
+from airflow_provider_flowengine.protocol.waiting import Limits
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
+needs_task_state_store = pytest.mark.needs_task_state_store
 in_all_modes = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
 
 
@@ -175,6 +183,55 @@ def test_a_look_that_fails_does_not_fail_it(sense, emulator, pipeline, kind, mod
     task = sense(pipeline_id=1, run_id=1, **mode)
 
     assert task.returned["state"] == "succeeded"
+
+
+def test_a_run_id_that_comes_to_nothing_doesnt_mean_any_run(dag, run, emulator, pipeline):
+    from airflow.providers.common.compat.sdk import task
+
+    pipeline_id = pipeline()
+    emulator.world.start(pipeline_id)
+
+    @task
+    def nothing():
+        return None
+
+    with dag:
+        FlowEnginePipelineRunSensor(task_id="wait", pipeline_id=pipeline_id, run_id=nothing())
+
+    assert "run_id has rendered to None" in run(dag)["wait"].error
+
+
+@in_all_modes
+def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, monkeypatch):
+    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, grace=0.2))
+    first, second = pipeline("first"), pipeline("second")
+    emulator.world.start(second)
+    task = sense(pipeline_id=first, run_id=1, **mode)
+
+    assert isinstance(task.errors[-1], RunLostError)
+
+
+@needs_task_state_store
+@pytest.mark.parametrize("why", ["gone", "word"])
+def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_where_each_look_is_a_process_of_its_own(
+    sense, emulator, pipeline, monkeypatch, why
+):
+    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, grace=0.5))
+    pipeline_id = pipeline(duration="forever")
+    run_id = emulator.world.start(pipeline_id).id
+    if why == "word":
+        emulator.options.words = {"running": "WARMING_UP"}
+    task = sense(pipeline_id=pipeline_id, run_id=run_id + (why == "gone"), mode="reschedule", timeout=20)
+
+    assert isinstance(task.errors[-1], RunLostError)
+
+
+def test_an_interval_of_nothing_still_lets_flowengine_breathe(sense, emulator, pipeline):
+    pipeline_id = pipeline(duration="forever")
+    run_id = emulator.world.start(pipeline_id).id
+    sense(pipeline_id=pipeline_id, run_id=run_id, deferrable=True, poke_interval=0, timeout=1)
+
+    assert emulator.count("history") < 30
 
 
 def test_it_is_mapped_over_pipelines(dag, run, emulator, pipeline):
