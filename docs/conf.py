@@ -11,7 +11,7 @@ import tempfile
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
-from airflow_provider_flowengine import __version__
+from airflow_provider_flowengine import __version__  # noqa: E402 - Airflow's home comes first
 
 project = "airflow-provider-flowengine"
 author = "the airflow-provider-flowengine authors"
