@@ -23,6 +23,7 @@ DECISIONS: tuple[tuple[type[errors.FlowEngineError], Choice | None, str], ...] =
     (errors.RunFailedError, None, "the run failed"),
     (errors.RunStoppedError, "fail", "somebody has stopped the run"),
     (errors.RunTimeoutError, None, "the run took too long"),
+    (errors.EngineUnreachableError, "retry", "the gateway knows no way to the engine, which may be restarting"),
     (errors.CannotReachError, "retry", "FlowEngine can't be reached"),
     (errors.UnexpectedAnswerError, "retry", "FlowEngine, or something before it, answers oddly"),
     (errors.StartUnconfirmedError, "retry", "it can't be known yet whether the start was taken; the next try looks"),

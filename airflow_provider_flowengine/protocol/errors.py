@@ -10,7 +10,7 @@ Everything that can go wrong with FlowEngine, as one tree that a retry policy ca
     ├── ApiRefusedError             FlowEngine said no, in its envelope or by 4xx                  (a mistake)
     │   └── AccessDeniedError       ... because of who asks: user id, access key
     ├── NotFoundError               what was asked for isn't there                                 (a mistake)
-    │   ├── EngineNotFoundError
+    │   ├── EngineNotFoundError     ... EngineUnreachableError is also a CannotReachError: it may be restarting
     │   ├── PipelineNotFoundError
     │   ├── NodeNotFoundError
     │   └── RunNotFoundError
@@ -132,6 +132,10 @@ class NotFoundError(FlowEngineError):
 
 class EngineNotFoundError(NotFoundError):
     """No engine has this key."""
+
+
+class EngineUnreachableError(CannotReachError, EngineNotFoundError):
+    """The gateway knows no way to the engine: there is none of this key, or it is restarting; worth another try."""
 
 
 class PipelineNotFoundError(NotFoundError):

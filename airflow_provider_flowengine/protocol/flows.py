@@ -25,6 +25,7 @@ from airflow_provider_flowengine.protocol.errors import (
     CannotReachError,
     ConfigurationError,
     EngineNotFoundError,
+    EngineUnreachableError,
     FlowEngineError,
     PipelineNotFoundError,
     known,
@@ -248,10 +249,14 @@ class Api:
         except AccessDeniedError:
             raise
         except ApiRefusedError as error:
-            raise EngineNotFoundError(
+            text = (
                 f"{str(error).removesuffix('.')}. Is there an engine of key {self.engine_key!r}, and does the "
                 "connection's host lead to FlowEngine's gateway?"
-            ) from error
+            )
+            if error.http_status == 404 and error.status is None:
+                # Not FlowEngine's own answer: a gateway says so too while what stands behind it restarts.
+                raise EngineUnreachableError(text, call=call, taken=False, http_status=404) from error
+            raise EngineNotFoundError(text) from error
         url = models.read_engine_url(call, whole, self.settings.fl_url)
         if url is None:
             raise EngineNotFoundError(

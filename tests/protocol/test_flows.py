@@ -18,6 +18,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api, Retry
 from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.retry import should_retry
 
 from .conftest import answer, no_reply, not_connected, ok, refused, sample
 
@@ -78,6 +79,14 @@ def test_an_engine_that_the_gateway_doesnt_know_is_not_found(server, outcome):
 
     with pytest.raises(EngineNotFoundError, match="'demo'"):
         server.drive(server.api().resolve())
+
+
+def test_a_404_of_the_gateways_own_is_worth_another_try_since_it_says_so_while_the_engine_restarts(server):
+    server.on("resolve", answer(404, "404 page not found"))
+
+    with pytest.raises(EngineNotFoundError) as raised:
+        server.drive(server.api().resolve())
+    assert should_retry(raised.value)
 
 
 def test_who_is_not_let_in_hears_that_and_not_that_there_is_no_engine(server):
