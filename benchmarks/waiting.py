@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 INTERVAL = 5.0
-SETTLE, MEASURE = 7.0, 15.0
+SETTLE, MEASURE = 7.0, 10.0
 
 Trigger = Any
 
