@@ -69,7 +69,8 @@ build: $(READY) ## Build the wheel and the source archive into dist
 
 pins: $(READY) ## Pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
-	@for extra in system browser bench; do \
+	@$(COMPILE) --extra bench pyproject.toml -o requirements/bench.txt
+	@for extra in system browser; do \
 		$(COMPILE) --extra $$extra -c requirements/dev.txt pyproject.toml -o requirements/$$extra.txt; done
 	@for line in requirements/airflow-*.in; do $(COMPILE) $(TESTED) $$line -o $${line%.in}.txt; done
 	@$(COMPILE) --resolution lowest-direct $(TESTED) -o requirements/lowest.txt

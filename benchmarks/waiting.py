@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 INTERVAL = 5.0
-SETTLE, MEASURE = 7.0, 10.0
+SETTLE, MEASURE = 6.0, 10.0
 
 Trigger = Any
 
@@ -129,7 +129,7 @@ async def _case(provider: str, number: int, pipelines: int, asked: Callable[[], 
     build = PROVIDERS[provider](number, pipelines)
     # What the first waiter brings along (imports, a session) belongs to nobody in particular.
     warm = asyncio.create_task(_first(build(0)))
-    await asyncio.sleep(2)
+    await asyncio.sleep(1)
     gc.collect()
     memory = _memory()
     tasks = [asyncio.create_task(_first(build(index))) for index in range(1, number)]
