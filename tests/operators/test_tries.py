@@ -143,6 +143,28 @@ def test_the_last_try_stops_the_run_of_before_though_it_cant_even_find_the_pipel
     assert (emulator.count("start"), state(emulator, 2)) == (1, "stopped")
 
 
+@needs_task_state_store
+def test_a_try_that_fails_for_good_by_its_retry_policy_stops_the_run_of_before(start, emulator, pipeline):
+    from airflow_provider_flowengine.retry import default_retry_policy
+
+    def forbid():
+        emulator.faults.clear()
+        emulator.fail("engine_id", status=403, times=1)
+
+    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    task = start(
+        pipeline_id=pipeline(duration="forever"),
+        unreachable_timeout=0.01,
+        retries=5,
+        retry_policy=default_retry_policy(),
+        timeout=20,
+        between_tries=forbid,
+    )
+
+    assert (task.state, task.tries) == ("failed", 2)
+    assert state(emulator, 2) == "stopped"
+
+
 @in_both_modes_anew
 def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, emulator, pipeline, log, deferrable):
     # Without a record the next try would start a second run beside the first.
