@@ -28,7 +28,8 @@ from airflow_provider_flowengine.protocol.models import Engine
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.settings import Settings
     from airflow_provider_flowengine.protocol.waiting import Waiter
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from airflow_provider_flowengine.client.poller import Line
-    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.client.sync import Client
     from airflow_provider_flowengine.protocol.arguments import Seconds
     from airflow_provider_flowengine.protocol.endpoints import Generation, Json
-    from airflow_provider_flowengine.protocol.models import Engine, Identifier, JsonObject, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Engine, JsonObject, Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.starting import JobParams
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
-    from airflow_provider_flowengine.protocol.models import Identifier
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 DEFAULT_CONN_ID = "flowengine_default"
 CONNECTION_FIELDS = ("flowengine_conn_id", "engine_key")

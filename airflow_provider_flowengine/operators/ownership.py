@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.protocol.endpoints import Json
-    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 RECORD_KEY = "flowengine_run"
 """Where the record stands in the task state store."""

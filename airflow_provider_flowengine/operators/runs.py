@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.base import Seconds
     from airflow_provider_flowengine.operators.ownership import Record
     from airflow_provider_flowengine.protocol.endpoints import Json
-    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.starting import Intent
 
 RetryMode = Literal["restart", "resume"]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
-from airflow_provider_flowengine.protocol.models import identifier
+from airflow_provider_flowengine.protocol.identifiers import identifier
 
 if TYPE_CHECKING:
-    from airflow_provider_flowengine.protocol.models import Identifier
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 Seconds = float | int | timedelta
 """A length of time: seconds, or a timedelta."""

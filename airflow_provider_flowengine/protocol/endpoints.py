@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airflow_provider_flowengine.protocol.models import Engine, Identifier
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Engine
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 

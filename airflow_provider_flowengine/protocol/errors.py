@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_provider_flowengine.protocol.endpoints import Call
-    from airflow_provider_flowengine.protocol.models import Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 
 class FlowEngineError(Exception):

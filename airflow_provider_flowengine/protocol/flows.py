@@ -30,10 +30,10 @@ from airflow_provider_flowengine.protocol.errors import (
     PipelineNotFoundError,
     known,
 )
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import (
     Engine,
     HistoryPage,
-    Identifier,
     JsonObject,
     Pipeline,
     PipelineRun,
@@ -350,7 +350,7 @@ class Api:
         """03: create a pipeline and return it as FlowEngine made it."""
         call, whole = yield from self.call(lambda engine: endpoints.create_pipeline(engine, pipeline))
         data = whole.get("data")
-        made = models.identifier(data)
+        made = identifier(data)
         return Pipeline(made) if made is not None else models.read_pipeline(call, data)
 
     def update_pipeline(self, pipeline: JsonObject) -> Flow[None]:
@@ -400,7 +400,7 @@ class Api:
         words, zone = self.settings.words, self.settings.timezone
 
         def read(row: JsonObject) -> PipelineRun:
-            run_id = models.identifier(row.get("id"))
+            run_id = identifier(row.get("id"))
             before = seen.get(run_id) if seen and run_id is not None else None
             if before and before.content == row:
                 return before
@@ -417,7 +417,7 @@ class Api:
             data = whole.get("data")
             if not isinstance(data, dict):
                 return None
-            settings, whose = self.settings, models.identifier(data.get("pipelineId"))
+            settings, whose = self.settings, identifier(data.get("pipelineId"))
             if pipeline_id and whose not in (None, pipeline_id):
                 return None  # another pipeline's
             run = models.read_run(call, data, pipeline_id or whose or "", settings.words, settings.timezone)

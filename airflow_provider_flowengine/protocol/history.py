@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
-from airflow_provider_flowengine.protocol.models import HistoryPage, Identifier, PipelineRun, newest_first
+from airflow_provider_flowengine.protocol.models import HistoryPage, PipelineRun, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from airflow_provider_flowengine.protocol.flows import Api, Flow
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
 
 SMALLEST_SIZE = 5

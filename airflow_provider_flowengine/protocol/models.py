@@ -17,15 +17,13 @@ import pendulum
 
 from airflow_provider_flowengine.protocol.endpoints import KERNEL, Call, Generation, Json
 from airflow_provider_flowengine.protocol.envelope import unexpected
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_flowengine.protocol.status import StatusWords
-
-Identifier = int | str
-"""An id of FlowEngine's: an int when it is written in digits, text otherwise."""
 
 JsonObject = dict[str, Json]
 
@@ -176,26 +174,6 @@ class HistoryPage:
 
     runs: tuple[PipelineRun, ...]
     total: int | None = None
-
-
-def identifier(value: object) -> Identifier | None:
-    """
-    Return an id in its one form.
-
-    :param value: a number or text; anything else is no id.
-    :return: an int when it is written in digits, the text otherwise, None when there is none.
-    """
-    if type(value) is int:
-        return value
-    if isinstance(value, bool) or not isinstance(value, str | float):
-        return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    text = str(value).strip()
-    if not text:
-        return None
-    # Up to 19 digits: what a database's 64 bits hold. Longer digits, or with leading zeros, are text that looks so.
-    return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,18}", text) else text
 
 
 def newest_first(runs: Iterable[PipelineRun]) -> list[PipelineRun]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.history import is_newer
-from airflow_provider_flowengine.protocol.models import Identifier, identifier, newest_first
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:

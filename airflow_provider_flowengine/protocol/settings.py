@@ -17,7 +17,7 @@ from airflow_provider_flowengine.protocol.status import StatusWords
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_flowengine.protocol.models import Identifier
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 DEFAULT_USER = "1"
 """The id of the account in a default set-up. Sources: the vendor's API page, its deployment files."""

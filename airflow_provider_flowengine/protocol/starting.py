@@ -37,9 +37,10 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.history import History, is_newer, pick
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 
 if TYPE_CHECKING:
-    from airflow_provider_flowengine.protocol.models import Identifier, JsonObject, Node, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.models import JsonObject, Node, Pipeline, PipelineRun
 
 log = logging.getLogger(__name__)
 
@@ -99,10 +100,10 @@ class Intent:
     def from_dict(cls, content: Mapping[str, Json]) -> Self:
         """Return the intent that :meth:`as_dict` wrote."""
         listed = content.get("known")
-        pipeline_id = models.identifier(content.get("pipeline_id"))
+        pipeline_id = identifier(content.get("pipeline_id"))
         return cls(
             pipeline_id=pipeline_id if pipeline_id is not None else "",
-            newest=models.identifier(content.get("newest")),
+            newest=identifier(content.get("newest")),
             known=frozenset(item for item in listed if isinstance(item, int | str))
             if isinstance(listed, list)
             else frozenset(),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.endpoints import Call
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.models import Engine, Identifier, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Engine, PipelineRun
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.models import Identifier, NodeRun, PipelineRun
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
 
 log = logging.getLogger(__name__)
 

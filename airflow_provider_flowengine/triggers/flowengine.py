@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_flowengine.client.aio import AsyncClient
-    from airflow_provider_flowengine.protocol.models import Identifier
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
     from airflow_provider_flowengine.protocol.waiting import Waiter
 

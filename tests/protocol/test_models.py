@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from airflow_provider_flowengine.protocol import models
 from airflow_provider_flowengine.protocol.endpoints import Call
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, UnexpectedAnswerError
+from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.models import (
     NodeRun,
     Param,
     PipelineRun,
-    identifier,
     newest_first,
     run_from_dict,
 )
