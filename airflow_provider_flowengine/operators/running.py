@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.assets import tell_outlets
 from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, check, seconds
+from airflow_provider_flowengine.operators.deferral import failure, hand_over, is_deferrable
 from airflow_provider_flowengine.operators.ownership import Ownership, Phase
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 RUN_KEY = "flowengine_run"
 """The XCom that holds the run as soon as it is known: ``{"run_id", "pipeline_id", ...}``."""
-
-BACKSTOP = timedelta(minutes=5)
-"""How much later than the trigger's own deadline Airflow may end a deferral: only for a trigger that is gone."""
 
 KILL_PATIENCE = 4.0
 """Seconds to stop a run in when the task is killed: Airflow kills the process after 5."""
@@ -97,9 +94,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             durable=durable,
         )
         self.wait_for_completion = wait_for_completion
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
-        )
+        self.deferrable = is_deferrable(deferrable)
         self.poll_interval = poll_interval
         self.timeout = timeout
         self.cancel_on_kill = cancel_on_kill
@@ -183,13 +178,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             self._note(Phase.WATCHED, run)
             if event.get("outcome") == "ended":
                 return self._finish(run)
-            message = str(event.get("message") or f"The trigger ended with {event!r}")
-            failures: dict[str, FlowEngineError] = {
-                "timeout": RunTimeoutError(message, run=run),
-                "unreachable": UnreachableError(message, run=run),
-                "lost": RunLostError(message, run=run, gone=bool(event.get("gone"))),
-            }
-            raise failures.get(str(event.get("outcome")), FlowEngineError(message))
+            raise failure(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; where Airflow itself has ended that, treat it as a give-up of ours."""
@@ -272,33 +261,11 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             return self.hook.client.run(look(self.hook.api, self._history(waiter.pipeline_id), waiter))
 
     def _defer(self, run: PipelineRun, waiter: Waiter) -> PipelineRun:
-        from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
-
-        hook, limits = self.hook, waiter.limits
         self._note(Phase.DEFERRED, run)
         self._settle_end_before_deferral()
         self.log.info("Waiting for run %s of pipeline %s in the triggerer. %s", run.id, run.pipeline_id, waiter.run_url)
-        engine = hook.engine
-        left = None if limits.deadline is None else timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0))
-        self.defer(
-            trigger=FlowEnginePipelineRunTrigger(
-                flowengine_conn_id=hook.flowengine_conn_id,
-                engine_key=engine.key,
-                engine_url=engine.url,
-                engine_id=engine.id,
-                pipeline_id=run.pipeline_id,
-                run_id=run.id,
-                poll_interval=limits.poll_interval,
-                deadline=limits.deadline,
-                unreachable_timeout=limits.unreachable_timeout,
-                run_url=waiter.run_url,
-                began=waiter.began,
-                before=self._before.as_dict() if self._before else None,
-                cancel_on_kill=self.cancel_on_kill,
-            ),
-            method_name="execute_complete",
-            timeout=None if left is None else left + BACKSTOP,
-        )
+        trigger, timeout = hand_over(self.hook, waiter, cancel_on_kill=self.cancel_on_kill)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer raises")
 
     def _finish(self, run: PipelineRun) -> Identifier:

@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
-    conf,
 )
 
 from airflow_provider_flowengine import compat
@@ -27,11 +26,11 @@ from airflow_provider_flowengine.operators.base import (
     rendered_time,
     seconds,
 )
+from airflow_provider_flowengine.operators.deferral import failure, hand_over, is_deferrable
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
     RunError,
-    RunLostError,
     RunTimeoutError,
     UnreachableError,
     sentence,
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.waiting import Waiter
 
-BACKSTOP = timedelta(minutes=5)
 _SINCE_KEY = "flowengine_since"
 _SINCE = ("silent_since", "doubtful_since")
 
@@ -113,9 +111,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         self.run_id = run_id
         self._names_run = run_id is not None  # what is named may render to nothing, and then doesn't mean any run
         self.started_after = started_after
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
-        )
+        self.deferrable = is_deferrable(deferrable)
         self.unreachable_timeout = unreachable_timeout
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
@@ -164,12 +160,10 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             url = str(event.get("run_url") or "")
             push_run_link(context, url)
             return self._succeed(run_from_dict(event["run"]), url)
-        message = str(event.get("message") or f"The trigger ended with {event!r}")
-        kinds = {"timeout": RunTimeoutError, "unreachable": UnreachableError, "lost": RunLostError}
-        kind = kinds.get(str(event.get("outcome")))
-        if kind is None:
-            raise FlowEngineError(message)  # a mistake, which isn't skipped
-        self._fail(kind(message))
+        error = failure(event)
+        if not isinstance(error, RunError):
+            raise error  # a mistake, which isn't skipped
+        self._fail(error)
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
@@ -225,31 +219,9 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         return self._waiter, self._history
 
     def _defer(self, context: Context) -> NoReturn:
-        from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
-
         waiter, _ = self._prepare(context)
-        hook = self.hook
-        engine = hook.engine
-        deadline = self._deadline(context)
-        self.defer(
-            trigger=FlowEnginePipelineRunTrigger(
-                flowengine_conn_id=hook.flowengine_conn_id,
-                engine_key=engine.key,
-                engine_url=engine.url,
-                engine_id=engine.id,
-                pipeline_id=waiter.pipeline_id,
-                run_id=waiter.run_id,
-                started_after=None if waiter.run_id or not waiter.started_after else waiter.started_after.isoformat(),
-                poll_interval=self._poke_seconds(),
-                deadline=deadline,
-                unreachable_timeout=waiter.limits.unreachable_timeout,
-                run_url=waiter.run_url,
-                began=waiter.began,
-                cancel_on_kill=False,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(deadline - time.time(), 0.0)) + BACKSTOP,
-        )
+        trigger, timeout = hand_over(self.hook, waiter, cancel_on_kill=False)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer raises")
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Callable[[], float], poke_count: int) -> float:

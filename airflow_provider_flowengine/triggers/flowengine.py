@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_flowengine.protocol.arguments import given_id
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
+    RunError,
     RunLostError,
     RunTimeoutError,
     UnreachableError,
@@ -30,6 +31,13 @@ __all__ = ["FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"]
 
 KILL_PATIENCE = 20.0
 """Seconds to stop a run in when the task is killed: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""
+
+OUTCOMES: dict[str, type[RunError]] = {
+    "unreachable": UnreachableError,  # before the more general one
+    "timeout": RunTimeoutError,
+    "lost": RunLostError,
+}
+"""How a wait can end before its run, by the word for it in the event."""
 
 
 class FlowEnginePipelineRunTrigger(BaseTrigger):
@@ -126,8 +134,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             )
             yield TriggerEvent({"outcome": "ended", "run": run.as_dict(), "run_url": waiter.run_url})
         except FlowEngineError as error:
-            kinds = {UnreachableError: "unreachable", RunTimeoutError: "timeout", RunLostError: "lost"}
-            outcome = next((word for kind, word in kinds.items() if isinstance(error, kind)), "error")
+            outcome = next((word for word, kind in OUTCOMES.items() if isinstance(error, kind)), "error")
             last = getattr(error, "run", None)
             event = {"outcome": outcome, "run": last.as_dict() if last else known, "run_url": waiter.run_url}
             yield TriggerEvent({**event, "message": str(error), "gone": getattr(error, "gone", False)})

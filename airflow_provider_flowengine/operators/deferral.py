@@ -1,0 +1,75 @@
+"""Waiting in the triggerer: what the operators and the sensor hand to it, and what they read from its event."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
+    from airflow_provider_flowengine.protocol.waiting import Waiter
+    from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+BACKSTOP = timedelta(minutes=5)
+"""How much later than the trigger's own deadline Airflow may end a deferral: only for a trigger that is gone."""
+
+
+def is_deferrable(given: bool | None) -> bool:
+    """Return whether a task waits in the triggerer: as it says, or else as Airflow's configuration does."""
+    return conf.getboolean("operators", "default_deferrable", fallback=False) if given is None else given
+
+
+def hand_over(
+    hook: FlowEngineHook, waiter: Waiter, *, cancel_on_kill: bool
+) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
+    """
+    Return the trigger that goes on with a wait, and after which time Airflow may end the deferral.
+
+    :param hook: the connection, whose engine is resolved already.
+    :param waiter: the wait so far.
+    :param cancel_on_kill: whether the run is stopped when a person ends the task.
+    """
+    from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+    engine, limits = hook.engine, waiter.limits
+    after = waiter.started_after if waiter.run_id is None else None
+    trigger = FlowEnginePipelineRunTrigger(
+        flowengine_conn_id=hook.flowengine_conn_id,
+        engine_key=engine.key,
+        engine_url=engine.url,
+        engine_id=engine.id,
+        pipeline_id=waiter.pipeline_id,
+        run_id=waiter.run_id,
+        started_after=after.isoformat() if after else None,
+        poll_interval=limits.poll_interval,
+        deadline=limits.deadline,
+        unreachable_timeout=limits.unreachable_timeout,
+        run_url=waiter.run_url,
+        began=waiter.began,
+        before=waiter.before.as_dict() if waiter.before else None,
+        cancel_on_kill=cancel_on_kill,
+    )
+    if limits.deadline is None:
+        return trigger, None
+    return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + BACKSTOP
+
+
+def failure(event: Mapping[str, Any]) -> FlowEngineError:
+    """Return the error that a trigger's event tells of, where the wait has ended before the run."""
+    from airflow_provider_flowengine.protocol.models import run_from_dict
+    from airflow_provider_flowengine.triggers.flowengine import OUTCOMES
+
+    run = run_from_dict(event["run"]) if event["run"].get("run_id") is not None else None
+    message = str(event.get("message") or f"The trigger ended with {event!r}")
+    kind = OUTCOMES.get(str(event.get("outcome")))
+    if kind is None:
+        return FlowEngineError(message)
+    if kind is RunLostError:
+        return RunLostError(message, run=run, gone=bool(event.get("gone")))
+    return kind(message, run=run)
