@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
@@ -17,7 +19,27 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.endpoints import Json
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+    class StateStore(Protocol):
+        """The task state store of Airflow 3.3 and later: values that survive a task's tries and clears."""
+
+        def get(self, key: str) -> Json:
+            """Return a value, or None where there is none, and where this try isn't the task's own any more."""
+
+        def set(self, key: str, value: Json) -> None:
+            """Write a value; fails where this try isn't the task's own any more."""
+
+        def delete(self, key: str) -> None:
+            """Remove a value."""
+
+    class AssetStateStore(Protocol):
+        """An asset's state store in Airflow 3.3 and later, for triggers."""
+
+        async def aget(self, key: str) -> Json:
+            """Return a value, or None where there is none."""
+
+        async def aset(self, key: str, value: Json) -> None:
+            """Write a value."""
+
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
@@ -37,33 +59,10 @@ def is_deferral_timeout(error: Exception) -> bool:
     return "timeout" in str(error).lower()
 
 
-class StateStore(Protocol):
-    """The task state store of Airflow 3.3 and later: values that survive a task's tries and clears."""
-
-    def get(self, key: str) -> Json:
-        """Return a value, or None where there is none, and where this try isn't the task's own any more."""
-
-    def set(self, key: str, value: Json) -> None:
-        """Write a value; fails where this try isn't the task's own any more."""
-
-    def delete(self, key: str) -> None:
-        """Remove a value."""
-
-
 def task_state_store(context: Context) -> StateStore | None:
     """Return the task's state store; None before Airflow 3.3, which have none."""
     store: StateStore | None = context.get("task_state_store")
     return store
-
-
-class AssetStateStore(Protocol):
-    """An asset's state store in Airflow 3.3 and later, for triggers."""
-
-    async def aget(self, key: str) -> Json:
-        """Return a value, or None where there is none."""
-
-    async def aset(self, key: str, value: Json) -> None:
-        """Write a value."""
 
 
 def asset_state_stores(trigger: object) -> list[AssetStateStore]:
@@ -172,8 +171,6 @@ def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
 
 __all__ = [
     "DEFERRAL_ERRORS",
-    "AssetStateStore",
-    "StateStore",
     "ask_state",
     "asset_state_stores",
     "can_ask_state",

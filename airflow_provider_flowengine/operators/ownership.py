@@ -17,7 +17,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self, cast
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.protocol.status import is_stopping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +106,8 @@ def decide(record: Record | None, run: PipelineRun | None, *, max_tries: int, re
     :param max_tries: the task's ``max_tries`` now.
     :param resume: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
     """
+    from airflow_provider_flowengine.protocol.status import is_stopping
+
     if record is None or (record.phase is Phase.VANISHED and run is None):
         return Next.START
     cleared = record.max_tries != max_tries

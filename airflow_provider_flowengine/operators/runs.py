@@ -27,7 +27,6 @@ from airflow_provider_flowengine.protocol.errors import (
     StartUnconfirmedError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.status import is_stopping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -232,6 +231,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
     def _running_run(self, pipeline_id: Identifier) -> PipelineRun | None:
         if not self.reuse_running_run:
             return None
+        from airflow_provider_flowengine.protocol.status import is_stopping
         from airflow_provider_flowengine.protocol.stopping import running_runs
 
         runs = self.hook.client.run(running_runs(self._history(pipeline_id)))
