@@ -57,7 +57,11 @@ class Process:
         struck = self.tree() if whole_tree else [self.pid]
         for pid in struck:
             strike(pid, sign)
-        until(lambda: all(map(is_gone, struck)), seconds, f"{self.name} does not end after {sign.name}")
+
+        def left() -> str:
+            return f"{self.name} does not end after {sign.name}: {'; '.join(map(described, struck))}"
+
+        until(lambda: all(map(is_gone, struck)), seconds, left)
 
 
 def strike(pid: int, sign: signal.Signals) -> None:
@@ -72,6 +76,16 @@ def is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def described(pid: int) -> str:
+    """Say for a failure what a process is, and what it does, where it is there still."""
+    if is_gone(pid):
+        return f"{pid} is gone"
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return f"{pid} ({' '.join(process.cmdline())}) is {process.status()}"
+    return f"{pid} can't be looked at"
 
 
 def end_all(folder: Path) -> None:
