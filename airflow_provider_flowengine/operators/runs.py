@@ -189,7 +189,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
     def find_unseen(self, patience: float, timeout: float) -> PipelineRun | None:
         """Look for the run of a start whose outcome isn't known; nothing is hidden by what goes wrong with that."""
-        from airflow_provider_flowengine.protocol.starting import Intent, find_started
+        from airflow_provider_flowengine.protocol.starting import Intent, look_for
 
         record = self._ownership and self._ownership.record
         if not record or record.phase is not Phase.INTENDED:
@@ -197,7 +197,8 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         api, intent = self.hook.api.hurried(timeout), Intent.from_dict(record.intent)
         try:
             job_params = self._matched_params(record.pipeline_id)
-            run = self.hook.client.run(find_started(api, intent, job_params, patience=patience))
+            flow = look_for(api, intent, job_params, until=api.now() + patience, forgiving=True)
+            run = self.hook.client.run(flow)
         except FlowEngineError:
             self.log.exception("Pipeline %s may have been started; its run can't be told", record.pipeline_id)
             return None

@@ -159,7 +159,7 @@ def start_once(
     if doubt:
         log.warning("%s Whether the start was taken isn't known; looking for its run in the history.", doubt)
     look = partial(_look, replace(history, api=api.hurried(max(confirmation_timeout, 1.0))), intent, job_params)
-    run = yield from _until_seen(api, lambda: look(named), confirmation_timeout)
+    run = yield from _until_seen(api, lambda: look(named), api.now() + confirmation_timeout)
     if named and not run:
         log.warning("FlowEngine answered with %s, but its history doesn't show it.", named)
         run = (yield from _until_seen(api, look, 0.0)) or named
@@ -176,7 +176,12 @@ def start_once(
 
 
 def look_for(
-    api: Api, intent: Intent, job_params: JobParams | None = None, *, until: float = 0.0
+    api: Api,
+    intent: Intent,
+    job_params: JobParams | None = None,
+    *,
+    until: float = 0.0,
+    forgiving: bool = False,
 ) -> Flow[PipelineRun | None]:
     """
     Return the run that an earlier start of unknown outcome made, or None when there is none.
@@ -188,52 +193,35 @@ def look_for(
     :param intent: what was noted before that start.
     :param job_params: what it was started with, nodes named by their ids.
     :param until: when the last look is taken, in seconds since the epoch; by default there is one look.
+    :param forgiving: whether a look that fails is only logged: for who won't start anything where there is no run.
     :raises AmbiguousRunError: when several runs could be the one.
     """
     history = History(api, intent.pipeline_id)
-    delays = chain(_LOOK_DELAYS, repeat(_LOOK_DELAYS[-1]))
-    while True:
-        run = yield from _look(history, intent, job_params)
-        left = until - api.now()
-        if run or left <= 0:
-            return run
-        yield Sleep(min(next(delays), left))
+    forgives = (FlowEngineError,) if forgiving else ()
+    return (yield from _until_seen(api, lambda: _look(history, intent, job_params), until, forgives))
 
 
-def find_started(
-    api: Api, intent: Intent, job_params: JobParams | None = None, *, patience: float
+def _until_seen(
+    api: Api,
+    look: Callable[[], Flow[PipelineRun | None]],
+    until: float,
+    forgives: tuple[type[FlowEngineError], ...] = (FlowEngineError,),
 ) -> Flow[PipelineRun | None]:
-    """
-    Return the run that a start of unknown outcome has made, or None when it can't be seen: for a last look at it.
-
-    :param api: the engine's view.
-    :param intent: what was noted before that start.
-    :param job_params: what it was started with, nodes named by their ids.
-    :param patience: seconds that the run may take to appear, and FlowEngine to give a usable answer.
-    :raises AmbiguousRunError: when several runs could be the one.
-    """
-    history = History(api, intent.pipeline_id)
-    return (yield from _until_seen(api, lambda: _look(history, intent, job_params), patience))
-
-
-def _until_seen(api: Api, look: Callable[[], Flow[PipelineRun | None]], timeout: float) -> Flow[PipelineRun | None]:
     """Look until there is something to see; a look that fails says nothing of the start, which may have been taken."""
-    deadline = api.now() + timeout
-    looks = 0
-    while True:
+    for pause in chain(_LOOK_DELAYS, repeat(_LOOK_DELAYS[-1])):
         try:
             run = yield from look()
             if run:
                 return run
         except AmbiguousRunError:
             raise
-        except FlowEngineError as error:
+        except forgives as error:
             log.warning("%s", error)
-        left = deadline - api.now()
+        left = until - api.now()
         if left <= 0:
-            return None
-        yield Sleep(min(_LOOK_DELAYS[min(looks, len(_LOOK_DELAYS) - 1)], left))
-        looks += 1
+            break
+        yield Sleep(min(pause, left))
+    return None
 
 
 def _look(

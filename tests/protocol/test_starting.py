@@ -17,7 +17,7 @@ from airflow_provider_flowengine.protocol.errors import (
     StartUnconfirmedError,
     UnexpectedAnswerError,
 )
-from airflow_provider_flowengine.protocol.starting import Intent, find_started, look_for, match_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import Intent, look_for, match_job_params, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
 from .conftest import NOW, FakeServer, answer, no_reply, not_connected, ok, refused, sample
@@ -605,13 +605,13 @@ def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
     server.add_run()
     server.on("history", answer(502, ""), no_reply, answer(200, "<html>"))
 
-    assert server.drive(find_started(server.api(), Intent(19, 5), patience=30)).id == 6
+    assert server.drive(look_for(server.api(), Intent(19, 5), until=NOW + 30, forgiving=True)).id == 6
 
 
 def test_a_last_look_ends_when_its_patience_does(server):
     server.always("history", answer(502, ""))
 
-    assert server.drive(find_started(server.api().hurried(1), Intent(19, 5), patience=30)) is None
+    assert server.drive(look_for(server.api().hurried(1), Intent(19, 5), until=NOW + 30, forgiving=True)) is None
     assert server.now - NOW == pytest.approx(30, abs=5)
 
 
