@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import filterfalse
 from pathlib import Path
 
 import psutil
@@ -52,16 +53,34 @@ class Process:
     def is_alive(self) -> bool:
         return not is_gone(self.pid)
 
-    def end(self, sign: signal.Signals = signal.SIGTERM, *, whole_tree: bool = False, seconds: float = 60) -> None:
-        """Strike the process, or it and all below it, and wait until all that was struck is gone."""
+    def end(
+        self,
+        sign: signal.Signals = signal.SIGTERM,
+        *,
+        whole_tree: bool = False,
+        kill_after: float | None = None,
+        seconds: float = 60,
+    ) -> None:
+        """
+        Strike the process, or it and all below it, and wait until all that was struck is gone.
+
+        :param kill_after: the seconds after which what is left is killed, as a service manager does; ``None``: never.
+        :param seconds: how long to wait before it counts as a failure.
+        """
         struck = self.tree() if whole_tree else [self.pid]
         for pid in struck:
             strike(pid, sign)
 
+        def all_gone() -> bool:
+            return all(map(is_gone, struck))
+
         def left() -> str:
             return f"{self.name} does not end after {sign.name}: {'; '.join(map(described, struck))}"
 
-        until(lambda: all(map(is_gone, struck)), seconds, left)
+        if kill_after is not None and not asked(all_gone, kill_after):
+            for pid in filterfalse(is_gone, struck):
+                strike(pid, signal.SIGKILL)
+        until(all_gone, seconds, left)
 
 
 def strike(pid: int, sign: signal.Signals) -> None:
@@ -128,8 +147,14 @@ def kept_port(file: Path) -> int:
 
 def until(what, seconds: float, message: str, pause: float = 0.5):
     """Ask again and again until there is an answer, and return it."""
+    answer = asked(what, seconds, pause)
+    assert answer, message() if callable(message) else message
+    return answer
+
+
+def asked(what, seconds: float, pause: float = 0.5):
+    """Ask again and again until there is an answer or the time is over, and return the last one."""
     deadline = time.monotonic() + seconds
-    while not (answer := what()):
-        assert time.monotonic() < deadline, message() if callable(message) else message
+    while not (answer := what()) and time.monotonic() < deadline:
         time.sleep(pause)
     return answer

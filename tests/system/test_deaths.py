@@ -100,8 +100,10 @@ def test_the_scheduler_dies(begin, sign):
     scenarios = begin("sync"), begin("deferrable")
     for scenario in scenarios:
         scenario.waits()
-    # Told to end, it first waits for its tasks, unless they are told too, as service managers do.
-    with down(scenarios[0].stack.scheduler, sign, whole_tree=sign is TERM):
+    # Told to end, it first waits for its tasks, unless they are told too, as service managers do. Those also kill what
+    # is left after a while, and must: a worker of LocalExecutor that ends while it holds the lock of their queue never
+    # gives it back, and one whose task ends after that waits for the lock for ever, and the scheduler for that worker.
+    with down(scenarios[0].stack.scheduler, sign, whole_tree=sign is TERM, kill_after=15):
         pass
     succeeds_untouched(*scenarios)
 
