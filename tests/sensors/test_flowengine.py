@@ -18,6 +18,12 @@ from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRun
 MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
 needs_task_state_store = pytest.mark.needs_task_state_store
 in_all_modes = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
+# Rescheduled, each look is a process of its own, and the store is where these tell each other what they have seen.
+in_modes_that_remember = pytest.mark.parametrize(
+    "mode",
+    [pytest.param(mode, marks=[needs_task_state_store] * (name == "reschedule")) for name, mode in MODES.items()],
+    ids=MODES.keys(),
+)
 
 
 @pytest.fixture
@@ -201,7 +207,7 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_any_run(dag, run, emulator, 
     assert "run_id has rendered to None" in run(dag)["wait"].error
 
 
-@in_all_modes
+@in_modes_that_remember
 def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, monkeypatch):
     monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, grace=0.2))
     first, second = pipeline("first"), pipeline("second")
