@@ -12,9 +12,8 @@ What tells a clear from a crash: Airflow raises a task's ``max_tries`` when a pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self, cast
 
 from airflow_provider_flowengine import compat
 
@@ -52,8 +51,7 @@ class Next(StrEnum):
     REPLACE = "replace"  # stop the run there is, then start a new one
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """
     What one try leaves to the next.
 
@@ -69,7 +67,7 @@ class Record:
     pipeline_id: Identifier
     max_tries: int
     run_id: Identifier | None = None
-    intent: Mapping[str, Json] = field(default_factory=dict)
+    intent: Mapping[str, Json] = {}
     try_number: int = 0
 
     def as_dict(self) -> dict[str, Json]:
@@ -165,17 +163,8 @@ class Ownership:
 
     def note(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
         """Note how far the task has come with its run."""
-        record = self.record or Record(phase, pipeline_id, self.max_tries)
-        self._write(
-            replace(
-                record,
-                phase=phase,
-                pipeline_id=pipeline_id,
-                run_id=run_id,
-                max_tries=self.max_tries,
-                try_number=self.try_number,
-            )
-        )
+        intent = self.record.intent if self.record else {}
+        self._write(Record(phase, pipeline_id, self.max_tries, run_id, intent, self.try_number))
 
     def forget(self) -> None:
         """Drop the record: nothing was started."""
