@@ -179,9 +179,15 @@ class Poll:
             if due is not None and due <= now:
                 return
             # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when news come at the same time.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if due is None else math.ceil(due / TICK) * TICK - now):
-                    await self._news.wait()
+            alarm = None
+            if due is not None:
+                seconds = math.ceil(due / TICK) * TICK - now
+                alarm = asyncio.get_running_loop().call_later(seconds, self._news.set)
+            try:
+                await self._news.wait()
+            finally:
+                if alarm:
+                    alarm.cancel()
 
     async def _look(self) -> None:
         """Look at the history once, and tell every waiter what it shows of its run."""

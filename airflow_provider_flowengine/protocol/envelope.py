@@ -49,7 +49,7 @@ class Answer:
     @property
     def server_time(self) -> datetime | None:
         """What the server's clock said, from its ``Date`` header; None where it sent none."""
-        return _date(self.headers.get("date", ""))
+        return read_date(self.headers.get("date", ""))
 
     @property
     def retry_after(self) -> float | None:
@@ -57,11 +57,12 @@ class Answer:
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
             return float(value)
-        moment = _date(value)
+        moment = read_date(value)
         return max(0.0, (moment - (self.server_time or datetime.now(UTC))).total_seconds()) if moment else None
 
 
-def _date(text: str) -> datetime | None:
+def read_date(text: str) -> datetime | None:
+    """Return the moment that a header such as ``Date`` names; None where it names none."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

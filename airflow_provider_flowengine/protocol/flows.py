@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -155,7 +156,7 @@ class Api:
     engine: Engine | None = None
     retry: Retry = Retry()
     now: Callable[[], float] = time.time
-    _last_answer: Answer | None = None
+    _date: str = ""  # the last answer's
 
     def __post_init__(self) -> None:
         self.engine_key = self.engine_key or self.settings.engine_key
@@ -172,16 +173,15 @@ class Api:
     @property
     def server_time(self) -> datetime | None:
         """What the server's clock said in its last answer; None where it didn't say."""
-        return self._last_answer.server_time if self._last_answer else None
+        return envelope.read_date(self._date)
 
     # --- one call -------------------------------------------------------------------------------------------------
 
     def request(self, call: Call) -> Request:
         """Make a call ready for the wire."""
-        query = f"?{urlencode(call.query)}" if call.query else ""
         return Request(
             call=call,
-            url=_ascii(f"{self.settings.fl_url}{call.path}{query}"),
+            url=_address(self.settings.fl_url, call.path, tuple(call.query.items())),
             headers=self.settings.headers,
             timeout=self.settings.timeout,
         )
@@ -201,8 +201,7 @@ class Api:
             request = replace(request, url=target)
         else:
             answer = cast("Answer", (yield request))
-        # Without its body, which may be large, and isn't asked for again.
-        self._last_answer = Answer(answer.status, headers=answer.headers)
+        self._date = answer.headers.get("date", "")
         return answer
 
     def send(self, call: Call, before: Callable[[], None] = lambda: None) -> Flow[JsonObject]:
@@ -428,6 +427,12 @@ class Api:
             return None
         # Without a status it isn't a run: where the call is missing, its path may be that of a pipeline.
         return run if run.id == run_id and run.status else None
+
+
+@lru_cache(maxsize=4096)
+def _address(gateway: str, path: str, query: tuple[tuple[str, str | int], ...]) -> str:
+    """Put an address together; remembered, since polls ask for the same ones again and again."""
+    return _ascii(f"{gateway}{path}?{urlencode(query)}" if query else f"{gateway}{path}")
 
 
 def _ascii(url: str) -> str:

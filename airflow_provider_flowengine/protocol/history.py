@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
 
-SMALLEST_SIZE = 5
+SMALLEST_SIZE = 2
 FIRST_SIZE = 20
 GROWN_SIZE = 100
-_SIZES = (SMALLEST_SIZE, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_SIZES = (SMALLEST_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MOST_PAGES = 1 << 16
 _MOST_RUNS_BACK = 5_000
 
