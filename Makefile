@@ -29,7 +29,7 @@ demo: $(READY) ## Watch a DAG run a pipeline, on a stand-in for FlowEngine (unde
 standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and a stand-in for FlowEngine
 	@$(BIN)/python scripts/standalone.py
 
-test: lint types ## Lint, types and all tests but those with a target of their own (under 3 minutes)
+test: lint types ## Lint, types and all tests but those with a target of their own (3 minutes)
 	@$(BIN)/pytest -q -n 2
 
 lint: $(READY) ## Check style and format

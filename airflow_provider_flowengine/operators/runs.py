@@ -360,7 +360,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
 
     :param run_id: the run (templated); default all that are running.
     :param all_running: whether all runs that go on are stopped where no ``run_id`` is given, default True; they are
-        looked for among the newest thousand.
+        looked for among the newest thousand. Mapped over run ids, give False: there None can't be told from none given.
     :param wait_for_completion: whether the task ends when the runs have ended (default), or once they are told to.
     :param poll_interval: seconds (or a timedelta) between two looks at most, default 30.
     :param timeout: seconds (or a timedelta) that the runs may take to stop, default 600.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what this suite needs: Chromium and fonts where they are missing (Debian, as root), and Playwright, which
-# drives it, into the project's .venv.
+# Installs what this suite needs: Chromium and fonts where they are missing (Debian, as root or by sudo), and
+# Playwright, which drives it, into the project's .venv.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,8 +9,7 @@ command -v chromium >/dev/null || missing+=(chromium)
 fc-list 2>/dev/null | grep -q DejaVuSans || missing+=(fonts-dejavu-core)
 fc-list 2>/dev/null | grep -q NotoSansCJK || missing+=(fonts-noto-cjk)
 if ((${#missing[@]})); then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    scripts/apt-install.sh "${missing[@]}"
 fi
 
 .venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements/browser.txt
