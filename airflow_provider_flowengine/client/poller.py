@@ -123,7 +123,7 @@ class Poll:
     pipeline_id: Identifier
     _places: dict[int, _Place] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _sleep: asyncio.Future[None] | None = None
     _api: Api | None = None
     _history: History | None = None
 
@@ -139,12 +139,12 @@ class Poll:
         self._places[id(place)] = place
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"FlowEngine poll of pipeline {self.pipeline_id}")
-        self._news.set()
+        self._wake()
         try:
             return await place.result
         finally:
             del self._places[id(place)]
-            self._news.set()
+            self._wake()
 
     @property
     def is_idle(self) -> bool:
@@ -171,23 +171,25 @@ class Poll:
             self._task = None
 
     async def _until_due(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            self._news.clear()
-            waiting = self._waiting()
-            due = min((place.due for place in waiting), default=None)
+            due = min((place.due for place in self._waiting()), default=None)
             now = time.time()
             if due is not None and due <= now:
                 return
             # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when news come at the same time.
-            alarm = None
-            if due is not None:
-                seconds = math.ceil(due / TICK) * TICK - now
-                alarm = asyncio.get_running_loop().call_later(seconds, self._news.set)
+            self._sleep = loop.create_future()
+            alarm = loop.call_later(math.ceil(due / TICK) * TICK - now, self._wake) if due is not None else None
             try:
-                await self._news.wait()
+                await self._sleep
             finally:
                 if alarm:
                     alarm.cancel()
+
+    def _wake(self) -> None:
+        """Let the loop look anew at who is due: somebody has come or gone, or it is time."""
+        if self._sleep and not self._sleep.done():
+            self._sleep.set_result(None)
 
     async def _look(self) -> None:
         """Look at the history once, and tell every waiter what it shows of its run."""
