@@ -49,6 +49,7 @@ class AsyncClient:
         self._gateway = settings.fl_url
         self._proxy: str | None = None
         self._opening = asyncio.Lock()
+        self._turns = asyncio.Semaphore(MOST_REQUESTS)
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
@@ -78,7 +79,8 @@ class AsyncClient:
             await asyncio.sleep(step.seconds)
             return None
         try:
-            return await self._send(step)
+            async with self._turns:  # aiohttp would count the wait for a connection as the request's own time
+                return await self._send(step)
         except CannotReachError as error:
             return error
 

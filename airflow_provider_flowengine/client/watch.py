@@ -14,7 +14,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_flowengine.protocol.flows import ONCE, Api
+from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.news import Cursor, Look, look
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 60.0
-"""Seconds between two looks at most while FlowEngine gives no usable answer, where the interval isn't longer."""
+"""Seconds between two looks at most while FlowEngine gives no usable answer, unless the interval is longer, or it asks
+to wait longer."""
 
 
 class PipelineName(NamedTuple):
@@ -96,8 +97,9 @@ class Watch:
             except Exception as error:
                 failures += 1
                 self._tell(error)
-                backoff = max(min(2.0**failures, LONGEST_PAUSE), getattr(error, "retry_after", None) or 0.0)
-                await asyncio.sleep(max(self.interval, backoff))
+                backoff = min(2.0 ** min(failures, 10), LONGEST_PAUSE)
+                asked = min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+                await asyncio.sleep(max(self.interval, backoff, asked))
                 continue
             if failures:
                 log.info("Watching pipeline %s goes on, after %d looks that failed.", self.pipeline.value, failures)

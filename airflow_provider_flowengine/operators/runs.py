@@ -18,6 +18,7 @@ from airflow_provider_flowengine.operators.base import (
 from airflow_provider_flowengine.operators.ownership import RECORD_KEY, Next, Ownership, Phase, decide
 from airflow_provider_flowengine.operators.running import FlowEngineRunOperator
 from airflow_provider_flowengine.protocol.errors import (
+    AmbiguousRunError,
     ApiRefusedError,
     CannotReachError,
     ConfigurationError,
@@ -182,7 +183,14 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         api, intent = self.hook.api, Intent.from_dict(record.intent)
         # The other worker's clock may be ahead: this waits no longer than if the start had been sent just now.
         until = min(intent.noted, api.now()) + api.settings.timeout + self._confirmation_timeout()
-        run = self.hook.client.run(look_for(api, intent, self._matched_params(record.pipeline_id), until=until))
+        try:
+            run = self.hook.client.run(look_for(api, intent, self._matched_params(record.pipeline_id), until=until))
+        except AmbiguousRunError as error:
+            cleared = record.max_tries != ownership.max_tries
+            if not cleared or not all(run.state.is_final for run in error.candidates):
+                raise
+            self.log.warning("%s The task was cleared since, and none of them goes on.", error)
+            return None
         if run:
             self._note(Phase.WATCHED, run)
         return run
@@ -312,7 +320,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
     :param pipeline_id: its pipeline, by its id; or by ``pipeline_key`` or ``pipeline_name``.
     :return: the run's id.
 
-    The other parameters are those of :class:`FlowEngineStartPipelineOperator`.
+    The other parameters are those of :class:`.FlowEngineRunOperator`.
     """
 
     template_fields: Sequence[str] = ("run_id", *FlowEngineRunOperator.template_fields)
@@ -363,7 +371,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         looked for among the newest thousand. Mapped over run ids, give False: there None can't be told from none given.
     :param wait_for_completion: whether the task ends when the runs have ended (default), or once they are told to.
     :param poll_interval: seconds (or a timedelta) between two looks at most, default 30.
-    :param timeout: seconds (or a timedelta) that the runs may take to stop, default 600.
+    :param timeout: seconds (or a timedelta) that the runs may take to stop, default 600; None is without end.
     :param pipeline_id: the pipeline, by its id; or by ``pipeline_key`` or ``pipeline_name``.
     :return: the ids of the runs that were stopped; a run that had ended already isn't among them.
     """
@@ -377,7 +385,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         all_running: bool | str = True,
         wait_for_completion: bool = True,
         poll_interval: Seconds = 30,
-        timeout: Seconds = 600,
+        timeout: Seconds | None = 600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -430,10 +438,10 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         if not stopped:
             self.log.info("No run of pipeline %s needs a stop.", pipeline_id)
         if self.wait_for_completion:
-            began = hook.api.now()
+            began, allowed = hook.api.now(), seconds("timeout", self.timeout)
             limits = Limits(
                 poll_interval=seconds("poll_interval", self.poll_interval) or 30.0,
-                deadline=began + (seconds("timeout", self.timeout) or 600.0),
+                deadline=None if allowed is None else began + allowed,
             )
             for run_id in run_ids:  # those too that somebody else had told to stop
                 waiter = Waiter(run_id, pipeline_id, limits, began, hook.run_url(pipeline_id, run_id))

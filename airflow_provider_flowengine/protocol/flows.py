@@ -279,7 +279,8 @@ class Api:
         try:
             return call, (yield from self.send(call))
         except (ApiRefusedError, CannotReachError) as error:
-            if error.http_status not in _MOVED or not call.repeatable:
+            harmless = call.repeatable or error.http_status == 404  # which nobody has taken
+            if error.http_status not in _MOVED or not harmless:
                 raise
             try:
                 self.engine = yield from self._handshake()

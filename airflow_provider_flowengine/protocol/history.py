@@ -60,15 +60,11 @@ class History:
 
     # --- finding --------------------------------------------------------------------------------------------------
 
-    def newest(self, size: int | None = None) -> Flow[list[PipelineRun]]:
-        """
-        Return the newest runs, newest first.
-
-        :param size: how many at least, where there are so many; default what the last search needed.
-        """
-        size = size or self.size
+    def newest(self) -> Flow[list[PipelineRun]]:
+        """Return the newest runs, newest first: as many as the last search needed."""
+        size = self.size
         self._whole = False
-        if self._last_page is not None and size == self.size:
+        if self._last_page is not None:
             tail = yield from self._tail(size, self._last_page)
             if tail:
                 return newest_first(tail)
@@ -90,6 +86,17 @@ class History:
             return newest_first(first.runs)
         self.size = size
         return newest_first((yield from self._tail(size, last)) or first.runs)
+
+    def newest_of(self, number: int) -> Flow[list[PipelineRun]]:
+        """
+        Return so many of the newest runs at least, where there are so many, newest first.
+
+        :param number: how many; in one request, unless this server's pages are shorter than that.
+        """
+        if self._last_page is None:
+            self.size = number
+        runs, _ = yield from self._back_to(lambda run: False, number)
+        return runs
 
     def find(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run, or None when the history doesn't hold it; in a few requests, however long it is."""
@@ -166,7 +173,7 @@ class History:
             f"Pipeline {self.pipeline_id} has run more than {len(runs)} times since {since}: too often to tell which "
             "run is this task's. Look at its runs in FlowEngine, then clear this task to begin anew.",
             pipeline_id=self.pipeline_id,
-            candidates=runs[:20],
+            candidates=runs,
         )
 
     def _grown(self, enough: Callable[[list[PipelineRun]], bool]) -> Flow[list[PipelineRun]]:
@@ -182,14 +189,16 @@ class History:
                     break
         return runs
 
-    def _back_to(self, reached: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
+    def _back_to(
+        self, reached: Callable[[PipelineRun], bool], most: int = _MOST_RUNS_BACK
+    ) -> Flow[tuple[list[PipelineRun], bool]]:
         """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
-        newest = yield from self._grown(lambda runs: any(map(reached, runs)))
+        newest = yield from self._grown(lambda runs: len(runs) >= most or any(map(reached, runs)))
         runs = {run.id: run for run in newest}
         rows: Runs = ()
         page, step = (self._last_page, -1) if self._last_page else (1, 1)
         more = not self._whole and not any(map(reached, newest))
-        while more and len(runs) < _MOST_RUNS_BACK:
+        while more and len(runs) < most:
             page += step
             before, rows = rows, (yield from self._page(page, self.size)).runs if page else ()
             runs |= {run.id: run for run in rows}

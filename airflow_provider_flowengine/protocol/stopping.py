@@ -117,7 +117,6 @@ def _insist(
     :return: the run that needs no such call, or None when the call was taken; and whether one went unanswered.
     """
     deadline, attempt, unanswered = api.now() + patience, 0, False
-    call: Call | None = None
     refusal: ApiRefusedError | None = None
     while True:
         attempt += 1
@@ -129,16 +128,16 @@ def _insist(
                 return run, unanswered and not refusal
             if refusal:
                 raise refusal
-            call = build((yield from api.resolve()), run_id)
-            yield from api.send(call)
+            yield from api.call(lambda engine: build(engine, run_id))
             return None, False
         except (CannotReachError, UnexpectedAnswerError, ApiRefusedError) as error:
             if error is refusal:
                 raise
-            if isinstance(error, ApiRefusedError) and error.call == call:
+            sent = api.engine is not None and error.call == build(api.engine, run_id)
+            if sent and isinstance(error, ApiRefusedError):
                 refusal = error  # a look decides whether it matters
                 continue
-            if error.call == call:
+            if sent:
                 unanswered = getattr(error, "taken", None) is None
             pause = _PAUSES.delay(attempt, getattr(error, "retry_after", None))
             if api.now() + pause >= deadline:
@@ -154,5 +153,5 @@ def running_runs(history: History, among: int = 100) -> Flow[list[PipelineRun]]:
     :param history: the pipeline's history.
     :param among: how many of its newest runs are looked at, default 100.
     """
-    runs = yield from history.newest(among)
+    runs = yield from history.newest_of(among)
     return [run for run in runs if run.state is RunState.RUNNING]

@@ -16,6 +16,7 @@ from airflow_provider_flowengine.protocol.errors import (
     CannotReachError,
     EngineNotFoundError,
     FlowEngineError,
+    PipelineNotFoundError,
     RunFailedError,
     RunLostError,
     RunStoppedError,
@@ -25,6 +26,7 @@ from airflow_provider_flowengine.protocol.errors import (
     sentence,
 )
 from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api, Flow, Sleep
+from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 
 if TYPE_CHECKING:
@@ -143,12 +145,16 @@ class Waiter:
         :param now: the time of the look.
         :return: as :meth:`saw`.
         """
-        fitting = [run for run in runs if run.started and (not self.started_after or run.started >= self.started_after)]
+        fitting = [
+            (run.started, run)
+            for run in reversed(newest_first(runs))
+            if run.started and (not self.started_after or run.started >= self.started_after)
+        ]
         if fitting:
-            first = min(fitting, key=lambda run: (run.started, str(run.id)))
+            started, first = min(fitting, key=lambda pair: pair[0])
             self.run_id = first.id
             self.run_url = self.run_url.replace("{run_id}", str(first.id))
-            self.began = now - max(0.0, now - first.started.timestamp()) if first.started else now
+            self.began = now - max(0.0, now - started.timestamp())
             return self.saw(first, now)
         self._answered()
         self._check_deadline(now)
@@ -300,9 +306,21 @@ def look(api: Api, history: History, waiter: Waiter) -> Flow[PipelineRun | None]
         else:
             run = yield from history.find(waiter.run_id)
     except PASSING as error:
+        if isinstance(error, ApiRefusedError) and waiter.last is None and not waiter.failures:
+            yield from _check_pipeline(api, waiter.pipeline_id)
         waiter.failed(error, api.now())
         return None
     return waiter.saw(run, api.now())
+
+
+def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
+    """Raise PipelineNotFoundError where FlowEngine surely has no such pipeline: waiting would be in vain."""
+    try:
+        yield from api.get_pipeline(pipeline_id)
+    except PipelineNotFoundError:
+        raise
+    except FlowEngineError as error:
+        log.debug("Whether there is a pipeline %s isn't known: %s", pipeline_id, error)
 
 
 def _look_closely(api: Api, waiter: Waiter, run_id: Identifier) -> Flow[PipelineRun | None]:

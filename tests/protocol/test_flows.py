@@ -312,11 +312,20 @@ def test_when_the_gateway_is_gone_too_the_first_trouble_is_told(server):
     assert api.engine.url == "/engine/15/cess-data-3"
 
 
-def test_a_change_is_not_sent_to_a_new_address(server):
+def test_a_change_that_nobody_has_taken_is_sent_to_the_new_address(server):
     api = server.api(retry=ONCE)
-    server.on("create", answer(404, "gone"))
+    server.drive(api.resolve())
+    server.engine_url = "/engine/16/cess-data-3"
 
-    with pytest.raises(ApiRefusedError):
+    server.drive(api.call(lambda engine: endpoints.create_pipeline(engine, {})))
+    assert server.calls == ["resolve", "engine id", "create", "resolve", "engine id", "create"]
+
+
+def test_a_change_that_may_have_been_taken_is_not_sent_to_a_new_address(server):
+    api = server.api(retry=ONCE)
+    server.on("create", answer(502, "gone"))
+
+    with pytest.raises(CannotReachError):
         server.drive(api.create_pipeline({}))
     assert server.calls == ["resolve", "engine id", "create"]
 

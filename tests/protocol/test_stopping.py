@@ -177,6 +177,16 @@ def test_an_engine_that_moved_meanwhile_is_told_the_stop_at_its_new_address(serv
     assert "/engine/16/cess-data-3/" in server.requests[-1].url
 
 
+@pytest.mark.parametrize("act", [stop, resume])
+def test_an_engine_that_moved_is_found_without_a_history_too(server, act):
+    api = server.api()
+    server.drive(api.resolve())
+    server.engine_url = "/engine/16/cess-data-3"
+
+    server.drive(act(api, None, 1))
+    assert "/engine/16/cess-data-3/" in server.requests[-1].url
+
+
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
@@ -276,3 +286,19 @@ def test_the_runs_that_go_on_are_listed_newest_first(server):
         server.add_run(status=status)
 
     assert [run.id for run in server.drive(running_runs(server.history()))] == [4, 3, 1]
+
+
+def test_all_that_go_on_are_found_where_the_servers_pages_are_short(server):
+    server.most = 100
+    server.fill(300)
+    for run_id in (150, 299):
+        server.set(run_id, status="running")
+
+    assert [run.id for run in server.drive(running_runs(server.history(), 1000))] == [299, 150]
+
+
+def test_one_request_lists_them_where_a_page_holds_them_all(server):
+    server.fill(2_000)
+
+    server.drive(running_runs(server.history(), 1000))
+    assert server.calls == ["resolve", "engine id", "history"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     CannotReachError,
+    PipelineNotFoundError,
     RunFailedError,
     RunLostError,
     RunStoppedError,
@@ -30,7 +31,7 @@ from airflow_provider_flowengine.protocol.waiting import (
     wait,
 )
 
-from .conftest import NOW, answer, no_reply, not_connected, refused
+from .conftest import NOW, answer, no_reply, not_connected, ok, refused
 
 MINUTE, HOUR = 60, 3600
 URL = "http://gw/engine/15/x/#/offline-pipeline"
@@ -433,6 +434,30 @@ def test_the_first_run_since_a_moment_is_waited_for(server):
     assert wait_for(server, waiter).id == 51
     assert waiter.run_id == 51
     assert server.now - NOW < 340
+
+
+def test_of_runs_that_started_in_the_same_second_the_first_is_taken(server):
+    for run_id in (9, 10):
+        server.add_run(run_id, started=NOW, status="succeeded")
+
+    assert wait_for(server, a_waiter(run_id=None, started_after=MOMENT)).id == 9
+
+
+def test_a_pipeline_that_isnt_there_is_not_waited_for(server):
+    server.always("history", refused("pipeline 19 does not exist"))
+    server.always("pipeline", refused("pipeline 19 does not exist"))
+
+    with pytest.raises(PipelineNotFoundError, match="has no pipeline 19"):
+        wait_for(server, a_waiter())
+    assert server.now == NOW
+
+
+def test_a_history_that_is_refused_of_a_pipeline_that_is_there_is_waited_for(server):
+    server.add_run(status="succeeded")
+    server.on("history", refused("the database is locked"))
+    server.on("pipeline", ok({"id": 19}))
+
+    assert wait_for(server, a_waiter()).id == 1
 
 
 def test_a_run_that_started_before_the_moment_is_not_the_one(server):

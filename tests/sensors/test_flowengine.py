@@ -117,8 +117,9 @@ def test_a_timeout_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mod
 
 
 @in_all_modes
-def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline, mode):
-    task = sense(pipeline_key="no-such-pipeline", soft_fail=True, **mode)
+@pytest.mark.parametrize("named", [{"pipeline_key": "no-such-pipeline"}, {"pipeline_id": 999}], ids=["key", "id"])
+def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline, named, mode):
+    task = sense(**named, soft_fail=True, **mode)
 
     assert task.state == "failed"
     assert isinstance(task.errors[-1], PipelineNotFoundError)
