@@ -7,12 +7,19 @@ import contextvars
 import logging
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_flowengine.client import poller
-from airflow_provider_flowengine.protocol.errors import ConfigurationError, RunTimeoutError, UnreachableError
+from airflow_provider_flowengine.client import aio, poller, watch
+from airflow_provider_flowengine.protocol.errors import (
+    CannotReachError,
+    ConfigurationError,
+    RunTimeoutError,
+    UnreachableError,
+)
+from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
 
@@ -300,3 +307,35 @@ async def test_the_session_is_closed_when_nobody_waits_any_more(waiting: Waiting
     emulator.world.finish(run)
     await task
     assert not poller._lines
+
+
+async def test_waiting_for_a_turn_is_no_part_of_a_requests_own_time(flowengine_emulator: Emulator) -> None:
+    emulator = flowengine_emulator
+    settings = Settings.build(fl_url=emulator.url, engine_key=emulator.engine_key, timeout=1)
+    number = 3 * aio.MOST_REQUESTS
+    emulator.fail("engine_url", kind="slow", seconds=0.8, times=number)
+    async with aio.AsyncClient(settings) as client:
+        engines = await asyncio.gather(*(client.run(Api(settings, retry=ONCE).resolve()) for _ in range(number)))
+    assert len(engines) == number
+
+
+async def test_a_watch_pauses_for_minutes_at_most_however_often_it_has_failed(
+    flowengine_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = flowengine_emulator
+    pauses: list[float] = []
+
+    async def look(self: watch.Watch, turn: int) -> watch.Sighting:
+        raise CannotReachError("down", taken=False, retry_after=86_400 if len(pauses) == 2000 else None)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) > 2000:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(watch.Watch, "_look", look)
+    monkeypatch.setattr(watch, "asyncio", SimpleNamespace(Event=asyncio.Event, sleep=sleep, timeout=asyncio.timeout))
+    shared = poller.Line(Waiting(emulator).load)
+    with pytest.raises(asyncio.CancelledError):
+        await anext(watch.Watch(shared, "", watch.PipelineName("id", 1), interval=1.0).sightings())
+    assert (pauses[0], max(pauses[:-1]), pauses[-1]) == (2.0, watch.LONGEST_PAUSE, LONGEST_RETRY_AFTER)

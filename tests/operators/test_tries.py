@@ -5,7 +5,13 @@ from importlib.metadata import version
 import pytest
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
-from airflow_provider_flowengine.protocol.errors import RunFailedError, StartUnconfirmedError, UnreachableError
+from airflow_provider_flowengine.operators.ownership import Ownership
+from airflow_provider_flowengine.protocol.errors import (
+    AmbiguousRunError,
+    RunFailedError,
+    StartUnconfirmedError,
+    UnreachableError,
+)
 
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 in_both_modes_anew = pytest.mark.parametrize(
@@ -222,6 +228,38 @@ def test_a_start_that_shows_only_later_is_found_by_the_next_try(start, emulator,
     assert "It was not started again, since a slow server may still do it" in str(task.errors[0])
     assert emulator.count("start") == 1
     assert "Try 1 may have started the pipeline; looking for its run." in log.ours
+
+
+@needs_task_state_store
+@pytest.mark.parametrize(("others", "returned"), [("running", None), ("ended", 4)])
+def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_go_on(
+    start, emulator, pipeline, log, monkeypatch, others, returned
+):
+    pipeline_id = pipeline(duration="forever")
+    emulator.options.history_delay = 60
+    emulator.fail("start", kind="reset", where="after")
+
+    def clear():
+        emulator.world.start(pipeline_id)
+        emulator.clock.advance(61)
+        if others == "ended":
+            for run_id in (2, 3):
+                emulator.world.finish(run_id)
+            let_runs_end_at_once(emulator, pipeline_id)
+            emulator.options.history_delay = 0
+        monkeypatch.setattr(Ownership, "__init__", cleared)
+
+    made = Ownership.__init__
+
+    def cleared(self, *args):
+        made(self, *args)
+        self.max_tries += 1
+
+    task = start(pipeline_id=pipeline_id, start_confirmation_timeout=0.2, between_tries=clear)
+
+    assert (task.returned, emulator.count("start")) == (returned, 2 if returned else 1)
+    if not returned:
+        assert isinstance(task.errors[-1], AmbiguousRunError)
 
 
 @needs_task_state_store
