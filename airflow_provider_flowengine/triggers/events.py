@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable  # noqa: TC003 - pydantic reads it
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -122,10 +123,9 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         )
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Sighting]:
+    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Sighting]:
         """Poll for all watchers of the pipeline."""
-        async for sighting in cls(**kwargs).sightings():
-            yield sighting
+        return cls(**kwargs).sightings()
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Sighting]) -> AsyncGenerator[TriggerEvent]:
         """Fire this watcher's events out of what the shared poll shows."""
@@ -135,8 +135,9 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncGenerator[TriggerEvent]:
         """Poll alone, where Airflow shares no streams (before 3.3)."""
-        async for event in self.filter_shared_stream(self.sightings()):
-            yield event
+        async with aclosing(self.sightings()) as sightings:
+            async for event in self.filter_shared_stream(sightings):
+                yield event
 
     async def sightings(self) -> AsyncGenerator[Sighting]:
         """Look at the pipeline's history, again and again."""
@@ -146,8 +147,10 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
         pipeline: PipelineName = PipelineName(self.pipeline_field, self.pipeline_value)
         async with poller.line(self.flowengine_conn_id, partial(async_settings, self.flowengine_conn_id)) as line:
-            async for sighting in Watch(line, self.engine_key or "", pipeline, self.poll_interval).sightings():
-                yield sighting
+            watch = Watch(line, self.engine_key or "", pipeline, self.poll_interval)
+            async with aclosing(watch.sightings()) as sightings:
+                async for sighting in sightings:
+                    yield sighting
 
     # --- events ---------------------------------------------------------------------------------------------------
 

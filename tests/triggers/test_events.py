@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 
-from airflow_provider_flowengine.client import watch
+from airflow_provider_flowengine.client import poller, watch
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunEventTrigger
 
@@ -382,9 +382,10 @@ async def test_it_polls_alone_where_airflow_shares_no_streams(emulator, pipeline
     first = await anext(stream)
     emulator.world.finish(start(one))
     second = await anext(stream)
-    await stream.aclose()
-
     assert [first.payload["run_id"], second.payload["run_id"]] == [1, 2]
+
+    await stream.aclose()
+    assert not poller._lines  # the session is closed at once, not when the garbage is collected
 
 
 @watches_assets
