@@ -7,9 +7,8 @@ What the operators that start and that resume a run have in common. How a run is
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
@@ -18,6 +17,7 @@ from airflow_provider_flowengine.assets import tell_outlets
 from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, check, seconds
 from airflow_provider_flowengine.operators.deferral import failure, hand_over, is_deferrable
+from airflow_provider_flowengine.operators.kills import Kill, Killed
 from airflow_provider_flowengine.operators.ownership import Ownership, Phase
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
@@ -46,10 +46,6 @@ RUN_KEY = "flowengine_run"
 
 KILL_PATIENCE = 4.0
 """Seconds to stop a run in when the task is killed: Airflow kills the process after 5."""
-
-
-class _Killed(BaseException):
-    """Unwinds a wait that a signal has struck, so that what follows doesn't run inside the signal's handler."""
 
 
 class FlowEngineRunOperator(FlowEnginePipelineOperator):
@@ -106,9 +102,13 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self._context: Context | None = None
         self._ownership: Ownership | None = None
         self._before: PipelineRun | None = None
-        self._thread: int | None = None
-        self._interruptible = False
-        self._kill_asked = False
+        self._kill = Kill()
+
+    def prepare_for_execution(self) -> Self:
+        """Return the copy that one try runs, with a kill of its own."""
+        copy = super().prepare_for_execution()
+        copy._kill = Kill()
+        return copy
 
     # --- the task -------------------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             run = self.obtain(context, self.find_pipeline_id())
             self._make_known(context, run)
             if not self.wait_for_completion:
-                self._settle_kill_in_time()
+                self._kill.strike_if_asked()
                 self._note(Phase.HANDED_ON, run)
                 self._tell_outlets(run)
                 return run.id
@@ -250,14 +250,14 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self.log.info("Waiting for run %s of pipeline %s. %s", waiter.run_id, waiter.pipeline_id, waiter.run_url)
         waiter.closely = True
         flow = wait(self.hook.api, self._history(waiter.pipeline_id), waiter, first_look=self._before is not None)
-        with self._log_group(f"Progress of run {waiter.run_id}"), self._interruption():
+        with self._log_group(f"Progress of run {waiter.run_id}"), self._kill.strikes():
             return self.hook.client.run(flow)
 
     def _look(self, waiter: Waiter) -> PipelineRun | None:
         """Look once before deferring: a run that is over already needs no trigger."""
         from airflow_provider_flowengine.protocol.waiting import look
 
-        with self._interruption():
+        with self._kill.strikes():
             return self.hook.client.run(look(self.hook.api, self._history(waiter.pipeline_id), waiter))
 
     def _defer(self, run: PipelineRun, waiter: Waiter) -> PipelineRun:
@@ -272,7 +272,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Tell how the run ended: its id, or the error that says why it isn't a success."""
         from airflow_provider_flowengine.protocol.waiting import check_success, describe_nodes
 
-        self._settle_kill_in_time()
+        self._kill.strike_if_asked()
         hook = self.hook
         if run.state != "succeeded":
             run = hook.with_nodes(run)
@@ -375,35 +375,34 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     @contextmanager
     def _executing(self, context: Context) -> Generator[Ownership]:
         """Decide about the run when this part of the task ends before it does."""
-        self._context, self._thread = context, threading.get_ident()
+        self._context = context
         ownership = self._ownership = Ownership(context, self.durable)
-        try:
-            yield ownership
-        except AirflowTaskTimeout:
-            self._give_up("The task's execution_timeout is over")
-            raise
-        except _Killed:
-            self._settle_kill()
-            raise TaskInterruptedError(
-                "The task was ended before its run; see the log above for what became of the run"
-            ) from None
-        except RunTimeoutError as error:
-            if not isinstance(error, UnreachableError):
-                self._give_up("The time for the run is over")
-            else:
+        with self._kill.expected():
+            try:
+                yield ownership
+            except AirflowTaskTimeout:
+                self._give_up("The task's execution_timeout is over")
+                raise
+            except Killed:
+                self._settle_kill()
+                raise TaskInterruptedError(
+                    "The task was ended before its run; see the log above for what became of the run"
+                ) from None
+            except RunTimeoutError as error:
+                if not isinstance(error, UnreachableError):
+                    self._give_up("The time for the run is over")
+                else:
+                    self._stop_on_last_try(error)
+                raise
+            except RunLostError as error:
+                if self._run and error.gone:
+                    self._note(Phase.VANISHED, self._run)
                 self._stop_on_last_try(error)
-            raise
-        except RunLostError as error:
-            if self._run and error.gone:
-                self._note(Phase.VANISHED, self._run)
-            self._stop_on_last_try(error)
-            raise
-        except Exception as error:
-            if not isinstance(error, RunError):
-                self._stop_on_last_try(error)
-            raise
-        finally:
-            self._thread = None
+                raise
+            except Exception as error:
+                if not isinstance(error, RunError):
+                    self._stop_on_last_try(error)
+                raise
 
     def _give_up(self, why: str, **limits: float) -> None:
         """Stop the run, unless this try was thought dead and another one has taken the run over."""
@@ -460,42 +459,14 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
         Airflow calls this in a signal's handler while :meth:`execute` waits, and after its ``execution_timeout``.
         """
-        self._kill_asked = True
-        if self._thread == threading.get_ident():
-            if self._interruptible:
-                raise _Killed
-        elif self._thread is not None:
+        if self._kill.ask():
             self._settle_kill()
-
-    @contextmanager
-    def _interruption(self) -> Generator[None]:
-        """Mark where a kill may strike at once: nothing here talks to Airflow, whose channel it could break."""
-        self._interruptible = True
-        try:
-            if self._kill_asked:
-                raise _Killed
-            yield
-        finally:
-            self._interruptible = False
-
-    @contextmanager
-    def _no_interruption(self) -> Generator[None]:
-        """Mark within an interruption what does talk to Airflow: a kill strikes after it."""
-        self._interruptible = False
-        yield
-        self._interruptible = True
-        self._settle_kill_in_time()
-
-    def _settle_kill_in_time(self) -> None:
-        """Act on a kill that came while it couldn't be acted on."""
-        if self._kill_asked:
-            raise _Killed
 
     def _settle_end_before_deferral(self) -> None:
         """Act on a person's ending of the task of which nobody has told this process: no trigger will be told of it."""
-        self._settle_kill_in_time()
+        self._kill.strike_if_asked()
         if self._context and compat.can_ask_state(self._context) and self._is_wanted_dead(self._context):
-            raise _Killed
+            raise Killed
 
     def _settle_kill(self) -> None:
         if self._context is None:

@@ -263,7 +263,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         intended: list[Intent] = []
 
         def remember(intent: Intent) -> None:
-            with self._no_interruption():
+            with self._kill.waits():
                 ownership.intend(pipeline_id, intent.as_dict())
                 intended.append(intent)
 
@@ -275,7 +275,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             confirmation_timeout=self._confirmation_timeout(),
         )
         try:
-            with self._interruption():
+            with self._kill.strikes():
                 return hook.client.run(flow)
         except (ApiRefusedError, CannotReachError):
             if intended:
