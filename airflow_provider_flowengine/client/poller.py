@@ -65,6 +65,7 @@ class Line:
     users: int = 0
     _settings: Settings | None = None
     _client: AsyncClient | None = None
+    _retired: list[AsyncClient] = field(default_factory=list)
     _loaded: float = 0.0
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -74,10 +75,11 @@ class Line:
             if self._settings is None or self._client is None or time.monotonic() - self._loaded > SETTINGS_AGE:
                 settings = await self._load()
                 self._loaded = time.monotonic()
+                await self._close_retired()  # whose last requests have had a minute
                 if settings != self._settings or self._client is None:
                     if self._client:
                         log.info("The connection has changed; going on with what it says now.")
-                        await self._client.close()
+                        self._retired.append(self._client)
                     self._settings, self._client = settings, self.connect(settings)
             return self._settings, self._client
 
@@ -92,10 +94,15 @@ class Line:
             raise CannotReachError(f"The connection can't be read: {error}", taken=False) from error
 
     async def close(self) -> None:
-        """Close the session."""
+        """Close the sessions."""
         if self._client:
-            await self._client.close()
+            self._retired.append(self._client)
             self._client = None
+        await self._close_retired()
+
+    async def _close_retired(self) -> None:
+        while self._retired:
+            await self._retired.pop().close()
 
 
 @dataclass

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.settings import Settings
 
 
+_NEVER_CONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    ssl.SSLCertVerificationError,
+)
+
+
 class Client:
     """
     A client for plain code.
@@ -100,13 +107,17 @@ class Client:
 
 def _taken(error: Exception) -> bool | None:
     """False when no connection came about, so nothing can have been taken."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+    if isinstance(error, requests.exceptions.ConnectTimeout):
         return False
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
+    # A proxy is blamed, too, for a connection that broke after the call was sent.
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
     # TLS may also break after a call was sent; only a certificate that isn't accepted is the server's first word.
     why = reason.args[0] if isinstance(reason, urllib3.exceptions.SSLError) and reason.args else reason
-    return False if isinstance(why, urllib3.exceptions.NewConnectionError | ssl.SSLCertVerificationError) else None
+    refused_by_proxy = type(why) is OSError and str(why).startswith("Tunnel connection failed")  # http.client's words
+    return False if refused_by_proxy or isinstance(why, _NEVER_CONNECTED) else None
 
 
 def _reason(error: Exception) -> str:

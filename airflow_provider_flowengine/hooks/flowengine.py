@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -377,13 +377,7 @@ def _read(connection: Connection) -> Settings:
     extra = _extra(connection)
     strange = sorted(set(extra) - _EXTRA_KEYS)
     if strange:
-        log.warning(
-            "Connection %s: extra has the unknown key%s %s; known are %s",
-            connection.conn_id,
-            "s" if len(strange) > 1 else "",
-            ", ".join(strange),
-            ", ".join(sorted(_EXTRA_KEYS)),
-        )
+        _warn_of_unknown(connection.conn_id, tuple(strange))
     try:
         return Settings.build(
             fl_url=_gateway(connection),
@@ -403,6 +397,18 @@ def _read(connection: Connection) -> Settings:
         raise ConfigurationError(f"Connection {connection.conn_id}: {error}") from None
 
 
+@lru_cache
+def _warn_of_unknown(conn_id: str, keys: tuple[str, ...]) -> None:
+    """Say so once in a process: a triggerer reads a connection every minute."""
+    log.warning(
+        "Connection %s: extra has the unknown key%s %s; known are %s",
+        conn_id,
+        "s" if len(keys) > 1 else "",
+        ", ".join(keys),
+        ", ".join(sorted(_EXTRA_KEYS)),
+    )
+
+
 def _extra(connection: Connection) -> dict[str, Any]:
     text = connection.extra
     if not text:
@@ -412,7 +418,9 @@ def _extra(connection: Connection) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigurationError(f"Connection {connection.conn_id}: extra is not JSON: {error}") from None
     if not isinstance(extra, dict):
-        raise ConfigurationError(f"Connection {connection.conn_id}: extra must be a JSON object, not {text[:100]!r}")
+        raise ConfigurationError(
+            f"Connection {connection.conn_id}: extra must be a JSON object, not a {type(extra).__name__}"
+        )
     return extra
 
 

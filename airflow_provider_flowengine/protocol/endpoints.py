@@ -7,9 +7,12 @@ generation does stands in :data:`AUTOML`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,6 +129,7 @@ def _call(
     body: Json = None,
     repeatable: bool = False,
 ) -> Call:
+    check_json(f"What is sent to {name}", body)
     return Call(
         name=name,
         method=method,
@@ -134,6 +138,22 @@ def _call(
         body=body,
         repeatable=repeatable,
     )
+
+
+def check_json(what: str, value: object) -> None:
+    """
+    Check that a value can be sent, before anything is.
+
+    :param what: names it, for the error.
+    :param value: the value.
+    :raises ConfigurationError: when it can't be JSON: a date, say, or a number that isn't finite.
+    """
+    if value is None:
+        return
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{what} can't be sent as JSON: {error}. Give text instead, str() of it") from None
 
 
 def _segment(identifier: Identifier) -> str:

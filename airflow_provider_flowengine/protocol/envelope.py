@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EXCERPT_CHARACTERS = 500
 _NOT_TAKEN = (429, 503)
+_MOVED = (301, 307, 308)
+"""Redirects that want the same call elsewhere, so it wasn't taken; others may come after it was. Source: RFC 9110."""
 _UNAVAILABLE = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -78,6 +80,7 @@ def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachErro
     :param reason: what the transport says, e.g. ``"connection refused by gw.example.com:31101"``.
     :param taken: False when the server surely didn't take the call, None when that can't be known.
     """
+    reason = re.sub(r"//[^/@\s]*@", "//***@", reason)  # the transport's words may name a proxy with its password
     hint = ""
     if re.search("ssl|certificate", reason, re.IGNORECASE):
         hint = (
@@ -124,7 +127,7 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
     :param answer: what came back.
     :raises CannotReachError: when the server or a gateway was unable to answer (408, 425, 429, 5xx).
     :raises AccessDeniedError: on HTTP 401 and 403.
-    :raises ApiRefusedError: on another 4xx, or an envelope whose status isn't 0.
+    :raises ApiRefusedError: on another 4xx, an envelope whose status isn't 0, or a change that is to be sent elsewhere.
     :raises UnexpectedAnswerError: when the answer isn't a JSON object with a status.
     """
     where = f"{call.method} {call.path}"
@@ -141,6 +144,14 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
         raise _refused_by_http(call, answer, content)
     if not 200 <= answer.status < 300:
         target = call.mask(answer.headers.get("location", "nowhere"))
+        if answer.status in _MOVED and call.method != "GET":
+            raise ApiRefusedError(
+                f"FlowEngine's gateway refused to {call.name}: {where} answered HTTP {answer.status}, a redirect to "
+                f"{target}. Only reads follow redirects; set the connection's schema and host so that none is needed.",
+                call=call,
+                msg=f"a redirect to {target}",
+                http_status=answer.status,
+            )
         raise UnexpectedAnswerError(
             f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to "
             "another host are not followed, since credentials would go there; set the right host in the connection.",

@@ -350,8 +350,8 @@ class Api:
         """03: create a pipeline and return it as FlowEngine made it."""
         call, whole = yield from self.call(lambda engine: endpoints.create_pipeline(engine, pipeline))
         data = whole.get("data")
-        made = identifier(data)
-        return Pipeline(made) if made is not None else models.read_pipeline(call, data)
+        made = identifier(data)  # text may also be a word such as "success"
+        return Pipeline(made) if isinstance(made, int) else models.read_pipeline(call, data)
 
     def update_pipeline(self, pipeline: JsonObject) -> Flow[None]:
         """07: write a whole pipeline object back."""

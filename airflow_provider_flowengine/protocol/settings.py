@@ -153,7 +153,7 @@ def _gateway(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        host = parts.netloc.encode("idna").decode()
+        host = (parts.hostname or "").encode("idna").decode()
     except ValueError:
         valid = False
     if not valid or re.search(r"[\s\\]", url.strip()) or "@" in url or parts.query or parts.fragment:
@@ -162,7 +162,8 @@ def _gateway(url: str) -> str:
             f"host: {shown!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
             "with the port in its own field, and credentials in login and password"
         )
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
 
 
 def _generation(api_root: str) -> Generation:

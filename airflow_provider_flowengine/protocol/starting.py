@@ -169,8 +169,9 @@ def start_once(
     what = doubt or f"FlowEngine took the start of pipeline {pipeline_id}, but its answer names no run."
     raise StartUnconfirmedError(
         f"{what} No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. It was"
-        " not started again, since a slow server may still do it; the task's next try looks for the run first, and "
-        "only then starts one. Raise start_confirmation_timeout if this FlowEngine is slow.",
+        " not started again, since a slow server may still do it; a later try looks for the run first, where Airflow "
+        "keeps the task's state (3.3 and later, durable on). Raise start_confirmation_timeout if this FlowEngine is "
+        "slow.",
         pipeline_id=pipeline_id,
     )
 
@@ -324,7 +325,7 @@ def match_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dic
     :param job_params: ``{node: {key: value}}``; a node is named by its id or, where that is unambiguous, its name.
     :return: ``{node id: {key: value}}``.
     :raises NodeNotFoundError: when the pipeline has no such node, or two of this name, or the node has no such key.
-    :raises ConfigurationError: when a node is given something else than an object.
+    :raises ConfigurationError: when a node is given something else than an object, or what can't be sent as JSON.
     """
     matched: dict[str, dict[str, Json]] = {}
     for name, params in job_params.items():
@@ -340,6 +341,8 @@ def match_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dic
                 f"job_params: node {name!r} of pipeline {pipeline.id} has no parameter {strange[0]!r}; "
                 f"{known('parameters', keys)}"
             )
+        for key, value in params.items():
+            endpoints.check_json(f"job_params: {value!r} for {key!r} of node {name!r}", value)
         matched.setdefault(node.id, {}).update(params)
     return matched
 

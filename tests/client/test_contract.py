@@ -392,6 +392,24 @@ def test_a_proxy_that_cant_be_reached_means_that_the_call_was_not_taken(talk, se
     assert caught(conversation.send, "POST", body={}).taken is False
 
 
+@pytest.mark.parametrize("reply", [hang_up, reset])
+def test_behind_a_proxy_a_call_may_have_been_taken_when_no_answer_comes(talk, server, monkeypatch, reply):
+    conversation = talk("http://gw.example:31101")
+    server.replies = [reply]
+    monkeypatch.setenv("http_proxy", server.url)
+
+    assert caught(conversation.send, "POST", body={}).taken is None
+    assert len(server.requests) == 1
+
+
+def test_a_proxys_password_is_told_to_nobody(talk, server, monkeypatch):
+    conversation = talk("https://gw.example")
+    server.replies = [http(b"", 407)]
+    monkeypatch.setenv("https_proxy", server.url.replace("//", "//user:S3cret!@"))
+
+    assert "S3cret" not in str(caught(conversation.send))
+
+
 def test_a_proxy_that_lets_nobody_through_means_that_the_call_was_not_taken(talk, server, monkeypatch):
     conversation = talk("https://gw.example")
     server.replies = [http(b"no", 403)]

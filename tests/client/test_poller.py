@@ -235,6 +235,26 @@ async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: 
     assert (await task).state == "succeeded"
 
 
+async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(poller, "SETTINGS_AGE", 0.3)
+    caplog.set_level(logging.INFO, "airflow_provider_flowengine.client.poller")
+    emulator = waiting.emulator
+    emulator.fail("history", kind="slow", seconds=0.5)
+    slow, quick = pipeline(emulator, "slow"), pipeline(emulator, "quick")
+    [first], [second] = start(emulator, slow), start(emulator, quick)
+    tasks = [waiting.task(slow, first)]
+    await polls(emulator, 1)
+    waiting.settings = Settings.build(fl_url=emulator.url, timeout=9)
+    tasks.append(waiting.task(quick, second))
+    await until(lambda: "The connection has changed" in caplog.text)
+    for run in (first, second):
+        emulator.world.finish(run)
+    assert [run.id for run in await asyncio.gather(*tasks)] == [first, second]
+    assert "Look 1 failed" not in caplog.text
+
+
 @pytest.mark.parametrize("why", [OSError("Airflow's API server is down"), ConfigurationError("no such connection")])
 async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail(
     waiting: Waiting, why: Exception

@@ -259,12 +259,30 @@ def test_a_redirect_from_https_to_http_is_not_followed(server):
         server.drive(server.api(fl_url="https://gw:31101").resolve())
 
 
-def test_a_change_follows_no_redirect(server):
-    server.on("create", answer(307, "", location="/elsewhere"))
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_change_that_is_to_be_sent_elsewhere_was_refused(server, status):
+    server.on("create", answer(status, "", location="https://gw/elsewhere"))
+
+    with pytest.raises(ApiRefusedError, match="Only reads follow redirects"):
+        server.drive(server.api().create_pipeline({}))
+    assert server.count("create") == 1
+
+
+@pytest.mark.parametrize("status", [302, 303])
+def test_after_another_redirect_it_isnt_known_whether_a_change_was_taken(server, status):
+    server.on("create", answer(status, "", location="/elsewhere"))
 
     with pytest.raises(UnexpectedAnswerError):
         server.drive(server.api().create_pipeline({}))
     assert server.count("create") == 1
+
+
+@pytest.mark.parametrize("word", ["success", "创建成功"])
+def test_a_word_is_no_id_of_a_pipeline_that_was_made(server, word):
+    server.on("create", answer(200, {"status": 0, "data": word}))
+
+    with pytest.raises(UnexpectedAnswerError):
+        server.drive(server.api().create_pipeline({}))
 
 
 def test_redirects_that_lead_in_circles_end(server):

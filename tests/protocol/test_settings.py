@@ -60,6 +60,7 @@ def test_the_older_generation_is_chosen_by_its_root():
         (" http://gw:31101 ", "http://gw:31101"),
         ("http://[::1]:31101", "http://[::1]:31101"),
         ("http://网关.example:31101/流", "http://xn--d6q013i.example:31101/流"),
+        ("http://例子.中国:31101", "http://xn--fsqu00a.xn--fiqs8s:31101"),
     ],
 )
 def test_the_gateways_path_and_port_are_kept(url, kept):

@@ -1,6 +1,7 @@
 """A run is started exactly once, whatever the answer, the history and others do meanwhile."""
 
 import json
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -691,3 +692,16 @@ def test_what_the_pipeline_doesnt_have_is_refused_with_what_it_has(job_params, s
 def test_a_node_that_is_given_no_object_is_refused(params):
     with pytest.raises(ConfigurationError, match="node 'train' must be given an object"):
         match_job_params(PIPELINE, {"train": params})
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), {"x"}])
+def test_what_cant_be_json_is_refused_with_its_node_and_its_key(value):
+    with pytest.raises(ConfigurationError, match="for 'rounds' of node 'train' can't be sent as JSON"):
+        match_job_params(PIPELINE, {"train": {"rounds": value}})
+
+
+def test_a_start_that_cant_be_sent_leaves_no_intent(server):
+    noted = []
+
+    caught(server, ConfigurationError, {"n1": {"rounds": date(2026, 1, 1)}}, remember=noted.append)
+    assert (noted, server.count("start")) == ([], 0)
