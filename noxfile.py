@@ -135,7 +135,7 @@ def markdown(results: dict[tuple[str, ...], Result]) -> str:
         "# Supported versions",
         "",
         f"Made by `make test-matrix` on {datetime.date.today():%d %B %Y}, which runs the tests on each supported line",
-        "of Airflow and each Python that it runs on:",
+        "of Airflow and each Python of 3.11 to 3.13 that it runs on:",
         "",
         f"- on {NEWEST} and its newest Python, all but those that need real processes or a browser, and the campaign",
         "  of random faults;",

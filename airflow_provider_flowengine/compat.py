@@ -7,15 +7,18 @@ Everything else is imported through ``airflow.providers.common.compat.sdk``, whi
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_flowengine.protocol.errors import TaskInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_flowengine.protocol.endpoints import Json
 
@@ -52,6 +55,20 @@ except ImportError:  # goes with Airflow 3.1
         getattr(exceptions, name) for name in ("TaskDeferralError", "TaskDeferralTimeout") if hasattr(exceptions, name)
     )
 """What Airflow raises in a task whose deferral it has ended itself."""
+
+# What ends a task besides its on_kill, and what a task that was ended fails with.
+try:
+    import airflow.sdk  # noqa: F401 - from Airflow 3 on
+
+    TERMINATED: tuple[type[BaseException], ...] = ()
+    TaskInterrupted = TaskInterruptedError
+except ImportError:  # goes with Airflow 2.11
+    from airflow.exceptions import AirflowTaskTerminated
+
+    TERMINATED = (AirflowTaskTerminated,)
+
+    class TaskInterrupted(TaskInterruptedError, AirflowException):  # type: ignore[no-redef]  # the other one is 3's
+        """Airflow 2.11 leaves the state that a person has set only where a task fails with an error of its own kind."""
 
 
 def is_deferral_timeout(error: Exception) -> bool:
@@ -103,8 +120,8 @@ def ask_state(context: Context) -> str | None:
     return str(getattr(state, "value", state)) if state else None
 
 
-def first_start(context: Context) -> datetime | None:
-    """Return when a try that is rescheduled after each look began: with its first one."""
+def first_look(context: Context) -> datetime | None:
+    """Return when a try that is rescheduled after each look had its first one; None where this is it."""
     ti: Any = context["ti"]
     first: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
@@ -114,7 +131,7 @@ def first_start(context: Context) -> datetime | None:
 
         tries_before = ti.max_tries - (ti.task.retries or 0)
         first = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, tries_before + 1)
-    return first or getattr(ti, "start_date", None)
+    return first
 
 
 def fails_at_once(context: Context, error: BaseException) -> bool:
@@ -137,6 +154,27 @@ def fails_at_once(context: Context, error: BaseException) -> bool:
     return bool(decision.action.value == "fail")
 
 
+def context_of_overdue_task(task: BaseOperator) -> Context | None:
+    """
+    Return the context of a deferred task whose ``execution_timeout`` was over before it was resumed.
+
+    Airflow 2.11 resumes no such task: it only calls its ``on_kill``. None in any other case.
+    """
+    if not TERMINATED:
+        return None
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    context = get_current_context()
+    ti: Any = context["ti"]
+    is_overdue = (
+        ti.next_method
+        and task.execution_timeout
+        and ti.start_date
+        and datetime.now(UTC) - ti.start_date >= task.execution_timeout
+    )
+    return context if is_overdue else None
+
+
 def count(metric: str, tags: Mapping[str, str]) -> None:
     """Count one more of a metric, under the names that Airflow's own resumable operators use (3.3 and later)."""
     try:
@@ -156,11 +194,11 @@ def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
     :return: a dict for the span's further attributes.
     """
     attributes: dict[str, str] = {}
-    try:
-        from opentelemetry import trace
-    except ImportError:  # goes with Airflow 2.11, of which OpenTelemetry is an extra
+    if not find_spec("opentelemetry"):  # goes with Airflow 2.11, of which OpenTelemetry is an extra
         yield attributes
         return
+    from opentelemetry import trace
+
     with trace.get_tracer(__name__).start_as_current_span("resumable_job.resume_decision") as span:
         span.set_attribute("operator", operator)
         span.set_attribute("resumable.external_id_key", key)
@@ -171,13 +209,16 @@ def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
 
 __all__ = [
     "DEFERRAL_ERRORS",
+    "TERMINATED",
+    "TaskInterrupted",
     "ask_state",
     "asset_state_stores",
     "can_ask_state",
+    "context_of_overdue_task",
     "count",
     "decision_span",
     "fails_at_once",
-    "first_start",
+    "first_look",
     "is_deferral_timeout",
     "task_state_store",
 ]

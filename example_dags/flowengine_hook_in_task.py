@@ -30,7 +30,8 @@ with DAG(
 
         nodes = FlowEngineHook().get_run(pipeline, run).nodes
         nodes = [node for node in nodes if node.started and node.ended]
-        return max(nodes, key=lambda node: node.ended - node.started).name
+        slowest = max(nodes, key=lambda node: node.ended - node.started, default=None)
+        return slowest.name if slowest else None  # not every FlowEngine tells of nodes
 
     # END hook
     find_slowest_node(create.output, start.output)

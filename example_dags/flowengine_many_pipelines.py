@@ -26,6 +26,6 @@ with DAG(
     FlowEngineStartPipelineOperator.partial(
         task_id="train_model",
         deferrable=True,
-        max_active_tis_per_dagrun=2,  # how many run at once
+        max_active_tis_per_dagrun=2,  # how many run at once; deferred ones count from Airflow 3.2 on
     ).expand(pipeline_id=create.output)
     # END mapped

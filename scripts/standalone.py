@@ -125,7 +125,11 @@ def run(port: int, flowengine_port: int) -> None:
     """Start both, say where they are, and wait until Airflow ends."""
     url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
-    with Emulator(db=str(HOME / "flowengine.sqlite"), port=flowengine_port) as emulator, LOG.open("wb") as log:
+    with (
+        # Scripts really run, with this user's rights; the emulator is open to this machine alone.
+        Emulator(db=str(HOME / "flowengine.sqlite"), port=flowengine_port, execute=True) as emulator,
+        LOG.open("wb") as log,
+    ):
         say("FlowEngine", f"{emulator.url}  an emulator stands in for it")
         say("Airflow", f"starts; its log is {LOG.relative_to(ROOT)}")
         airflow = subprocess.Popen(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .jobs import Ended, Script, run_job
+from .jobs import COMMANDS, Ended, Script, run_job
 from .simulation import simulated_duration, simulated_outcome
 
 if TYPE_CHECKING:
@@ -181,6 +181,9 @@ class Execution:
             return Ended("stopped") if stop.wait(node.limit) else late
         if stop.wait(duration):
             return Ended("stopped")
-        why = f"{node.job_type if node.type == 'TASK' else node.type} is simulated here"
+        kind = node.job_type if node.type == "TASK" else node.type
+        if kind in COMMANDS:
+            kind += " without a script"
+        why = f"{kind} is simulated here"
         said = state.params.get("message", "") or ("" if node.type == "START" else why)
         return Ended(simulated_outcome(state.params, state.attempts), said)

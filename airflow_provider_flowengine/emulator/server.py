@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import json
 import secrets
@@ -59,6 +60,10 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _check_key(options: Options, needed: bool) -> None:
@@ -121,14 +126,19 @@ class Emulator:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         bound = socket.socket(family)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            bound.close()
+            elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            advice = "give a --host of this machine" if elsewhere else "give another --port (0 takes a free one)"
+            raise OSError(f"can't listen on {_address(host, port)}: {error.strerror}; {advice}") from error
         return bound
 
     @property
     def url(self) -> str:
         """The gateway's address, ``fl_url``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{_address(self.host, self.port)}"
 
     @property
     def engine_key(self) -> str:
@@ -143,15 +153,23 @@ class Emulator:
     def connection(self, **extra: Any) -> str:
         """An Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
 
+        The options that a client has to know of are in it: the engine's key, the access key, an engine that serves
+        the older generation alone, and the zone of times that are told as text.
+
         :param extra: more fields of the connection's extra.
         """
+        told = {"engine_key": self.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}"}
+        if self.options.generation == "automl":
+            told["api_root"] = "automl/v1"
+        if self.options.times == "text":
+            told["timezone"] = self.options.timezone
         fields: dict[str, Any] = {
             "conn_type": "flowengine",
             "schema": "http",
             "host": self.host,
             "port": self.port,
             "login": "1",
-            "extra": {"engine_key": self.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}", **extra},
+            "extra": {**told, **extra},
         }
         if self.options.access_key:
             fields["password"] = self.options.access_key

@@ -24,7 +24,6 @@ from airflow_provider_flowengine.protocol.errors import (
     RunError,
     RunLostError,
     RunTimeoutError,
-    TaskInterruptedError,
     UnreachableError,
 )
 
@@ -46,6 +45,9 @@ RUN_KEY = "flowengine_run"
 
 KILL_PATIENCE = 4.0
 """Seconds to stop a run in when the task is killed: Airflow kills the process after 5."""
+
+
+_ENDED: tuple[type[BaseException], ...] = (Killed, *compat.TERMINATED)
 
 
 class FlowEngineRunOperator(FlowEnginePipelineOperator):
@@ -335,7 +337,8 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         record = ownership.read()
         if record and record.run_id is not None:
             return run_from_dict({"run_id": record.run_id, "pipeline_id": record.pipeline_id})
-        known = context["ti"].xcom_pull(key=RUN_KEY, task_ids=self.task_id)
+        ti = context["ti"]
+        known = ti.xcom_pull(key=RUN_KEY, task_ids=self.task_id, map_indexes=getattr(ti, "map_index", -1))
         return run_from_dict(known) if isinstance(known, dict) else None
 
     # --- lineage --------------------------------------------------------------------------------------------------
@@ -383,9 +386,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             except AirflowTaskTimeout:
                 self._give_up("The task's execution_timeout is over")
                 raise
-            except Killed:
+            except _ENDED:
                 self._settle_kill()
-                raise TaskInterruptedError(
+                raise compat.TaskInterrupted(
                     "The task was ended before its run; see the log above for what became of the run"
                 ) from None
             except RunTimeoutError as error:
@@ -461,6 +464,10 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """
         if self._kill.ask():
             self._settle_kill()
+        elif self._context is None and (context := compat.context_of_overdue_task(self)):
+            with suppress(AirflowTaskTimeout), self._executing(context) as ownership:
+                self._run = self._remembered(context, ownership)
+                raise AirflowTaskTimeout
 
     def _settle_end_before_deferral(self) -> None:
         """Act on a person's ending of the task of which nobody has told this process: no trigger will be told of it."""

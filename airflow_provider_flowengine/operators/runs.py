@@ -244,7 +244,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         from airflow_provider_flowengine.protocol.stopping import running_runs
 
         runs = self.hook.client.run(running_runs(self._history(pipeline_id)))
-        running = [run for run in runs if not is_stopping(run.status)]
+        running = [run for run in runs if run.state == "running" and not is_stopping(run.status)]
         if not running:
             return None
         self.log.warning(
@@ -267,11 +267,18 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
                 ownership.intend(pipeline_id, intent.as_dict())
                 intended.append(intent)
 
+        def forget() -> None:
+            """Whatever ends this try while it pauses, nothing was started: another's run isn't to be taken for its."""
+            with self._kill.waits():
+                ownership.forget()
+                intended.clear()
+
         flow = start_once(
             hook.api,
             pipeline_id,
             job_params,
             remember=remember,
+            forget=forget,
             confirmation_timeout=self._confirmation_timeout(),
         )
         try:

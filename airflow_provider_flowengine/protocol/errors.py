@@ -163,7 +163,8 @@ class StartUnconfirmedError(FlowEngineError):
     """
     A start was sent, and it can't be known yet whether FlowEngine took it.
 
-    The pipeline is not started again for that: a slow server may still do it. The task's next try looks first.
+    The pipeline is not started again for that: a slow server may still do it. The task's next try looks first, where
+    Airflow keeps the task's state (3.3 and later, ``durable`` on).
 
     :param message: what happened and what to do.
     :param pipeline_id: the pipeline that was started.

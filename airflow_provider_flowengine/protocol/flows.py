@@ -204,7 +204,9 @@ class Api:
         self._date = answer.headers.get("date", "")
         return answer
 
-    def send(self, call: Call, before: Callable[[], None] = lambda: None) -> Flow[JsonObject]:
+    def send(
+        self, call: Call, before: Callable[[], None] = lambda: None, untaken: Callable[[], None] = lambda: None
+    ) -> Flow[JsonObject]:
         """
         Send a call, again where that does no harm, and return the good answer's whole object.
 
@@ -212,6 +214,7 @@ class Api:
 
         :param call: the call.
         :param before: is called each time before it is sent; what it raises prevents that.
+        :param untaken: is called each time when the server surely didn't take it, before the pause that follows.
         """
         call = self._guarded(call)
         attempt = 1
@@ -221,6 +224,8 @@ class Api:
                 answer = yield from self.answer(call)
                 return envelope.read(call, answer)
             except CannotReachError as error:
+                if error.taken is False:
+                    untaken()
                 again = error.taken is False or (call.repeatable and error.http_status in _WORTH_RETRYING)
                 if not again or attempt >= self.retry.attempts:
                     raise

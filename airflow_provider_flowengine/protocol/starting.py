@@ -118,6 +118,7 @@ def start_once(
     job_params: JobParams | None = None,
     *,
     remember: Callable[[Intent], None] = lambda intent: None,
+    forget: Callable[[], None] = lambda: None,
     confirmation_timeout: float = CONFIRMATION_TIMEOUT,
 ) -> Flow[PipelineRun]:
     """
@@ -127,6 +128,7 @@ def start_once(
     :param pipeline_id: the pipeline.
     :param job_params: ``{node id: {key: value}}``, checked already.
     :param remember: is given the intent each time before the start is sent; what it raises prevents the start.
+    :param forget: is called each time when the start surely wasn't taken, before the pause to the next time.
     :param confirmation_timeout: seconds that the run may take to appear in the history, default 30.
     :raises ApiRefusedError: when FlowEngine says no; nothing was started.
     :raises CannotReachError: when the start surely wasn't taken; nothing was started.
@@ -147,7 +149,7 @@ def start_once(
         engine, pipeline_id, {node: dict(params) for node, params in (job_params or {}).items()}
     )
     try:
-        whole = yield from api.send(call, before=lambda: remember(replace(intent, noted=api.now())))
+        whole = yield from api.send(call, before=lambda: remember(replace(intent, noted=api.now())), untaken=forget)
     except CannotReachError as error:
         if error.taken is False:
             raise

@@ -86,9 +86,11 @@ def resume(
             if history:
                 raise _not_found(history, run_id)
             return False
+        if is_stopping(run.status):
+            raise CannotReachError(f"Run {run_id} is still stopping, and can't be resumed yet.", taken=False)
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
-        return ended_anew or (run.state is RunState.RUNNING and not is_stopping(run.status))
+        return ended_anew or run.state is RunState.RUNNING
 
     run, _ = yield from _insist(api, history, run_id, endpoints.resume_run, goes_on, patience if history else 0.0)
     if run:
@@ -148,10 +150,11 @@ def _insist(
 
 def running_runs(history: History, among: int = 100) -> Flow[list[PipelineRun]]:
     """
-    Return the runs of a pipeline that go on, those that are stopping included, newest first.
+    Return the runs of a pipeline that go on, newest first: those that are stopping, and those of a status that nobody
+    knows, included.
 
     :param history: the pipeline's history.
     :param among: how many of its newest runs are looked at, default 100.
     """
     runs = yield from history.newest_of(among)
-    return [run for run in runs if run.state is RunState.RUNNING]
+    return [run for run in runs if not run.state.is_final and (run.state is RunState.RUNNING or not run.ended)]

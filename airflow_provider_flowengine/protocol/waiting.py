@@ -294,7 +294,14 @@ def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True)
 
 
 def look(api: Api, history: History, waiter: Waiter) -> Flow[PipelineRun | None]:
-    """Look at a run once; return it when it has ended."""
+    """
+    Look at a run once; return it when it has ended.
+
+    :param api: the engine's view.
+    :param history: the pipeline's history; its calls are sent once, where the next look is the retry.
+    :param waiter: what decides.
+    :raises RunError: when it can't be waited for any longer.
+    """
     try:
         if waiter.run_id is None:
             runs = yield from history.since(waiter.started_after)

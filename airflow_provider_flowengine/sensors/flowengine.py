@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -28,10 +30,12 @@ from airflow_provider_flowengine.operators.base import (
 )
 from airflow_provider_flowengine.operators.deferral import failure, hand_over, is_deferrable
 from airflow_provider_flowengine.protocol.errors import (
+    CannotReachError,
     ConfigurationError,
     FlowEngineError,
     RunError,
     RunTimeoutError,
+    UnexpectedAnswerError,
     UnreachableError,
     sentence,
 )
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.operators.base import Seconds
     from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.waiting import Waiter
 
@@ -68,7 +73,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         often: the delay is a tenth of its length so far, at least a second.
     :param timeout: seconds (or a timedelta) to wait at most, counted from the first start of this try, default 7 days.
     :param soft_fail: whether the task is skipped instead of failed when the run doesn't succeed in time. A mistake,
-        such as an unknown pipeline, fails it all the same.
+        such as an unknown pipeline, fails it all the same; ``never_fail`` skips it then too.
     :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer, default 900.
     :param flowengine_conn_id: the connection, default ``flowengine_default``.
     :param engine_key: the engine; default the connection's.
@@ -122,7 +127,10 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         """Wait for the run, in the worker or in the triggerer."""
         if not self.deferrable:
             return super().execute(context)
-        seen = self.poke(context)
+        try:
+            seen = self.poke(context)
+        except FlowEngineError as error:
+            self._fail(error)
         return seen.xcom_value if isinstance(seen, PokeReturnValue) else self._defer(context)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
@@ -135,7 +143,13 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         """
         from airflow_provider_flowengine.protocol.waiting import look
 
-        waiter, history = self._prepare(context)
+        try:
+            waiter, history = self._prepare(context)
+        except (CannotReachError, UnexpectedAnswerError) as error:
+            if not self.reschedule or compat.first_look(context) is None:
+                raise
+            self._bear(context, error)
+            return False
         try:
             run = self.hook.client.run(look(self.hook.api, history, waiter))
         except RunError as error:
@@ -160,10 +174,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             url = str(event.get("run_url") or "")
             push_run_link(context, url)
             return self._succeed(run_from_dict(event["run"]), url)
-        error = failure(event)
-        if not isinstance(error, RunError):
-            raise error  # a mistake, which isn't skipped
-        self._fail(error)
+        self._fail(failure(event))
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
@@ -179,8 +190,11 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         self.log.info("%s succeeded.", sentence(run))
         return run.as_dict()
 
-    def _fail(self, error: RunError) -> NoReturn:
-        if self.soft_fail:
+    def _fail(self, error: FlowEngineError) -> NoReturn:
+        """Fail or skip the task, as ``soft_fail`` says of runs and ``never_fail`` of whatever goes wrong."""
+        if self.never_fail:
+            raise AirflowSkipException(f"Skipped, since never_fail is on: {error}") from error
+        if self.soft_fail and isinstance(error, RunError):
             raise AirflowSkipException(f"Skipped, since soft_fail is on: {error}") from error
         if isinstance(error, RunTimeoutError) and not isinstance(error, UnreachableError):
             raise AirflowSensorTimeout(str(error)) from error
@@ -191,32 +205,52 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
     def _prepare(self, context: Context) -> tuple[Waiter, History]:
         """Build what decides about the wait, once a process: rescheduled, each look is a new one."""
         if self._waiter is None or self._history is None:
-            began, deadline = self._began(context), self._deadline(context)  # before anything that takes time
+            from airflow_provider_flowengine.protocol.flows import ONCE
             from airflow_provider_flowengine.protocol.history import History
-            from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
 
+            make = self._waiter_maker(context)  # before anything that takes time
             hook, pipeline_id = self.hook, self.find_pipeline_id()
-            run_id = rendered_id("run_id", self.run_id) if self._names_run else None
-            since = self._remembered(context)
-            self._history = History(hook.api, pipeline_id)
-            self._waiter = Waiter(
-                run_id,
-                pipeline_id,
-                Limits(
-                    poll_interval=self._poke_seconds(),
-                    deadline=deadline,
-                    unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
-                ),
-                began=began,
-                run_url=hook.run_url(pipeline_id, run_id if run_id is not None else "{run_id}"),
-                started_after=None if run_id is not None else self._started_after(context),
-                # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.
-                closely=not self.reschedule and not self.deferrable,
-                silent_since=since.get("silent_since"),
-                doubtful_since=since.get("doubtful_since"),
-            )
-            self.log.info("Waiting for %s.", self._waiter.name)
+            waiter = make(pipeline_id)
+            waiter.run_url = hook.run_url(pipeline_id, waiter.run_id if waiter.run_id is not None else "{run_id}")
+            api = replace(hook.api, retry=ONCE)  # the next look is the retry
+            self._history, self._waiter = History(api, pipeline_id), waiter
+            self.log.info("Waiting for %s.", waiter.name)
         return self._waiter, self._history
+
+    def _waiter_maker(self, context: Context) -> Callable[[Identifier], Waiter]:
+        """Return what makes a waiter as of now, once the pipeline is known."""
+        from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+
+        run_id = rendered_id("run_id", self.run_id) if self._names_run else None
+        since = self._remembered(context)
+        return partial(
+            Waiter,
+            run_id,
+            limits=Limits(
+                poll_interval=self._poke_seconds(),
+                deadline=self._deadline(context),
+                unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
+            ),
+            began=self._began(context),
+            started_after=None if run_id is not None else self._started_after(context),
+            # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.
+            closely=not self.reschedule and not self.deferrable,
+            silent_since=since.get("silent_since"),
+            doubtful_since=since.get("doubtful_since"),
+        )
+
+    def _bear(self, context: Context, error: CannotReachError | UnexpectedAnswerError) -> None:
+        """
+        Bear that FlowEngine gives no usable answer to what comes before a look, as it is borne during one.
+
+        An earlier process of this try has looked already: what is wrong now was right then, and may pass.
+        """
+        waiter = self._waiter_maker(context)(self.pipeline_id or self.pipeline_key or self.pipeline_name or "")
+        try:
+            waiter.failed(error, time.time())
+        except RunError as end:
+            self._fail(end)
+        self._remember(context, waiter)
 
     def _defer(self, context: Context) -> NoReturn:
         waiter, _ = self._prepare(context)
@@ -236,7 +270,8 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
 
     def _began(self, context: Context) -> float:
         """When the wait began: rescheduled, with this try's first look."""
-        moment = compat.first_start(context) if self.reschedule else getattr(context["ti"], "start_date", None)
+        first = compat.first_look(context) if self.reschedule else None
+        moment = first or getattr(context["ti"], "start_date", None)
         return moment.timestamp() if moment else time.time()
 
     def _deadline(self, context: Context) -> float:
@@ -258,7 +293,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
     def _remembered(self, context: Context) -> dict[str, float]:
         store = compat.task_state_store(context) if self.reschedule else None
         known = store.get(_SINCE_KEY) if store else None
-        moments = known if isinstance(known, dict) else {}
+        moments = known if isinstance(known, dict) and known.get("try") == context["ti"].try_number else {}
         return {name: float(at) for name, at in moments.items() if name in _SINCE and isinstance(at, int | float)}
 
     def _remember(self, context: Context, waiter: Waiter) -> None:
@@ -267,6 +302,6 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             return
         moments = {name: at for name in _SINCE if (at := getattr(waiter, name)) is not None}
         if moments:
-            store.set(_SINCE_KEY, moments)
+            store.set(_SINCE_KEY, {"try": context["ti"].try_number, **moments})
         elif self._remembered(context):
             store.delete(_SINCE_KEY)

@@ -1,7 +1,9 @@
 """The emulator as a program: what it prints, that it goes on after a restart, and what it turns down."""
 
 import json
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from airflow_provider_flowengine.emulator.__main__ import main, read_arguments
+from airflow_provider_flowengine.emulator.__main__ import main
+from airflow_provider_flowengine.emulator.command_line import read_arguments
 
 MODULE = "airflow_provider_flowengine.emulator"
 
@@ -30,6 +33,14 @@ def get(url, path):
     return session.get(url + path, headers={"X-FlowEngine-UserId": "1"}, timeout=5)
 
 
+def exported(line):
+    """The connection in what a shell is told to export, read as a shell reads it."""
+    command, assignment = shlex.split(line)
+    name, _, value = assignment.partition("=")
+    assert (command, name) == ("export", "AIRFLOW_CONN_FLOWENGINE_DEFAULT")
+    return json.loads(value)
+
+
 def test_it_prints_its_address_first_and_then_how_airflow_finds_it():
     with running("--engine-key", "cess", "--engine-id", "9", "--ids", "text", "--words", '{"failed": "KO"}') as (
         process,
@@ -43,10 +54,15 @@ def test_it_prints_its_address_first_and_then_how_airflow_finds_it():
 
         assert answer.json()["data"] == {"engineId": "9"}
         assert options["words"] == {"failed": "KO"}
-        name, _, value = export.strip().removeprefix("export ").partition("=")
-        assert name == "AIRFLOW_CONN_FLOWENGINE_DEFAULT"
-        assert url.endswith(f":{json.loads(value.strip(chr(39)))['port']}")
+        assert url.endswith(f":{exported(export)['port']}")
         assert process.wait(5) in (0, -signal.SIGTERM)
+
+
+def test_a_shell_can_read_the_connection_whatever_is_in_it():
+    with running("--engine-key", "bob's $HOME") as (process, _):
+        process.stdout.readline()
+
+        assert exported(process.stdout.readline())["extra"]["engine_key"] == "bob's $HOME"
 
 
 def test_by_itself_it_listens_on_flowengines_port_of_this_machine_only():
@@ -92,7 +108,8 @@ def test_after_a_kill_it_goes_on_where_it_was(tmp_path):
     [
         ["--ids", "roman"],
         ["--timezone", "Mars/Olympus"],
-        ["--words", "{"],
+        ["--words", "nonsense"],
+        ["--words", "3"],
         ["--history-delay", "-1"],
         ["--host", "0.0.0.0", "--execute"],
         ["--port", "1", "--host", "192.0.2.1"],
@@ -110,6 +127,49 @@ def test_an_option_that_makes_no_sense_ends_it_with_code_2_and_a_line_that_says_
     *usage, line = capsys.readouterr().err.splitlines()
     assert line.startswith("flowengine-emulator: ")
     assert all(each.startswith(("usage: ", " ")) for each in usage)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--words", "nonsense"], "error: argument --words: must be a JSON object, such as "),
+        (["--words", '["DONE"]'], "error: argument --words: must be a JSON object, such as "),
+        (["--words", '{"asleep": "ZZZ"}'], "--words: no state is called asleep; states: "),
+        (["--timezone", "Mars/Olympus"], "--timezone: unknown time zone 'Mars/Olympus'; give an IANA name"),
+    ],
+)
+def test_what_it_says_is_about_the_option(capsys, arguments, said):
+    with pytest.raises(SystemExit):
+        sys.exit(main(arguments))
+
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"flowengine-emulator: {said}")
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        assert main(["--port", str(port)]) == 2
+        assert capsys.readouterr().err == (
+            f"flowengine-emulator: can't listen on 127.0.0.1:{port}: Address already in use; "
+            "give another --port (0 takes a free one)\n"
+        )
+
+
+def test_an_address_of_another_machine_is_named_with_what_to_do(capsys):
+    assert main(["--host", "192.0.2.1"]) == 2
+    assert capsys.readouterr().err.endswith("; give a --host of this machine\n")
+
+
+@pytest.mark.parametrize("library", ["pydantic", "fastapi", "uvicorn"])
+def test_a_library_that_is_missing_is_named_with_how_to_install_it(library):
+    program = f"import sys; sys.modules[{library!r}] = None; from {MODULE}.__main__ import main; sys.exit(main([]))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"flowengine-emulator needs {library}: pip install 'airflow-provider-flowengine[emulator]'\n"
+    )
 
 
 def test_a_file_that_holds_no_state_is_left_alone(tmp_path, capsys):

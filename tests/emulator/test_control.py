@@ -159,3 +159,20 @@ def test_the_connection_leads_an_airflow_here(emulator):
     run_page = "{fl_url}{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
     assert connection["extra"] == {"engine_key": "demo", "ui_url": run_page, "api_root": "automl/v1"}
     assert connection["password"] == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"generation": "automl"}, {"api_root": "automl/v1"}),
+        ({"generation": "kernel"}, {}),
+        ({"times": "text", "timezone": "Asia/Shanghai"}, {"timezone": "Asia/Shanghai"}),
+        ({"timezone": "Asia/Shanghai"}, {}),  # epoch milliseconds have no zone
+    ],
+)
+def test_the_connection_tells_what_an_airflow_has_to_know(emulator, options, told):
+    emulator.reset(**options)
+
+    extra = json.loads(emulator.connection())["extra"]
+
+    assert {name: extra[name] for name in ("api_root", "timezone") if name in extra} == told

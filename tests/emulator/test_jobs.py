@@ -350,6 +350,14 @@ def test_other_types_are_simulated_and_say_so(call, type, job):
     assert (status, nodes["a"]["message"]) == ("failed", f"{job if type == 'TASK' else type} is simulated here")
 
 
+def test_a_node_without_a_script_is_simulated_and_says_so(call):
+    status, nodes = run(call, node("a", job="PYTHON3"), node("b", job="SHELL", message="all done"), edges=["a→b"])
+
+    assert status == "succeeded"
+    assert nodes["a"]["message"] == "PYTHON3 without a script is simulated here"
+    assert nodes["b"]["message"] == "all done"
+
+
 def test_a_job_that_cant_be_started_fails(call):
     status, nodes = run(call, shell("a", "true", text="no \0 in an environment"))
 

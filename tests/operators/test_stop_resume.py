@@ -72,6 +72,16 @@ def test_a_run_that_has_ended_needs_no_stop(stop, emulator, pipeline, log):
     assert emulator.count("stop") == 0
 
 
+def test_a_run_of_a_status_that_nobody_knows_is_stopped_with_the_others(stop, emulator, pipeline):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    emulator.options.words = {"running": "WARMING_UP"}
+    task = stop(pipeline_id=pipeline_id)
+
+    assert task.returned == [1]
+    assert state(emulator, 1) == "stopped"
+
+
 def test_where_nothing_runs_nothing_is_stopped(stop, emulator, pipeline, log):
     task = stop(pipeline_id=pipeline())
 
@@ -199,6 +209,17 @@ def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
     task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)
+
+
+def test_a_run_that_is_still_stopping_goes_on_once_it_has_stopped(resume, emulator, pipeline):
+    emulator.options.stop_seconds = 1
+    pipeline_id = pipeline(duration=0.2)
+    emulator.world.start(pipeline_id)
+    emulator.world.stop(1)
+    task = resume(pipeline_id=pipeline_id, run_id=1)
+
+    assert task.returned == 1
+    assert emulator.count("resume") == 1
 
 
 @in_both_modes

@@ -1,8 +1,12 @@
 """What a try does about what an earlier one left: the pipeline is started once, whatever happened in between."""
 
+import threading
+import time
+from datetime import timedelta
 from importlib.metadata import version
 
 import pytest
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.operators.ownership import Ownership
@@ -12,6 +16,7 @@ from airflow_provider_flowengine.protocol.errors import (
     StartUnconfirmedError,
     UnreachableError,
 )
+from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 in_both_modes_anew = pytest.mark.parametrize(
@@ -333,3 +338,36 @@ def test_a_retry_that_is_about_another_pipeline_leaves_the_first_ones_run_alone(
     assert (
         "An earlier try was about pipeline 1, this one is about 2: starting anew. Run 3 is left as it is." in log.ours
     )
+
+
+# --- what isn't the task's own ----------------------------------------------------------------------------------------
+
+
+def test_a_start_that_was_refused_leaves_a_run_that_somebody_else_starts_meanwhile_alone(start, emulator, pipeline):
+    made = pipeline(duration="forever")
+    emulator.fail("start", kind="status", status=503, retry_after="60")
+
+    def start_by_hand():
+        while not emulator.count("start"):
+            time.sleep(0.01)
+        emulator.world.start(made)
+
+    threading.Thread(target=start_by_hand, daemon=True).start()
+    task = start(pipeline_id=made, execution_timeout=timedelta(seconds=2), retries=0)
+
+    assert task.state == "failed"
+    assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
+
+
+def test_a_mapped_task_remembers_its_own_run(dag, run, emulator, pipeline, monkeypatch):
+    async def fire_nonsense(self):
+        yield TriggerEvent("nonsense")
+
+    monkeypatch.setattr(FlowEnginePipelineRunTrigger, "run", fire_nonsense)
+    pipelines = [pipeline(key, duration="forever") for key in ("first", "second")]
+    FlowEngineStartPipelineOperator.partial(
+        task_id="task", dag=dag, deferrable=True, durable=False, poll_interval=0.05
+    ).expand(pipeline_id=pipelines)
+
+    assert [task.state for task in run(dag).mapped("task")] == ["failed", "failed"]
+    assert (emulator.count("start"), emulator.count("stop")) == (2, 2)

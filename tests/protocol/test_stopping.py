@@ -190,7 +190,7 @@ def test_an_engine_that_moved_is_found_without_a_history_too(server, act):
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", ["failed", "stopped", "stopping", "flourishing"])
+@pytest.mark.parametrize("status", ["failed", "stopped", "flourishing"])
 def test_a_run_is_resumed_and_returned_as_it_was(server, status):
     server.add_run(status=status)
 
@@ -256,13 +256,20 @@ def test_a_resume_that_is_refused_is_told(server):
     assert server.count("resume") == 1
 
 
-def test_a_run_that_was_stopping_and_has_stopped_is_still_to_be_resumed(server):
+def test_a_run_that_is_stopping_is_resumed_once_it_has_stopped(server):
     server.add_run(status="stopping")
-    server.on("resume", becoming(server, "stopped", no_reply))
+    server.on("history", server._work, becoming(server, "stopped", server._work))
 
-    resume_run(server)
+    assert resume_run(server).status == "stopped"
+    assert server.count("resume") == 1
 
-    assert server.count("resume") == 2
+
+def test_a_run_that_stays_stopping_isnt_resumed(server):
+    server.add_run(status="stopping")
+
+    with pytest.raises(CannotReachError, match="Run 1 is still stopping"):
+        resume_run(server, patience=20)
+    assert server.count("resume") == 0
 
 
 def test_without_a_history_a_resume_is_tried_once(server):
@@ -285,7 +292,7 @@ def test_the_runs_that_go_on_are_listed_newest_first(server):
     for status in ("running", "succeeded", "stopping", "AWAITING", "failed", "flourishing"):
         server.add_run(status=status)
 
-    assert [run.id for run in server.drive(running_runs(server.history()))] == [4, 3, 1]
+    assert [run.id for run in server.drive(running_runs(server.history()))] == [6, 4, 3, 1]
 
 
 def test_all_that_go_on_are_found_where_the_servers_pages_are_short(server):

@@ -1,7 +1,8 @@
 """The sensor, in each of its three ways to wait."""
 
+import time
 from datetime import UTC, datetime
-from functools import partialmethod
+from functools import partial, partialmethod
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
@@ -11,6 +12,7 @@ from airflow_provider_flowengine.protocol.errors import (
     RunFailedError,
     RunLostError,
     RunStoppedError,
+    UnreachableError,
 )
 from airflow_provider_flowengine.protocol.waiting import Limits
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
@@ -123,6 +125,65 @@ def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline
 
     assert task.state == "failed"
     assert isinstance(task.errors[-1], PipelineNotFoundError)
+
+
+@in_all_modes
+@pytest.mark.parametrize("named", [{"run_id": 1}, {"pipeline_key": "no-such-pipeline"}], ids=["failed run", "mistake"])
+def test_whatever_goes_wrong_skips_it_where_never_fail_is_on(sense, emulator, pipeline, named, mode):
+    pipeline_id = pipeline(outcome="failed")
+    emulator.world.start(pipeline_id)
+    task = sense(**({} if "pipeline_key" in named else {"pipeline_id": pipeline_id}), **named, never_fail=True, **mode)
+
+    assert task.state == "skipped"
+
+
+# --- while FlowEngine is away -----------------------------------------------------------------------------------------
+
+
+@in_all_modes
+def test_it_bears_that_flowengine_is_away_for_a_while(sense, emulator, pipeline, after_looks, mode):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+
+    def outage():
+        emulator.fail(kind="status", status=500, times=1000)
+        time.sleep(1.5)
+        emulator.faults.clear()
+        emulator.world.finish(1)
+
+    after_looks(2, outage)
+    task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
+
+    assert task.state == "success"
+
+
+@in_modes_that_remember
+def test_it_gives_up_when_flowengine_is_away_for_too_long(sense, emulator, pipeline, after_looks, mode):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    after_looks(2, partial(emulator.fail, kind="status", status=500, times=1000))
+    task = sense(pipeline_id=pipeline_id, run_id=1, unreachable_timeout=1, **mode)
+
+    assert isinstance(task.errors[-1], UnreachableError)
+
+
+@needs_task_state_store
+def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emulator, pipeline, after_looks):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    emulator.fail("history", "run", kind="status", status=500, times=1000)
+
+    def later():
+        emulator.faults.clear()
+        emulator.fail("history", "run", kind="status", status=500)
+        after_looks(3, emulator.world.finish, 1)
+        time.sleep(1)
+
+    task = sense(
+        pipeline_id=pipeline_id, run_id=1, mode="reschedule", unreachable_timeout=1, retries=1, between_tries=later
+    )
+
+    assert (task.state, task.tries) == ("success", 2)
 
 
 # --- a run that FlowEngine starts by itself ---------------------------------------------------------------------------
