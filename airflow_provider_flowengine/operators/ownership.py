@@ -6,8 +6,9 @@ the intent to start, then the run, then that its result was handed on. A new try
 (:func:`decide`); only the try that wrote it last owns the run, since Airflow gives every try a new id and answers an
 old one's questions with "not found".
 
-What tells a clear from a crash: Airflow raises a task's ``max_tries`` when a person clears it in any state but
-*running*; a running task that is cleared is told so itself, and stops its run before it ends.
+What tells a clear from a crash: Airflow sets a task's ``max_tries`` anew when a person clears it in any state but
+*running*, and counts the clears of its DAG run; a running task that is cleared is told so itself, and stops its run
+before it ends.
 """
 
 from __future__ import annotations
@@ -57,10 +58,11 @@ class Record(NamedTuple):
 
     :param phase: how far it has come.
     :param pipeline_id: the pipeline that was started.
-    :param max_tries: the task's ``max_tries`` at the time: another one now means that a person has cleared the task.
+    :param max_tries: the task's ``max_tries`` at the time.
     :param run_id: the run, once it is known.
     :param intent: what was noted before the start (:meth:`.protocol.starting.Intent.as_dict`).
-    :param try_number: the try that wrote it, for people who read it.
+    :param try_number: the try that wrote it.
+    :param clear_number: how often tasks of the DAG run had been cleared at the time; None where it isn't known.
     """
 
     phase: Phase
@@ -69,6 +71,7 @@ class Record(NamedTuple):
     run_id: Identifier | None = None
     intent: Mapping[str, Json] = {}
     try_number: int = 0
+    clear_number: int | None = None
 
     def as_dict(self) -> dict[str, Json]:
         """Return the record as plain JSON values."""
@@ -79,6 +82,7 @@ class Record(NamedTuple):
             "run_id": self.run_id,
             "intent": dict(self.intent),
             "try_number": self.try_number,
+            "clear_number": self.clear_number,
         }
 
     @classmethod
@@ -92,23 +96,23 @@ class Record(NamedTuple):
             run_id=cast("Identifier | None", content.get("run_id")),
             intent=intent if isinstance(intent, dict) else {},
             try_number=int(str(content.get("try_number") or 0)),
+            clear_number=cast("int | None", content.get("clear_number")),
         )
 
 
-def decide(record: Record | None, run: PipelineRun | None, *, max_tries: int, resume: bool) -> Next:
+def decide(record: Record | None, run: PipelineRun | None, *, cleared: bool, resume: bool) -> Next:
     """
     Return what a try does about what an earlier one left: the table of the reliability page, in one place.
 
     :param record: what the earlier try left, or None.
     :param run: the record's run as the history shows it now; None where it isn't there, or not known.
-    :param max_tries: the task's ``max_tries`` now.
+    :param cleared: whether a person has cleared the task since.
     :param resume: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
     """
     from airflow_provider_flowengine.protocol.status import is_stopping
 
     if record is None or (record.phase is Phase.VANISHED and run is None):
         return Next.START
-    cleared = record.max_tries != max_tries
     if record.phase is Phase.HANDED_ON and cleared:
         return Next.START
     if record.run_id is None:
@@ -139,6 +143,8 @@ class Ownership:
         ti = context.get("ti")
         self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
         self.try_number = int(getattr(ti, "try_number", 1) or 1)
+        self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
+        self._retries = int(getattr(context.get("task"), "retries", 0) or 0)
         self.record: Record | None = None
 
     @property
@@ -151,6 +157,15 @@ class Ownership:
         """Whether Airflow won't try this task again by itself."""
         return self.try_number > self.max_tries
 
+    @property
+    def was_cleared(self) -> bool:
+        """Whether a person has cleared the task since the record was written."""
+        record = self.record
+        if record is None or record.max_tries != self.max_tries:
+            return record is not None
+        # A clear makes it the tries so far plus the task's retries: where these were lowered, maybe what it was before.
+        return record.clear_number != self._clear_number and self.max_tries == record.try_number + self._retries
+
     def read(self) -> Record | None:
         """Return the record that stands in the store."""
         content = self._store.get(RECORD_KEY) if self._store else None
@@ -159,12 +174,12 @@ class Ownership:
 
     def intend(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
         """Note that a start is about to be sent. Fails, and so prevents the start, where it can't be written."""
-        self._write(Record(Phase.INTENDED, pipeline_id, self.max_tries, intent=intent, try_number=self.try_number))
+        self._write(Phase.INTENDED, pipeline_id, None, intent)
 
     def note(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
         """Note how far the task has come with its run."""
         intent = self.record.intent if self.record else {}
-        self._write(Record(phase, pipeline_id, self.max_tries, run_id, intent, self.try_number))
+        self._write(phase, pipeline_id, run_id, intent)
 
     def forget(self) -> None:
         """Drop the record: nothing was started."""
@@ -176,7 +191,10 @@ class Ownership:
         """Whether this try is still the task's own: the store answers an old one as if it held nothing."""
         return self._store is None or self._store.get(RECORD_KEY) is not None
 
-    def _write(self, record: Record) -> None:
+    def _write(
+        self, phase: Phase, pipeline_id: Identifier, run_id: Identifier | None, intent: Mapping[str, Json]
+    ) -> None:
+        record = Record(phase, pipeline_id, self.max_tries, run_id, intent, self.try_number, self._clear_number)
         self.record = record
         if self._store:
             self._store.set(RECORD_KEY, record.as_dict())

@@ -149,12 +149,12 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
         known: dict[str, Json] = {"run_id": record.run_id, "pipeline_id": record.pipeline_id}
         run, tried = self._find(record), record.try_number
-        decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
+        decision = decide(record, run, cleared=ownership.was_cleared, resume=self.retry_mode == "resume")
         if decision is Next.LOOK:
             run = self._look_for_intended(ownership, record)
             if run:
                 record = ownership.record or record
-                decision = decide(record, run, max_tries=ownership.max_tries, resume=self.retry_mode == "resume")
+                decision = decide(record, run, cleared=ownership.was_cleared, resume=self.retry_mode == "resume")
             else:
                 decision = Next.START
         span["resumable.external_id"] = str(run.id if run else record.run_id)
@@ -186,8 +186,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         try:
             run = self.hook.client.run(look_for(api, intent, self._matched_params(record.pipeline_id), until=until))
         except AmbiguousRunError as error:
-            cleared = record.max_tries != ownership.max_tries
-            if not cleared or not all(run.state.is_final for run in error.candidates):
+            if not ownership.was_cleared or not all(run.state.is_final for run in error.candidates):
                 raise
             self.log.warning("%s The task was cleared since, and none of them goes on.", error)
             return None
@@ -347,7 +346,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
         if record and (record.pipeline_id, record.run_id) != (pipeline_id, run_id):
             record = self._run = None
         history = self._history(pipeline_id)
-        if record and record.run_id == run_id and record.max_tries == ownership.max_tries:
+        if record and record.run_id == run_id and not ownership.was_cleared:
             # An earlier try has resumed it; how it has ended since is this try's result, unless it failed again.
             seen = self.hook.client.run(history.find(run_id))
             if seen and (seen.state == "succeeded" or seen.state == "running"):

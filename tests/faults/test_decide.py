@@ -54,6 +54,6 @@ def test_what_is_found_decides(phase, cleared, state, decision, mode):
     record = None if phase == "none" else Record(Phase(phase), pipeline_id=1, max_tries=2, run_id=run_id)
     restart, _, resume = decision.partition("/")
 
-    found = decide(record, RUNS[state], max_tries=4 if cleared else 2, resume=mode == "resume")
+    found = decide(record, RUNS[state], cleared=cleared, resume=mode == "resume")
 
     assert found is Next(resume if resume and mode == "resume" else restart)

@@ -1,6 +1,7 @@
 """What a try does about what an earlier one left: the decision, row by row."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +44,7 @@ GONE = None
     ],
 )
 def test_a_retry(left, seen, decision):
-    assert decide(left, seen, max_tries=RETRIES, resume=False) is decision
+    assert decide(left, seen, cleared=False, resume=False) is decision
 
 
 @pytest.mark.parametrize(
@@ -57,14 +58,14 @@ def test_a_retry(left, seen, decision):
     ],
 )
 def test_a_clear(left, seen, decision):
-    assert decide(left, seen, max_tries=RETRIES + 3, resume=False) is decision
+    assert decide(left, seen, cleared=True, resume=False) is decision
 
 
 @pytest.mark.parametrize(
     ("seen", "decision"), [(FAILED, Next.RESUME), (STOPPED, Next.START), (RUNNING, Next.GO_ON), (SUCCEEDED, Next.TAKE)]
 )
 def test_a_retry_that_resumes(seen, decision):
-    assert decide(record(Phase.WATCHED), seen, max_tries=RETRIES, resume=True) is decision
+    assert decide(record(Phase.WATCHED), seen, cleared=False, resume=True) is decision
 
 
 def test_a_record_survives_the_store():
@@ -97,8 +98,10 @@ class Try:
         self.try_number, self.max_tries = number, max_tries
 
 
-def ownership(store, number, durable=True):
-    return Ownership({"ti": Try(number), "task_state_store": store}, durable)
+def ownership(store, number, durable=True, *, max_tries=RETRIES, retries=RETRIES, clears=0):
+    dag_run, task = SimpleNamespace(clear_number=clears), SimpleNamespace(retries=retries)
+    context = {"ti": Try(number, max_tries), "dag_run": dag_run, "task": task, "task_state_store": store}
+    return Ownership(context, durable)
 
 
 def test_the_next_try_reads_what_the_one_before_has_noted():
@@ -107,7 +110,26 @@ def test_the_next_try_reads_what_the_one_before_has_noted():
     first.intend(1, {"newest": 6})
     first.note(Phase.WATCHED, 1, 7)
 
-    assert ownership(store, 2).read() == Record(Phase.WATCHED, 1, RETRIES, 7, {"newest": 6}, try_number=1)
+    assert ownership(store, 2).read() == Record(Phase.WATCHED, 1, RETRIES, 7, {"newest": 6}, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("later", "cleared"),
+    [
+        ({}, False),
+        ({"clears": 1}, False),  # of another task of the DAG run
+        ({"clears": 1, "max_tries": 1 + RETRIES}, True),
+        ({"clears": 1, "max_tries": 1 + 1, "retries": 1}, True),  # the retries were lowered from 2 to 1 meanwhile
+        ({"clears": 0, "max_tries": 1 + 1, "retries": 1}, False),
+    ],
+)
+def test_a_clear_is_told_from_a_retry(later, cleared):
+    store = Store()
+    ownership(store, 1).note(Phase.HANDED_ON, 1, 7)
+    second = ownership(store, 2, **later)
+    second.read()
+
+    assert second.was_cleared is cleared
 
 
 def test_what_came_to_nothing_is_forgotten():
