@@ -19,12 +19,11 @@ def main(database: str, pipelines: int, runs: int) -> None:
     now = time.time()
     emulator.world.add_history(made[0].id, (now - runs + number for number in range(runs)))
     options = emulator.options
-    print(
+    page = (
         f"{emulator.url}{options.engine_url}/kernel/v1/pipeline/{made[0].id}/historyList"
-        f"?page=1&size=20&engineId={options.engine_id}&engineKey={options.engine_key}",
-        flush=True,
+        f"?page=1&size=20&engineId={options.engine_id}&engineKey={options.engine_key}"
     )
-    emulator.serve()
+    emulator.serve(ready=lambda: print(page, flush=True))
 
 
 if __name__ == "__main__":
