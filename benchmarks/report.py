@@ -41,7 +41,7 @@ def waiting_line(row: Row) -> str:
 
 def waiting(rows: Sequence[Row], into: Path) -> None:
     """Requests, CPU, lag and memory of waiting runs."""
-    idle = next((_number(row, "cpu_percent") for row in rows if row["provider"] == "idle"), 0.0)
+    idle = min((_number(row, "cpu_percent") for row in rows if row["provider"] == "idle"), default=0.0)
     shown = [row for row in rows if row["provider"] != "idle"]
     _table(
         into / "waiting.md",
