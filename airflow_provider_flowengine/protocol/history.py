@@ -140,7 +140,7 @@ class History:
             lambda run: moment is None or (run.started is not None and run.started < moment)
         )
         if not reached:
-            raise self._too_many(runs, moment)
+            raise self._too_many(runs, moment, "came first. Give a later started_after, or run_id.")
         return runs
 
     def recent(self, is_known: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
@@ -165,13 +165,14 @@ class History:
         runs, reached = yield from self._back_to(lambda run: not is_newer(run, newest, known))
         new = [run for run in runs if is_newer(run, newest, known)]
         if not reached:
-            raise self._too_many(new, f"run {newest}")
+            advice = "is this task's. Look at its runs in FlowEngine, then clear this task to begin anew."
+            raise self._too_many(new, f"run {newest}", advice)
         return new
 
-    def _too_many(self, runs: list[PipelineRun], since: object) -> AmbiguousRunError:
+    def _too_many(self, runs: list[PipelineRun], since: object, advice: str) -> AmbiguousRunError:
         return AmbiguousRunError(
             f"Pipeline {self.pipeline_id} has run more than {len(runs)} times since {since}: too often to tell which "
-            "run is this task's. Look at its runs in FlowEngine, then clear this task to begin anew.",
+            f"run {advice}",
             pipeline_id=self.pipeline_id,
             candidates=runs,
         )
