@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -143,22 +145,29 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         """Stop the run: Airflow (3.3 and later) calls this when a person ends the deferred task, and only then."""
         if not self.cancel_on_kill or self.run_id is None:
             return
+        stopping = asyncio.create_task(self._stop(self.run_id))
+        # Airflow cancels the trigger again at each of its rounds, a second apart, until it has ended: on_kill included.
+        while not stopping.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(stopping)
+
+    async def _stop(self, run_id: Identifier) -> None:
         from airflow_provider_flowengine.protocol.flows import Api
         from airflow_provider_flowengine.protocol.history import History
         from airflow_provider_flowengine.protocol.models import Engine
         from airflow_provider_flowengine.protocol.stopping import stop
 
-        self.log.info("The task was ended: stopping run %s of pipeline %s.", self.run_id, self.pipeline_id)
+        self.log.info("The task was ended: stopping run %s of pipeline %s.", run_id, self.pipeline_id)
         try:
             settings = await _settings(self.flowengine_conn_id)
             engine = Engine(self.engine_key, self.engine_url, self.engine_id, settings.generation)
             api = Api(settings, self.engine_key, engine=engine).hurried(KILL_PATIENCE / 4)
             async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
-                stopped = await client.run(stop(api, history, self.run_id, patience=KILL_PATIENCE, unseen=True))
-            self.log.info("Run %s: %s.", self.run_id, "stop sent" if stopped else "it needs no stop any more")
+                stopped = await client.run(stop(api, history, run_id, patience=KILL_PATIENCE, unseen=True))
+            self.log.info("Run %s: %s.", run_id, "stop sent" if stopped else "it needs no stop any more")
         except Exception as error:  # what Airflow can't read of the connection too
-            self.log.error("Run %s could not be stopped and may be going on: %s %s", self.run_id, self.run_url, error)
+            self.log.error("Run %s could not be stopped and may be going on: %s %s", run_id, self.run_url, error)
 
     def connect(self, settings: Settings) -> AsyncClient:
         """Return a client for what a connection says."""

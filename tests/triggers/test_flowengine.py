@@ -147,6 +147,18 @@ async def test_it_stops_the_run_when_a_person_ends_the_task(trigger, emulator, p
     assert emulator.world.run(1).stopping
 
 
+async def test_it_stops_the_run_though_airflow_cancels_it_again_and_again(trigger, emulator, pipeline):
+    emulator.world.start(pipeline(duration="forever"))
+    emulator.fail("stop", kind="status", status=503)
+    killing = asyncio.create_task(trigger().on_kill())
+    while not killing.done():
+        await asyncio.sleep(0.1)
+        killing.cancel()
+
+    assert emulator.count("stop") == 2
+    assert emulator.world.run(1).stopping
+
+
 async def test_it_leaves_the_run_alone_where_nothing_is_to_be_cancelled(trigger, emulator, pipeline):
     emulator.world.start(pipeline(duration="forever"))
     await trigger(cancel_on_kill=False).on_kill()
