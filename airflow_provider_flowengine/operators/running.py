@@ -46,8 +46,8 @@ RUN_KEY = "flowengine_run"
 KILL_PATIENCE = 4.0
 """Seconds to stop a run in when the task is killed: Airflow kills the process after 5."""
 
-
 _ENDED: tuple[type[BaseException], ...] = (Killed, *compat.TERMINATED)
+"""What ends this part of a task from outside."""
 
 
 class FlowEngineRunOperator(FlowEnginePipelineOperator):

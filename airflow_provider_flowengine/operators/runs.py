@@ -20,7 +20,6 @@ from airflow_provider_flowengine.operators.running import FlowEngineRunOperator
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     ApiRefusedError,
-    CannotReachError,
     ConfigurationError,
     FlowEngineError,
     RunLostError,
@@ -267,10 +266,9 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
                 intended.append(intent)
 
         def forget() -> None:
-            """Whatever ends this try while it pauses, nothing was started: another's run isn't to be taken for its."""
+            """Nothing was started, so whatever ends this try, another's run isn't to be taken for its."""
             with self._kill.waits():
                 ownership.forget()
-                intended.clear()
 
         flow = start_once(
             hook.api,
@@ -283,10 +281,6 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         try:
             with self._kill.strikes():
                 return hook.client.run(flow)
-        except (ApiRefusedError, CannotReachError):
-            if intended:
-                ownership.forget()  # nothing was started, so there is nothing that a later try should look for
-            raise
         except StartUnconfirmedError:
             with suppress(Exception):  # its run has had its time to appear: the next try need not give it that again
                 ownership.intend(pipeline_id, replace(intended[-1], noted=0.0).as_dict())

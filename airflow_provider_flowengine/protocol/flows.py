@@ -214,7 +214,7 @@ class Api:
 
         :param call: the call.
         :param before: is called each time before it is sent; what it raises prevents that.
-        :param untaken: is called each time when the server surely didn't take it, before the pause that follows.
+        :param untaken: is called each time when the server surely didn't take it, before it is sent again or given up.
         """
         call = self._guarded(call)
         attempt = 1
@@ -223,6 +223,9 @@ class Api:
             try:
                 answer = yield from self.answer(call)
                 return envelope.read(call, answer)
+            except ApiRefusedError:
+                untaken()
+                raise
             except CannotReachError as error:
                 if error.taken is False:
                     untaken()

@@ -128,7 +128,7 @@ def start_once(
     :param pipeline_id: the pipeline.
     :param job_params: ``{node id: {key: value}}``, checked already.
     :param remember: is given the intent each time before the start is sent; what it raises prevents the start.
-    :param forget: is called each time when the start surely wasn't taken, before the pause to the next time.
+    :param forget: is called each time when the start surely wasn't taken, before it is sent again or given up.
     :param confirmation_timeout: seconds that the run may take to appear in the history, default 30.
     :raises ApiRefusedError: when FlowEngine says no; nothing was started.
     :raises CannotReachError: when the start surely wasn't taken; nothing was started.
