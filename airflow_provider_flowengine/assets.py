@@ -76,7 +76,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
     return OpenLineageDataset(namespace=f"{SCHEME}://{uri.netloc}", name=unquote(uri.path.lstrip("/")))
 
 
-def tell_outlets(context: Context, outlets: Iterable[Asset], run: Mapping[str, JsonValue]) -> None:
+def attach_run_to_outlet_events(context: Context, outlets: Iterable[Asset], run: Mapping[str, JsonValue]) -> None:
     """Put a task's run into the events of its outlets, where an event trigger's stands too: ``extra["payload"]``.
 
     Never raises: the run has ended well, and an event without it is no reason to fail its task.

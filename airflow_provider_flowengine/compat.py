@@ -99,7 +99,7 @@ def can_ask_state(context: Context) -> bool:
     return hasattr(ti, "get_task_states") or hasattr(ti, "current_state")
 
 
-def ask_state(context: Context) -> str | None:
+def fetch_task_state(context: Context) -> str | None:
     """
     Ask Airflow what state it has this task in: what a person did to it, a running try learns only so.
 
@@ -120,7 +120,7 @@ def ask_state(context: Context) -> str | None:
     return str(getattr(state, "value", state)) if state else None
 
 
-def first_look(context: Context) -> datetime | None:
+def first_poke_date(context: Context) -> datetime | None:
     """Return when a try that is rescheduled after each look had its first one; None where this is it."""
     ti: Any = context["ti"]
     first: datetime | None
@@ -134,7 +134,7 @@ def first_look(context: Context) -> datetime | None:
     return first
 
 
-def fails_at_once(context: Context, error: BaseException) -> bool:
+def is_non_retryable(context: Context, error: BaseException) -> bool:
     """
     Whether Airflow fails a task for an error, whatever tries are left: it says so itself, or by the task's policy.
 
@@ -211,14 +211,14 @@ __all__ = [
     "DEFERRAL_ERRORS",
     "TERMINATED",
     "TaskInterrupted",
-    "ask_state",
     "asset_state_stores",
     "can_ask_state",
     "context_of_overdue_task",
     "count",
     "decision_span",
-    "fails_at_once",
-    "first_look",
+    "fetch_task_state",
+    "first_poke_date",
     "is_deferral_timeout",
+    "is_non_retryable",
     "task_state_store",
 ]

@@ -43,7 +43,9 @@ class FlowEngineRunFacet(RunFacet):
     nodes: list[dict[str, str | None]] = attr.field(factory=list)
 
 
-def lineage_of(pipeline: FlowEnginePipelineFacet, run: PipelineRun | None, run_url: str) -> OperatorLineage[Any, Any]:
+def build_lineage(
+    pipeline: FlowEnginePipelineFacet, run: PipelineRun | None, run_url: str
+) -> OperatorLineage[Any, Any]:
     """
     Return what is told of a task.
 

@@ -18,20 +18,20 @@ Choice = Literal["retry", "fail"]
 
 DECISIONS: tuple[tuple[type[errors.FlowEngineError], Choice | None, str], ...] = (
     # More special errors stand before more general ones: the first that fits decides. None is the DAG's choice.
-    (errors.UnreachableError, "retry", "FlowEngine gives no usable answer; the next try goes on with the run"),
+    (errors.StatusUnavailableError, "retry", "FlowEngine gives no usable answer; the next try goes on with the run"),
     (errors.RunLostError, "retry", "the run can't be followed any more"),
     (errors.RunFailedError, None, "the run failed"),
     (errors.RunStoppedError, "fail", "somebody has stopped the run"),
     (errors.RunTimeoutError, None, "the run took too long"),
-    (errors.EngineUnreachableError, "retry", "the gateway knows no way to the engine, which may be restarting"),
-    (errors.CannotReachError, "retry", "FlowEngine can't be reached"),
-    (errors.UnexpectedAnswerError, "retry", "FlowEngine, or something before it, answers oddly"),
+    (errors.EngineNotRunningError, "retry", "the gateway knows no way to the engine, which may be restarting"),
+    (errors.ServiceUnavailableError, "retry", "FlowEngine can't be reached"),
+    (errors.UnexpectedResponseError, "retry", "FlowEngine, or something before it, answers oddly"),
     (errors.StartUnconfirmedError, "retry", "it can't be known yet whether the start was taken; the next try looks"),
     (errors.TaskInterruptedError, "retry", "the task was ended before its run"),
     (errors.AmbiguousRunError, "fail", "several runs could be the task's; a person decides"),
     (errors.PipelineExistsError, "fail", "there is such a pipeline already"),
     (errors.NotFoundError, "fail", "there is no such thing"),
-    (errors.ApiRefusedError, "fail", "FlowEngine refuses"),
+    (errors.RequestRejectedError, "fail", "FlowEngine refuses"),
     (errors.ConfigurationError, "fail", "the connection or an argument is wrong"),
 )
 """An error, what is done about it, and why."""

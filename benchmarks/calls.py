@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.client.sync import Client
-from airflow_provider_flowengine.protocol.flows import Api
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
 

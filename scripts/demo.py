@@ -20,10 +20,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from airflow_provider_flowengine.protocol.flows import Api
+
 from airflow_provider_flowengine import __version__
 from airflow_provider_flowengine.client.sync import Client
 from airflow_provider_flowengine.emulator.server import Emulator
-from airflow_provider_flowengine.protocol.flows import Api
 from airflow_provider_flowengine.protocol.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from airflow_provider_flowengine.connection_form import (
     ui_field_behaviour,
 )
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.status import StatusWords
+from airflow_provider_flowengine.protocol.status import StatusVocabulary
 
 
 def test_every_field_of_extra_explains_itself_in_a_sentence():
@@ -23,7 +23,7 @@ def test_no_field_is_required_by_the_form():
 
 def test_what_the_form_shows_as_default_is_what_an_empty_field_means():
     shown = {field.name: field.default for field in EXTRA_FIELDS if field.default is not None}
-    words = StatusWords()
+    words = StatusVocabulary()
 
     assert replace(Settings.build(fl_url="http://gw", **shown), words=words) == replace(
         Settings.build(fl_url="http://gw"), words=words

@@ -27,10 +27,10 @@ def some(kind):
 @pytest.mark.parametrize(
     "kind",
     [
-        errors.CannotReachError,
-        errors.UnexpectedAnswerError,
+        errors.ServiceUnavailableError,
+        errors.UnexpectedResponseError,
         errors.StartUnconfirmedError,
-        errors.UnreachableError,
+        errors.StatusUnavailableError,
         errors.RunLostError,
     ],
 )
@@ -42,7 +42,7 @@ def test_what_passes_by_itself_is_tried_again(kind):
     "kind",
     [
         errors.ConfigurationError,
-        errors.ApiRefusedError,
+        errors.RequestRejectedError,
         errors.AccessDeniedError,
         errors.PipelineNotFoundError,
         errors.NodeNotFoundError,
@@ -114,15 +114,16 @@ def test_a_task_is_tried_as_often_as_its_policy_says(run_task, emulator, pipelin
 
 @has_policies
 @pytest.mark.parametrize(
-    ("error", "at_once"), [(errors.NodeNotFoundError("no node"), True), (errors.CannotReachError("no answer"), False)]
+    ("error", "at_once"),
+    [(errors.NodeNotFoundError("no node"), True), (errors.ServiceUnavailableError("no answer"), False)],
 )
 def test_an_error_that_the_policy_fails_for_good_is_told_from_one_that_it_retries(error, at_once):
     task = FlowEngineStartPipelineOperator(task_id="task", pipeline_id=1, retry_policy=default_retry_policy())
     ti = SimpleNamespace(task=task, try_number=1, max_tries=3)
 
-    assert compat.fails_at_once({"ti": ti}, error) is at_once
+    assert compat.is_non_retryable({"ti": ti}, error) is at_once
 
 
 def test_an_error_that_airflow_itself_fails_for_good_is_told():
-    assert compat.fails_at_once({}, AirflowFailException("no")) is True
-    assert compat.fails_at_once({}, errors.NodeNotFoundError("no node")) is False  # without a policy all are retried
+    assert compat.is_non_retryable({}, AirflowFailException("no")) is True
+    assert compat.is_non_retryable({}, errors.NodeNotFoundError("no node")) is False  # without a policy all are retried

@@ -11,22 +11,22 @@ from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_flowengine.client import tls
-from airflow_provider_flowengine.client.upload import PIECE, Upload
-from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
-from airflow_provider_flowengine.protocol.errors import CannotReachError
-from airflow_provider_flowengine.protocol.flows import Finished, Request, Sleep, T, advance
-from airflow_provider_flowengine.protocol.settings import LONGEST_CONNECT
+from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
+from airflow_provider_flowengine.protocol.api import Finished, Request, Sleep, T, advance
+from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_flowengine.protocol.flows import Flow
+    from airflow_provider_flowengine.protocol.api import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
-MOST_REQUESTS = 16
+MAX_REQUESTS = 16
 """How many requests of one client are under way at once; further ones wait."""
 
-LONGEST_UPLOAD = 3600.0
+MAX_UPLOAD_TIME = 3600.0
 """Seconds that the sending of a file may take, however slowly it is taken."""
 
 _LONGEST_LINE = 64 * 1024
@@ -49,14 +49,14 @@ class AsyncClient:
         self._gateway = settings.fl_url
         self._proxy: str | None = None
         self._opening = asyncio.Lock()
-        self._turns = asyncio.Semaphore(MOST_REQUESTS)
+        self._turns = asyncio.Semaphore(MAX_REQUESTS)
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
         step = advance(flow, None)
         while not isinstance(step, Finished):
             outcome = await self._take(step)
-            if isinstance(outcome, Answer) and len(outcome.body) > _LARGE:
+            if isinstance(outcome, Response) and len(outcome.body) > _LARGE:
                 step = await asyncio.to_thread(advance, flow, outcome)
             else:
                 step = advance(flow, outcome)
@@ -74,20 +74,20 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _take(self, step: Request | Sleep) -> Answer | CannotReachError | None:
+    async def _take(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
             return None
         try:
             async with self._turns:  # aiohttp would count the wait for a connection as the request's own time
                 return await self._send(step)
-        except CannotReachError as error:
+        except ServiceUnavailableError as error:
             return error
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: Request) -> Response:
         call = request.call
         session = await self._open()
-        connect = min(request.timeout, LONGEST_CONNECT)
+        connect = min(request.timeout, MAX_CONNECT_TIMEOUT)
         upload = await asyncio.to_thread(Upload, call.file) if call.file else None
         try:
             async with session.request(
@@ -98,16 +98,18 @@ class AsyncClient:
                 data=_pieces(upload) if upload else None,
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(
-                    total=LONGEST_UPLOAD if upload else connect + request.timeout,
+                    total=MAX_UPLOAD_TIME if upload else connect + request.timeout,
                     sock_connect=connect,
                     sock_read=request.timeout,
                 ),
                 allow_redirects=False,
             ) as response:
                 body = await response.read()
-                return Answer(response.status, body, {name.lower(): value for name, value in response.headers.items()})
+                return Response(
+                    response.status, body, {name.lower(): value for name, value in response.headers.items()}
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise no_answer(call, _reason(error), taken=_taken(error)) from error
+            raise transport_error(call, _reason(error), taken=_taken(error)) from error
         finally:
             if upload:
                 await asyncio.to_thread(upload.close)
@@ -119,7 +121,7 @@ class AsyncClient:
                 self._proxy = await asyncio.to_thread(proxy_for, self._gateway)
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(
-                        limit=MOST_REQUESTS, ssl=await asyncio.to_thread(lambda: tls.context(tls.bundle(self._verify)))
+                        limit=MAX_REQUESTS, ssl=await asyncio.to_thread(lambda: tls.context(tls.bundle(self._verify)))
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
                     max_line_size=_LONGEST_LINE,
@@ -141,7 +143,7 @@ def _reason(error: Exception) -> str:
 
 
 async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    while len(upload) and (piece := await asyncio.to_thread(upload.read, PIECE)):
+    while len(upload) and (piece := await asyncio.to_thread(upload.read, CHUNK_SIZE)):
         yield piece
 
 

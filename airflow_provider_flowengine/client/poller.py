@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_flowengine.client.aio import AsyncClient
-from airflow_provider_flowengine.protocol.errors import CannotReachError, FlowEngineError
-from airflow_provider_flowengine.protocol.flows import ONCE, Api
-from airflow_provider_flowengine.protocol.history import SMALLEST_SIZE, History
+from airflow_provider_flowengine.protocol.api import NO_RETRY, Api
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
+from airflow_provider_flowengine.protocol.history import MIN_PAGE_SIZE, History
 from airflow_provider_flowengine.protocol.models import Engine
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.settings import Settings
-    from airflow_provider_flowengine.protocol.waiting import Waiter
+    from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 log = logging.getLogger(__name__)
 
-SETTINGS_AGE = 60.0
+SETTINGS_TTL = 60.0
 """Seconds after which a connection's settings are read again."""
 
 TICK = 0.05
 """Seconds between the moments at which polls go out: few at a time wake the event loop less often than one by one."""
 
 
-class EngineName(NamedTuple):
+class EngineRef(NamedTuple):
     """An engine as a task has resolved it, so that the handshake isn't repeated: its key, its url and its id."""
 
     key: str
@@ -51,7 +51,7 @@ class EngineName(NamedTuple):
 
 
 @dataclass
-class Line:
+class SharedConnection:
     """
     What all waiters of one connection share.
 
@@ -61,7 +61,7 @@ class Line:
 
     load: Callable[[], Awaitable[Settings]]
     connect: Callable[[Settings], AsyncClient] = AsyncClient
-    polls: dict[tuple[str, Identifier], Poll] = field(default_factory=dict)
+    polls: dict[tuple[str, Identifier], PipelinePoller] = field(default_factory=dict)
     users: int = 0
     _settings: Settings | None = None
     _client: AsyncClient | None = None
@@ -72,7 +72,7 @@ class Line:
     async def current(self) -> tuple[Settings, AsyncClient]:
         """Return the connection's settings, no older than a minute, and the client that goes with them."""
         async with self._loading:
-            if self._settings is None or self._client is None or time.monotonic() - self._loaded > SETTINGS_AGE:
+            if self._settings is None or self._client is None or time.monotonic() - self._loaded > SETTINGS_TTL:
                 settings = await self._load()
                 self._loaded = time.monotonic()
                 await self._close_retired()  # whose last requests have had a minute
@@ -91,7 +91,7 @@ class Line:
             log.warning("The connection can't be read: %s: %s", type(error).__name__, error)
             if self._settings:
                 return self._settings
-            raise CannotReachError(f"The connection can't be read: {error}", taken=False) from error
+            raise ServiceUnavailableError(f"The connection can't be read: {error}", taken=False) from error
 
     async def close(self) -> None:
         """Close the sessions."""
@@ -106,17 +106,17 @@ class Line:
 
 
 @dataclass
-class _Place:
+class _Subscriber:
     """One waiter's place in a poll, and the context by which Airflow knows whose log a line belongs to."""
 
-    waiter: Waiter
+    waiter: RunMonitor
     result: asyncio.Future[PipelineRun]
     due: float
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
 @dataclass
-class Poll:
+class PipelinePoller:
     """
     The one poll of a pipeline's history.
 
@@ -125,16 +125,16 @@ class Poll:
     :param pipeline_id: the pipeline.
     """
 
-    line: Line
-    engine: EngineName
+    line: SharedConnection
+    engine: EngineRef
     pipeline_id: Identifier
-    _places: dict[int, _Place] = field(default_factory=dict)
+    _places: dict[int, _Subscriber] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _sleep: asyncio.Future[None] | None = None
     _api: Api | None = None
     _history: History | None = None
 
-    async def wait(self, waiter: Waiter) -> PipelineRun:
+    async def wait(self, waiter: RunMonitor) -> PipelineRun:
         """
         Wait until a run has ended, however it ended.
 
@@ -142,7 +142,9 @@ class Poll:
         """
         now = time.time()
         # The first look is spread over the delay, so that a thousand pipelines aren't asked in the same instant.
-        place = _Place(waiter, asyncio.get_running_loop().create_future(), now + random.random() * waiter.delay(now))
+        place = _Subscriber(
+            waiter, asyncio.get_running_loop().create_future(), now + random.random() * waiter.delay(now)
+        )
         self._places[id(place)] = place
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"FlowEngine poll of pipeline {self.pipeline_id}")
@@ -210,17 +212,19 @@ class Poll:
             self._tell(
                 places,
                 lambda waiter, now: (
-                    waiter.saw_any(recent, now) if waiter.run_id is None else waiter.saw(found.get(waiter.run_id), now)
+                    waiter.observe_any(recent, now)
+                    if waiter.run_id is None
+                    else waiter.observe(found.get(waiter.run_id), now)
                 ),
             )
 
-    async def _find(self, places: list[_Place]) -> tuple[dict[Identifier, PipelineRun], list[PipelineRun]]:
+    async def _find(self, places: list[_Subscriber]) -> tuple[dict[Identifier, PipelineRun], list[PipelineRun]]:
         """Return the runs that are waited for, and the recent ones where somebody waits for a run to come."""
         settings, client = await self.line.current()
         if self._api is None or self._history is None:
             engine = Engine(self.engine.key, self.engine.url, self.engine.id, settings.generation)
-            self._api = Api(settings, self.engine.key, engine=engine, retry=ONCE)
-            self._history = History(self._api, self.pipeline_id, SMALLEST_SIZE)
+            self._api = Api(settings, self.engine.key, engine=engine, retry=NO_RETRY)
+            self._history = History(self._api, self.pipeline_id, MIN_PAGE_SIZE)
         self._api.settings = settings
         wanted = {place.waiter.run_id for place in places if place.waiter.run_id is not None}
         moments = [place.waiter.started_after for place in places if place.waiter.run_id is None]
@@ -231,7 +235,7 @@ class Poll:
             recent = await client.run(self._history.since(earliest))
         return found, recent
 
-    def _tell(self, places: list[_Place], take: Callable[[Waiter, float], PipelineRun | None]) -> None:
+    def _tell(self, places: list[_Subscriber], take: Callable[[RunMonitor, float], PipelineRun | None]) -> None:
         now = time.time()
         for place in places:
             if place.result.done():
@@ -246,11 +250,11 @@ class Poll:
                 else:
                     place.due = now + place.waiter.delay(now)
 
-    def _waiting(self) -> list[_Place]:
+    def _waiting(self) -> list[_Subscriber]:
         return [place for place in self._places.values() if not place.result.done()]
 
 
-_lines: dict[tuple[asyncio.AbstractEventLoop, str], Line] = {}
+_lines: dict[tuple[asyncio.AbstractEventLoop, str], SharedConnection] = {}
 
 
 @contextlib.asynccontextmanager
@@ -258,7 +262,7 @@ async def line(
     conn_id: str,
     load: Callable[[], Awaitable[Settings]],
     connect: Callable[[Settings], AsyncClient] = AsyncClient,
-) -> AsyncGenerator[Line]:
+) -> AsyncGenerator[SharedConnection]:
     """
     Use a connection's line: the one there is in this event loop, or a new one; the last user closes it.
 
@@ -267,7 +271,7 @@ async def line(
     :param connect: makes the client of a new one.
     """
     key = (asyncio.get_running_loop(), conn_id)
-    shared = _lines.setdefault(key, Line(load, connect))
+    shared = _lines.setdefault(key, SharedConnection(load, connect))
     shared.users += 1
     try:
         yield shared
@@ -281,8 +285,8 @@ async def line(
 async def wait(
     conn_id: str,
     load: Callable[[], Awaitable[Settings]],
-    engine: EngineName,
-    waiter: Waiter,
+    engine: EngineRef,
+    waiter: RunMonitor,
     connect: Callable[[Settings], AsyncClient] = AsyncClient,
 ) -> PipelineRun:
     """
@@ -298,7 +302,7 @@ async def wait(
     """
     async with line(conn_id, load, connect) as shared:
         key = (engine.key, waiter.pipeline_id)
-        poll = shared.polls.setdefault(key, Poll(shared, engine, waiter.pipeline_id))
+        poll = shared.polls.setdefault(key, PipelinePoller(shared, engine, waiter.pipeline_id))
         try:
             return await poll.wait(waiter)
         finally:

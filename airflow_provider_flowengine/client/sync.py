@@ -13,15 +13,15 @@ import urllib3
 
 from airflow_provider_flowengine.client import tls
 from airflow_provider_flowengine.client.upload import Upload
-from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
-from airflow_provider_flowengine.protocol.errors import CannotReachError
-from airflow_provider_flowengine.protocol.flows import Finished, Request, Sleep, T, advance
-from airflow_provider_flowengine.protocol.settings import LONGEST_CONNECT
+from airflow_provider_flowengine.protocol.api import Finished, Request, Sleep, T, advance
+from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.flows import Flow
+    from airflow_provider_flowengine.protocol.api import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
 
@@ -67,16 +67,16 @@ class Client:
     def _bundle(self) -> bool | str:
         return tls.bundle(self._verify)
 
-    def _take(self, step: Request | Sleep) -> Answer | CannotReachError | None:
+    def _take(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
         if isinstance(step, Sleep):
             self._sleep(step.seconds)
             return None
         try:
             return self._send(step)
-        except CannotReachError as error:
+        except ServiceUnavailableError as error:
             return error
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request) -> Response:
         call = request.call
         verify = self._bundle
         upload = Upload(call.file) if call.file else None
@@ -88,17 +88,17 @@ class Client:
                 json=call.body,
                 data=upload,
                 auth=_no_netrc,
-                timeout=(min(request.timeout, LONGEST_CONNECT), request.timeout),
+                timeout=(min(request.timeout, MAX_CONNECT_TIMEOUT), request.timeout),
                 allow_redirects=False,
                 # Given with each request, since requests lets an environment's CA bundle win over the session's value.
                 verify=verify,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise no_answer(call, _reason(error), taken=_taken(error)) from error
+            raise transport_error(call, _reason(error), taken=_taken(error)) from error
         finally:
             if upload:
                 upload.close()
-        return Answer(
+        return Response(
             response.status_code,
             response.content,
             {name.lower(): value for name, value in response.headers.items()},

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PIECE = 256 * 1024
+CHUNK_SIZE = 256 * 1024
 
 
 class Upload:
@@ -40,7 +40,7 @@ class Upload:
         return sum(left for _, left in self._parts)
 
     def __iter__(self) -> Iterator[bytes]:
-        while piece := self.read(PIECE):
+        while piece := self.read(CHUNK_SIZE):
             yield piece
 
     def read(self, size: int = -1) -> bytes:

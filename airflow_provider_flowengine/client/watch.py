@@ -14,14 +14,14 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api
+from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api
+from airflow_provider_flowengine.protocol.cursor import Cursor, Look, look
 from airflow_provider_flowengine.protocol.history import History
-from airflow_provider_flowengine.protocol.news import Cursor, Look, look
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from airflow_provider_flowengine.client.poller import Line
+    from airflow_provider_flowengine.client.poller import SharedConnection
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
@@ -32,7 +32,7 @@ LONGEST_PAUSE = 60.0
 to wait longer."""
 
 
-class PipelineName(NamedTuple):
+class PipelineRef(NamedTuple):
     """What a pipeline is named by, ``id``, ``key`` or ``name``, and what that is."""
 
     field: str
@@ -40,7 +40,7 @@ class PipelineName(NamedTuple):
 
 
 @dataclass
-class Sighting:
+class Observation:
     """
     One look, as it is shown to every watcher.
 
@@ -50,7 +50,7 @@ class Sighting:
 
     look: Look
     url_of: Callable[[PipelineRun], str]
-    _watch: Watch
+    _watch: PipelineWatcher
 
     def ask(self, cursor: Cursor, *, at_once: bool = False) -> None:
         """
@@ -65,7 +65,7 @@ class Sighting:
 
 
 @dataclass
-class Watch:
+class PipelineWatcher:
     """
     The one watch of a pipeline.
 
@@ -75,9 +75,9 @@ class Watch:
     :param interval: seconds between two looks.
     """
 
-    line: Line
+    line: SharedConnection
     engine_key: str
-    pipeline: PipelineName
+    pipeline: PipelineRef
     interval: float
     needs: set[Cursor] = field(default_factory=set)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +85,7 @@ class Watch:
     _history: History | None = None
     _trouble: type[Exception] | None = None
 
-    async def sightings(self) -> AsyncGenerator[Sighting]:
+    async def observations(self) -> AsyncGenerator[Observation]:
         """Look, and look again, without end. A look that fails is logged, once for many, and made again later."""
         turn = failures = 0
         # The second look comes at a random moment, so that a thousand watches don't look in the same instant for ever.
@@ -98,7 +98,7 @@ class Watch:
                 failures += 1
                 self._tell(error)
                 backoff = min(2.0 ** min(failures, 10), LONGEST_PAUSE)
-                asked = min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+                asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
                 await asyncio.sleep(max(self.interval, backoff, asked))
                 continue
             if failures:
@@ -110,10 +110,10 @@ class Watch:
                     await self.hurry.wait()
             turn, pause = turn + 1, self.interval
 
-    async def _look(self, turn: int) -> Sighting:
+    async def _look(self, turn: int) -> Observation:
         settings, client = await self.line.current()
         if self._api is None or self._api.settings != settings:
-            self._api, self._history = Api(settings, self.engine_key, retry=ONCE), None
+            self._api, self._history = Api(settings, self.engine_key, retry=NO_RETRY), None
         api, (name, value) = self._api, self.pipeline
         try:
             if self._history is None:
@@ -126,7 +126,7 @@ class Watch:
             self._history = None  # a pipeline that is made anew has the same key or name, and another id
             raise
         self.needs -= shown.asked
-        return Sighting(
+        return Observation(
             shown,
             lambda run: settings.run_url(
                 engine_url=engine.url, engine_key=engine.key, pipeline_id=history.pipeline_id, run_id=run.id

@@ -14,18 +14,18 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_flowengine import connection_form
-from airflow_provider_flowengine.protocol.arguments import given_id, seconds
+from airflow_provider_flowengine.protocol.api import Api
+from airflow_provider_flowengine.protocol.arguments import parse_id, seconds
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
     RunNotFoundError,
 )
-from airflow_provider_flowengine.protocol.flows import Api
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import match_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import resolve_job_params, start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
-from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, check_success, wait
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.client.sync import Client
     from airflow_provider_flowengine.protocol.arguments import Seconds
-    from airflow_provider_flowengine.protocol.endpoints import Generation, Json
+    from airflow_provider_flowengine.protocol.endpoints import ApiVersion, Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Engine, JsonObject, Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.starting import JobParams
@@ -147,7 +147,7 @@ class FlowEngineHook(BaseHook):
 
         :raises PipelineNotFoundError: when the engine has none of this id.
         """
-        return self.client.run(self.api.get_pipeline(given_id("pipeline_id", pipeline_id)))
+        return self.client.run(self.api.get_pipeline(parse_id("pipeline_id", pipeline_id)))
 
     def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Pipeline:
         """
@@ -161,7 +161,7 @@ class FlowEngineHook(BaseHook):
 
     def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> None:
         """Turn the pipeline's own schedule on or off (call 08)."""
-        self.client.run(self.api.set_schedule(given_id("pipeline_id", pipeline_id), enabled))
+        self.client.run(self.api.set_schedule(parse_id("pipeline_id", pipeline_id), enabled))
 
     def upload_file(self, path: str | Path, target: Identifier = 1) -> Json:
         """
@@ -186,10 +186,12 @@ class FlowEngineHook(BaseHook):
         :raises StartUnconfirmedError: when it can't be known yet whether the start was taken; it isn't sent again.
         :raises AmbiguousRunError: when several runs could be the one.
         """
-        pipeline_id = given_id("pipeline_id", pipeline_id)
-        return self.client.run(start_once(self.api, pipeline_id, self.match_job_params(pipeline_id, job_params or {})))
+        pipeline_id = parse_id("pipeline_id", pipeline_id)
+        return self.client.run(
+            start_once(self.api, pipeline_id, self.resolve_job_params(pipeline_id, job_params or {}))
+        )
 
-    def match_job_params(self, pipeline_id: Identifier, job_params: JobParams) -> dict[str, dict[str, Json]]:
+    def resolve_job_params(self, pipeline_id: Identifier, job_params: JobParams) -> dict[str, dict[str, Json]]:
         """
         Return job params as they are sent: checked against the pipeline's nodes, which are named by their ids.
 
@@ -197,11 +199,11 @@ class FlowEngineHook(BaseHook):
         :param job_params: ``{node: {key: value}}``, a node named by its id or, where that is unambiguous, its name.
         :raises NodeNotFoundError: when the pipeline has no such node or key, or two nodes of this name.
         """
-        return match_job_params(self.get_pipeline(pipeline_id), job_params) if job_params else {}
+        return resolve_job_params(self.get_pipeline(pipeline_id), job_params) if job_params else {}
 
     def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> list[PipelineRun]:
         """Return one page of a pipeline's run history (call 10), in the server's order; pages count from 1."""
-        return list(self.client.run(self.api.list_runs(given_id("pipeline_id", pipeline_id), page, size)).runs)
+        return list(self.client.run(self.api.list_runs(parse_id("pipeline_id", pipeline_id), page, size)).runs)
 
     def get_run(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun:
         """
@@ -209,18 +211,18 @@ class FlowEngineHook(BaseHook):
 
         :raises RunNotFoundError: when the pipeline's history doesn't hold it.
         """
-        pipeline_id, run_id = given_id("pipeline_id", pipeline_id), given_id("run_id", run_id)
+        pipeline_id, run_id = parse_id("pipeline_id", pipeline_id), parse_id("run_id", run_id)
         run = self.client.run(History(self.api, pipeline_id).find(run_id))
         if run is None:
             raise RunNotFoundError(f"The history of pipeline {pipeline_id} has no run {run_id}")
-        return self.with_nodes(run)
+        return self.fetch_node_details(run)
 
-    def with_nodes(self, run: PipelineRun) -> PipelineRun:
+    def fetch_node_details(self, run: PipelineRun) -> PipelineRun:
         """Return a run with its nodes, where the one-run call tells them; best effort, it never fails."""
         if run.nodes:
             return run
         try:
-            detailed = self.client.run(self.api.hurried(10).read_run(run.pipeline_id, run.id))
+            detailed = self.client.run(self.api.without_retries(10).read_run(run.pipeline_id, run.id))
         except FlowEngineError as error:
             self.log.debug("No details of %s: %s", run, error)
             return run
@@ -233,9 +235,9 @@ class FlowEngineHook(BaseHook):
         :param run_id: the run.
         :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
         :return: whether this call stopped it.
-        :raises ApiRefusedError: when FlowEngine refuses while the run goes on.
+        :raises RequestRejectedError: when FlowEngine refuses while the run goes on.
         """
-        return self.client.run(stop(self.api, self._history(pipeline_id), given_id("run_id", run_id)))
+        return self.client.run(stop(self.api, self._history(pipeline_id), parse_id("run_id", run_id)))
 
     def resume_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> None:
         """
@@ -243,9 +245,9 @@ class FlowEngineHook(BaseHook):
 
         :param run_id: the run.
         :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
-        :raises ApiRefusedError: when FlowEngine refuses.
+        :raises RequestRejectedError: when FlowEngine refuses.
         """
-        self.client.run(resume(self.api, self._history(pipeline_id), given_id("run_id", run_id)))
+        self.client.run(resume(self.api, self._history(pipeline_id), parse_id("run_id", run_id)))
 
     def wait_for_run(
         self,
@@ -268,19 +270,19 @@ class FlowEngineHook(BaseHook):
         :raises RunStoppedError: when it was stopped.
         :raises RunTimeoutError: when it took longer than ``timeout``; it is not stopped.
         """
-        pipeline_id, run_id = given_id("pipeline_id", pipeline_id), given_id("run_id", run_id)
+        pipeline_id, run_id = parse_id("pipeline_id", pipeline_id), parse_id("run_id", run_id)
         allowed = seconds("timeout", timeout)
         poll = seconds("poll_interval", poll_interval) or 30.0
         patience = seconds("unreachable_timeout", unreachable_timeout) or 900.0
         now = self.api.now()
         url = self.run_url(pipeline_id, run_id)
-        limits = Limits(poll, None if allowed is None else now + allowed, patience)
-        waiter = Waiter(run_id, pipeline_id, limits, began=now, run_url=url, closely=True)
+        limits = PollOptions(poll, None if allowed is None else now + allowed, patience)
+        waiter = RunMonitor(run_id, pipeline_id, limits, began=now, run_url=url, fetch_nodes=True)
         run = self.client.run(wait(self.api, History(self.api, pipeline_id), waiter))
-        return check_success(run if run.state == "succeeded" else self.with_nodes(run), url)
+        return check_success(run if run.state == "succeeded" else self.fetch_node_details(run), url)
 
     def _history(self, pipeline_id: Identifier | None) -> History | None:
-        return None if pipeline_id is None else History(self.api, given_id("pipeline_id", pipeline_id))
+        return None if pipeline_id is None else History(self.api, parse_id("pipeline_id", pipeline_id))
 
     # --- the connection form's "Test" -----------------------------------------------------------------------------
 
@@ -293,7 +295,7 @@ class FlowEngineHook(BaseHook):
         try:
             if not (self.engine_key or self.settings.engine_key):
                 return False, "No engine_key in the connection's extra: FlowEngine can be tested with one only"
-            api = self.api.hurried(_TEST_PATIENCE)  # a person waits for the answer
+            api = self.api.without_retries(_TEST_PATIENCE)  # a person waits for the answer
             engine = self.client.run(api.resolve())
             pipelines = self.client.run(api.list_pipelines())
         except FlowEngineError as error:
@@ -307,14 +309,14 @@ class FlowEngineHook(BaseHook):
         """Try the other generation where an engine was found but doesn't speak the connection's."""
         from dataclasses import replace
 
-        from airflow_provider_flowengine.protocol.endpoints import GENERATIONS
+        from airflow_provider_flowengine.protocol.endpoints import API_VERSIONS
 
         call = getattr(error, "call", None)
         if isinstance(error, ConfigurationError) or call is None or "engine-manager" in call.path:
             return ""
-        other: Generation = next(g for g in GENERATIONS.values() if g != self.settings.generation)
+        other: ApiVersion = next(g for g in API_VERSIONS.values() if g != self.settings.generation)
         try:
-            api = Api(replace(self.settings, generation=other), self.engine_key or "").hurried(_TEST_PATIENCE)
+            api = Api(replace(self.settings, generation=other), self.engine_key or "").without_retries(_TEST_PATIENCE)
             engine = self.client.run(api.resolve())
         except FlowEngineError:
             return ""

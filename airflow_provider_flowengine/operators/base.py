@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_flowengine.protocol.arguments import Seconds as Seconds
-from airflow_provider_flowengine.protocol.arguments import given_flag, given_id, given_mapping, given_text, given_time
+from airflow_provider_flowengine.protocol.arguments import (
+    parse_datetime,
+    parse_flag,
+    parse_id,
+    parse_mapping,
+    parse_text,
+)
 from airflow_provider_flowengine.protocol.arguments import seconds as seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -24,7 +30,7 @@ CONNECTION_FIELDS = ("flowengine_conn_id", "engine_key")
 PIPELINE_FIELDS = ("pipeline_id", "pipeline_key", "pipeline_name")
 
 
-class UsesFlowEngine:
+class FlowEngineMixin:
     """
     A task with a connection to FlowEngine.
 
@@ -43,7 +49,7 @@ class UsesFlowEngine:
         return FlowEngineHook(rendered_text("flowengine_conn_id", self.flowengine_conn_id), engine_key)
 
 
-class UsesPipeline(UsesFlowEngine):
+class PipelineMixin(FlowEngineMixin):
     """A task about one pipeline, named by its id, its key or its name."""
 
     pipeline_id: int | str | None
@@ -66,7 +72,7 @@ class UsesPipeline(UsesFlowEngine):
         raise ConfigurationError(f"None of {', '.join(PIPELINE_FIELDS)} is left after rendering; one must be")
 
 
-class FlowEngineOperator(UsesFlowEngine, BaseOperator):
+class FlowEngineOperator(FlowEngineMixin, BaseOperator):
     """
     The base of the operators.
 
@@ -86,7 +92,7 @@ class FlowEngineOperator(UsesFlowEngine, BaseOperator):
         self.engine_key = engine_key
 
 
-class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
+class FlowEnginePipelineOperator(PipelineMixin, FlowEngineOperator):
     """
     The base of the operators about one pipeline, named by one of three arguments.
 
@@ -107,7 +113,7 @@ class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
+        require_exactly_one(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
@@ -118,11 +124,11 @@ class FlowEnginePipelineOperator(UsesPipeline, FlowEngineOperator):
 
 RENDERED = "has rendered to"
 
-rendered_text = partial(given_text, said=RENDERED)
-rendered_id = partial(given_id, said=RENDERED)
-rendered_mapping = partial(given_mapping, said=RENDERED)
-rendered_flag = partial(given_flag, said=RENDERED)
-rendered_time = partial(given_time, said=RENDERED)
+rendered_text = partial(parse_text, said=RENDERED)
+rendered_id = partial(parse_id, said=RENDERED)
+rendered_mapping = partial(parse_mapping, said=RENDERED)
+rendered_flag = partial(parse_flag, said=RENDERED)
+rendered_time = partial(parse_datetime, said=RENDERED)
 
 
 def is_template(value: object) -> bool:
@@ -133,14 +139,14 @@ def is_template(value: object) -> bool:
 
 
 def _job_params(name: str, value: object) -> None:
-    for node, params in given_mapping(name, value).items():
+    for node, params in parse_mapping(name, value).items():
         if not isinstance(params, Mapping) and not is_template(params):
             raise ConfigurationError(f"{name}: node {node!r} must be given an object {{key: value}}, not {params!r}")
 
 
 def _text_or_none(name: str, value: object) -> None:
     if value is not None:
-        given_text(name, value)
+        parse_text(name, value)
 
 
 def _bool(name: str, value: object) -> None:
@@ -154,24 +160,24 @@ def _function(name: str, value: object) -> None:
 
 
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
-    "all_running": given_flag,
+    "all_running": parse_flag,
     "cancel_on_kill": _bool,
-    "changes": given_mapping,
+    "changes": parse_mapping,
     "deferrable": _bool,
     "durable": _bool,
-    "enabled": given_flag,
+    "enabled": parse_flag,
     "engine_key": _text_or_none,
-    "flowengine_conn_id": given_text,
+    "flowengine_conn_id": parse_text,
     "job_params": _job_params,
-    "path": given_text,
-    "pipeline_id": given_id,
-    "pipeline_key": given_text,
-    "pipeline_name": given_text,
+    "path": parse_text,
+    "pipeline_id": parse_id,
+    "pipeline_key": parse_text,
+    "pipeline_name": parse_text,
     "poll_interval": seconds,
     "reuse_running_run": _bool,
-    "run_id": given_id,
+    "run_id": parse_id,
     "start_confirmation_timeout": seconds,
-    "started_after": given_time,
+    "started_after": parse_datetime,
     "timeout": seconds,
     "transform": _function,
     "unreachable_timeout": seconds,
@@ -195,7 +201,7 @@ def check(task: BaseOperator, **arguments: object) -> None:
             raise ConfigurationError(f"Task {task.task_id}: {error}") from None
 
 
-def one_of(task: BaseOperator, **arguments: object) -> None:
+def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
     """
     Check that exactly one of some arguments is given, and can be right as it stands in the DAG file.
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
-    from airflow_provider_flowengine.protocol.waiting import Waiter
+    from airflow_provider_flowengine.protocol.waiting import RunMonitor
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
-BACKSTOP = timedelta(minutes=5)
+DEFERRAL_TIMEOUT_MARGIN = timedelta(minutes=5)
 """How much later than the trigger's own deadline Airflow may end a deferral: only for a trigger that is gone."""
 
 
@@ -25,8 +25,8 @@ def is_deferrable(given: bool | None) -> bool:
     return conf.getboolean("operators", "default_deferrable", fallback=False) if given is None else given
 
 
-def hand_over(
-    hook: FlowEngineHook, waiter: Waiter, *, cancel_on_kill: bool
+def build_trigger(
+    hook: FlowEngineHook, waiter: RunMonitor, *, cancel_on_kill: bool
 ) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
     """
     Return the trigger that goes on with a wait, and after which time Airflow may end the deferral.
@@ -57,7 +57,7 @@ def hand_over(
     )
     if limits.deadline is None:
         return trigger, None
-    return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + BACKSTOP
+    return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + DEFERRAL_TIMEOUT_MARGIN
 
 
 def failure(event: Mapping[str, Any]) -> FlowEngineError:

@@ -12,16 +12,16 @@ from airflow_provider_flowengine.operators.base import (
     FlowEnginePipelineOperator,
     check,
     is_template,
-    one_of,
     rendered_flag,
     rendered_mapping,
     rendered_text,
+    require_exactly_one,
 )
 from airflow_provider_flowengine.protocol.errors import (
-    CannotReachError,
     ConfigurationError,
     PipelineExistsError,
-    UnexpectedAnswerError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
     def _create(self, pipeline: JsonObject) -> Pipeline:
         try:
             return self.hook.create_pipeline(pipeline)
-        except (CannotReachError, UnexpectedAnswerError) as error:
+        except (ServiceUnavailableError, UnexpectedResponseError) as error:
             # Whether it was taken isn't known: the list says.
             made = self._existing(pipeline)
             if made is None:
@@ -188,7 +188,7 @@ class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
         self, *, changes: Mapping[str, Any] | str | None = None, transform: Transform | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        one_of(self, changes=changes, transform=transform)
+        require_exactly_one(self, changes=changes, transform=transform)
         self.changes = changes
         self.transform = transform
 

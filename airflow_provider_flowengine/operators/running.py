@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.assets import tell_outlets
+from airflow_provider_flowengine.assets import attach_run_to_outlet_events
 from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator, check, seconds
-from airflow_provider_flowengine.operators.deferral import failure, hand_over, is_deferrable
-from airflow_provider_flowengine.operators.kills import Kill, Killed
-from airflow_provider_flowengine.operators.ownership import Ownership, Phase
+from airflow_provider_flowengine.operators.checkpoint import CheckpointStore, Phase
+from airflow_provider_flowengine.operators.deferral import build_trigger, failure, is_deferrable
+from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunError,
     RunLostError,
     RunTimeoutError,
-    UnreachableError,
+    StatusUnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_flowengine.operators.base import Seconds
-    from airflow_provider_flowengine.operators.ownership import Record
+    from airflow_provider_flowengine.operators.checkpoint import Checkpoint
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
-    from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+    from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
 RUN_KEY = "flowengine_run"
 """The XCom that holds the run as soon as it is known: ``{"run_id", "pipeline_id", ...}``."""
 
-KILL_PATIENCE = 4.0
+KILL_TIMEOUT = 4.0
 """Seconds to stop a run in when the task is killed: Airflow kills the process after 5."""
 
-_ENDED: tuple[type[BaseException], ...] = (Killed, *compat.TERMINATED)
+_ENDED: tuple[type[BaseException], ...] = (Interrupted, *compat.TERMINATED)
 """What ends this part of a task from outside."""
 
 
@@ -102,14 +102,14 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self._seen: PipelineRun | None = None
         self._run_url = ""
         self._context: Context | None = None
-        self._ownership: Ownership | None = None
+        self._ownership: CheckpointStore | None = None
         self._before: PipelineRun | None = None
-        self._kill = Kill()
+        self._kill = Interrupt()
 
     def prepare_for_execution(self) -> Self:
         """Return the copy that one try runs, with a kill of its own."""
         copy = super().prepare_for_execution()
-        copy._kill = Kill()
+        copy._kill = Interrupt()
         return copy
 
     # --- the task -------------------------------------------------------------------------------------------------
@@ -118,9 +118,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Return the run that this task is about: started, resumed, or an earlier try's."""
         raise NotImplementedError
 
-    def goes_on_later(self, ownership: Ownership) -> bool:
+    def goes_on_later(self, ownership: CheckpointStore) -> bool:
         """Whether a later try goes on with this one's run."""
-        return ownership.is_kept
+        return ownership.is_persistent
 
     def find_unseen(self, patience: float, timeout: float) -> PipelineRun | None:
         """
@@ -147,7 +147,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             self._make_known(context, run)
             if not self.wait_for_completion:
                 self._kill.strike_if_asked()
-                self._note(Phase.HANDED_ON, run)
+                self._note(Phase.DELIVERED, run)
                 self._tell_outlets(run)
                 return run.id
             waiter = self._waiter(run)
@@ -177,7 +177,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
                 ownership.read()
             except Exception:
                 self.log.warning("What was noted of run %s can't be read", run.id, exc_info=True)
-            self._note(Phase.WATCHED, run)
+            self._note(Phase.POLLING, run)
             if event.get("outcome") == "ended":
                 return self._finish(run)
             raise failure(event)
@@ -202,10 +202,10 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
-    def _limits(self) -> Limits:
-        from airflow_provider_flowengine.protocol.waiting import Limits
+    def _limits(self) -> PollOptions:
+        from airflow_provider_flowengine.protocol.waiting import PollOptions
 
-        return Limits(
+        return PollOptions(
             poll_interval=seconds("poll_interval", self.poll_interval) or 30.0,
             deadline=self._deadline(),
             unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
@@ -226,11 +226,11 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         started = getattr(self._context and self._context.get("ti"), "start_date", None)
         return (started.timestamp() if started else self.hook.api.now()) + shortest
 
-    def _waiter(self, run: PipelineRun) -> Waiter:
-        from airflow_provider_flowengine.protocol.waiting import Waiter
+    def _waiter(self, run: PipelineRun) -> RunMonitor:
+        from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
         api = self.hook.api
-        return Waiter(
+        return RunMonitor(
             run.id,
             run.pipeline_id,
             self._limits(),
@@ -245,28 +245,28 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
         return History(self.hook.api, pipeline_id)
 
-    def _wait(self, waiter: Waiter) -> PipelineRun:
+    def _wait(self, waiter: RunMonitor) -> PipelineRun:
         """Wait in the worker; whatever ends the wait early decides about the run first."""
         from airflow_provider_flowengine.protocol.waiting import wait
 
         self.log.info("Waiting for run %s of pipeline %s. %s", waiter.run_id, waiter.pipeline_id, waiter.run_url)
-        waiter.closely = True
-        flow = wait(self.hook.api, self._history(waiter.pipeline_id), waiter, first_look=self._before is not None)
+        waiter.fetch_nodes = True
+        flow = wait(self.hook.api, self._history(waiter.pipeline_id), waiter, poll_immediately=self._before is not None)
         with self._log_group(f"Progress of run {waiter.run_id}"), self._kill.strikes():
             return self.hook.client.run(flow)
 
-    def _look(self, waiter: Waiter) -> PipelineRun | None:
+    def _look(self, waiter: RunMonitor) -> PipelineRun | None:
         """Look once before deferring: a run that is over already needs no trigger."""
         from airflow_provider_flowengine.protocol.waiting import look
 
         with self._kill.strikes():
             return self.hook.client.run(look(self.hook.api, self._history(waiter.pipeline_id), waiter))
 
-    def _defer(self, run: PipelineRun, waiter: Waiter) -> PipelineRun:
+    def _defer(self, run: PipelineRun, waiter: RunMonitor) -> PipelineRun:
         self._note(Phase.DEFERRED, run)
         self._settle_end_before_deferral()
         self.log.info("Waiting for run %s of pipeline %s in the triggerer. %s", run.id, run.pipeline_id, waiter.run_url)
-        trigger, timeout = hand_over(self.hook, waiter, cancel_on_kill=self.cancel_on_kill)
+        trigger, timeout = build_trigger(self.hook, waiter, cancel_on_kill=self.cancel_on_kill)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer raises")
 
@@ -277,7 +277,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self._kill.strike_if_asked()
         hook = self.hook
         if run.state != "succeeded":
-            run = hook.with_nodes(run)
+            run = hook.fetch_node_details(run)
         nodes = describe_nodes(run)
         if nodes:
             with self._log_group(f"Nodes of run {run.id}"):
@@ -285,7 +285,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self._run, self._seen = None, run
         check_success(run, self._link(run))
         self.log.info("Run %s of pipeline %s succeeded.", run.id, run.pipeline_id)
-        self._note(Phase.HANDED_ON, run)
+        self._note(Phase.DELIVERED, run)
         self._tell_outlets(run)
         return run.id
 
@@ -294,7 +294,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     def _make_known(self, context: Context, run: PipelineRun) -> None:
         """Write the run down, then show it; once it is started, no side errand may fail the task."""
         self._run = self._seen = run
-        self._note(Phase.WATCHED, run)
+        self._note(Phase.POLLING, run)
         push_run_link(context, self._link(run))
         try:
             context["ti"].xcom_push(key=RUN_KEY, value=run.as_dict())
@@ -311,7 +311,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
     def _tell_outlets(self, run: PipelineRun) -> None:
         if self._context and self.outlets:
-            tell_outlets(self._context, self.outlets, {**run.as_dict(), "run_url": self._link(run)})
+            attach_run_to_outlet_events(self._context, self.outlets, {**run.as_dict(), "run_url": self._link(run)})
 
     @contextmanager
     def _log_group(self, title: str) -> Generator[None]:
@@ -330,7 +330,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
                 self.log.debug("The address of the run's page can't be told", exc_info=True)
         return self._run_url
 
-    def _remembered(self, context: Context, ownership: Ownership) -> PipelineRun | None:
+    def _remembered(self, context: Context, ownership: CheckpointStore) -> PipelineRun | None:
         """Return the run that an earlier part of this try has written down."""
         from airflow_provider_flowengine.protocol.models import run_from_dict
 
@@ -364,11 +364,11 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     def _lineage(self) -> OperatorLineage[Any, Any] | None:
         """Tell what is known already, without asking anybody; lineage is no reason to fail a task."""
         try:
-            from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet, lineage_of
+            from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet, build_lineage
 
             names = (self._engine_name(), self.pipeline_id, self.pipeline_key, self.pipeline_name)
             pipeline = FlowEnginePipelineFacet(*(str(name) if name is not None else None for name in names))
-            return lineage_of(pipeline, self._seen, self._run_url)
+            return build_lineage(pipeline, self._seen, self._run_url)
         except Exception:
             self.log.debug("Nothing is told to OpenLineage", exc_info=True)
             return None
@@ -376,10 +376,10 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     # --- ends before the run's ------------------------------------------------------------------------------------
 
     @contextmanager
-    def _executing(self, context: Context) -> Generator[Ownership]:
+    def _executing(self, context: Context) -> Generator[CheckpointStore]:
         """Decide about the run when this part of the task ends before it does."""
         self._context = context
-        ownership = self._ownership = Ownership(context, self.durable)
+        ownership = self._ownership = CheckpointStore(context, self.durable)
         with self._kill.expected():
             try:
                 yield ownership
@@ -392,14 +392,14 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
                     "The task was ended before its run; see the log above for what became of the run"
                 ) from None
             except RunTimeoutError as error:
-                if not isinstance(error, UnreachableError):
+                if not isinstance(error, StatusUnavailableError):
                     self._give_up("The time for the run is over")
                 else:
                     self._stop_on_last_try(error)
                 raise
             except RunLostError as error:
                 if self._run and error.gone:
-                    self._note(Phase.VANISHED, self._run)
+                    self._note(Phase.LOST, self._run)
                 self._stop_on_last_try(error)
                 raise
             except Exception as error:
@@ -418,13 +418,13 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     def _is_owner(self) -> bool:
         """Whether this try is still the task's own; where Airflow can't be asked, it isn't."""
         try:
-            return self._ownership is None or self._ownership.is_ours()
+            return self._ownership is None or self._ownership.is_current_try()
         except Exception:
             self.log.warning("Airflow can't be asked whether this try is still the task's own", exc_info=True)
             return False
 
     def _stop_on_last_try(self, error: Exception | None = None, **limits: float) -> None:
-        fails = error is not None and self._context is not None and compat.fails_at_once(self._context, error)
+        fails = error is not None and self._context is not None and compat.is_non_retryable(self._context, error)
         if self._ownership is None or self._ownership.is_last_try or fails:
             self._give_up("The last try gives up", **limits)
         elif not self.goes_on_later(self._ownership):
@@ -444,7 +444,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
             return
         self.log.info("%s: stopping run %s of pipeline %s.", why, run.id, run.pipeline_id)
         try:
-            api = self.hook.api.hurried(timeout)
+            api = self.hook.api.without_retries(timeout)
             from airflow_provider_flowengine.protocol.history import History
 
             stopped = self.hook.client.run(
@@ -473,12 +473,12 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """Act on a person's ending of the task of which nobody has told this process: no trigger will be told of it."""
         self._kill.strike_if_asked()
         if self._context and compat.can_ask_state(self._context) and self._is_wanted_dead(self._context):
-            raise Killed
+            raise Interrupted
 
     def _settle_kill(self) -> None:
         if self._context is None:
             return
-        limits = {"patience": KILL_PATIENCE, "timeout": KILL_PATIENCE / 2}
+        limits = {"patience": KILL_TIMEOUT, "timeout": KILL_TIMEOUT / 2}
         if self._is_wanted_dead(self._context):
             self._stop("The task was ended", **limits)
         else:
@@ -491,7 +491,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         if not compat.can_ask_state(context):
             return True
         try:
-            state = compat.ask_state(context)
+            state = compat.fetch_task_state(context)
         except Exception:
             self.log.warning("Airflow can't be asked whether the task was ended by a person", exc_info=True)
             return False
@@ -500,9 +500,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         return state not in _ALIVE and self._is_owner()
 
 
-def _left_run(record: Record | None) -> PipelineRun | None:
+def _left_run(record: Checkpoint | None) -> PipelineRun | None:
     """Return the run that an earlier try has left, where this one is to see to it: not one that was handed on."""
-    if record is None or record.run_id is None or record.phase is Phase.HANDED_ON:
+    if record is None or record.run_id is None or record.phase is Phase.DELIVERED:
         return None
     from airflow_provider_flowengine.protocol.models import run_from_dict
 

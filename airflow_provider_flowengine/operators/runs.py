@@ -15,13 +15,13 @@ from airflow_provider_flowengine.operators.base import (
     rendered_mapping,
     seconds,
 )
-from airflow_provider_flowengine.operators.ownership import RECORD_KEY, Next, Ownership, Phase, decide
+from airflow_provider_flowengine.operators.checkpoint import RECORD_KEY, CheckpointStore, Next, Phase, decide
 from airflow_provider_flowengine.operators.running import FlowEngineRunOperator
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
-    ApiRefusedError,
     ConfigurationError,
     FlowEngineError,
+    RequestRejectedError,
     RunLostError,
     RunNotFoundError,
     StartUnconfirmedError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.operators.base import Seconds
-    from airflow_provider_flowengine.operators.ownership import Record
+    from airflow_provider_flowengine.operators.checkpoint import Checkpoint
     from airflow_provider_flowengine.protocol.endpoints import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 RetryMode = Literal["restart", "resume"]
 
 _METRICS = {
-    Next.GO_ON: "resumable_job.reconnect_success",
+    Next.RECONNECT: "resumable_job.reconnect_success",
     Next.TAKE: "resumable_job.already_succeeded",
     Next.START: "resumable_job.terminal_resubmit",
 }
 _SAYS = {
     Next.START: "Starting a new run.",
-    Next.GO_ON: "Going on with it.",
+    Next.RECONNECT: "Going on with it.",
     Next.TAKE: "Taking its result.",
     Next.RESUME: "Resuming it.",
     Next.REPLACE: "The task was cleared: stopping it, then starting a new run.",
 }
-_DECISIONS = {Next.GO_ON: "reconnect", Next.TAKE: "already_succeeded", Next.START: "terminal_resubmit"}
+_DECISIONS = {Next.RECONNECT: "reconnect", Next.TAKE: "already_succeeded", Next.START: "terminal_resubmit"}
 
 
 class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
@@ -117,7 +117,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
     def obtain(self, context: Context, pipeline_id: Identifier) -> PipelineRun:
         """Return the run: an earlier try's where there is one to go on with, a new one otherwise."""
-        ownership = self._ownership or Ownership(context, self.durable)
+        ownership = self._ownership or CheckpointStore(context, self.durable)
         record = ownership.record
         if record and record.pipeline_id != pipeline_id:
             self.log.warning(
@@ -128,20 +128,22 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             )
             record = self._run = None
         with compat.decision_span(type(self).__name__, RECORD_KEY) as span:
-            if not ownership.is_kept:
+            if not ownership.is_persistent:
                 span["resumable.decision"] = "no_task_state_store"
             run = self._earlier_run(ownership, record, span)
         return run or self._running_run(pipeline_id) or self._start(ownership, pipeline_id)
 
-    def goes_on_later(self, ownership: Ownership) -> bool:
+    def goes_on_later(self, ownership: CheckpointStore) -> bool:
         """Whether a later try goes on with this one's run: by its record, or since it takes any that is running."""
-        return ownership.is_kept or self.reuse_running_run
+        return ownership.is_persistent or self.reuse_running_run
 
-    def _earlier_run(self, ownership: Ownership, record: Record | None, span: dict[str, str]) -> PipelineRun | None:
+    def _earlier_run(
+        self, ownership: CheckpointStore, record: Checkpoint | None, span: dict[str, str]
+    ) -> PipelineRun | None:
         """Return the run of an earlier try that this one goes on with, or None to start a new one."""
         if record is None:
             span.setdefault("resumable.decision", "fresh_submit")
-            self._count("resumable_job.fresh_submit" if ownership.is_kept else None)
+            self._count("resumable_job.fresh_submit" if ownership.is_persistent else None)
             return None
         self._count("resumable_job.reconnect_attempt")
         from airflow_provider_flowengine.protocol.models import run_from_dict
@@ -165,17 +167,17 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         if decision is Next.REPLACE and run:
             self._stop_replaced(run)
         self._run = None
-        if decision in (Next.GO_ON, Next.TAKE):
+        if decision in (Next.RECONNECT, Next.TAKE):
             # A result is handed on for a success only, so a run that has been pruned since can still be taken for one.
             return run or run_from_dict({**known, "state": "succeeded"} if decision is Next.TAKE else known)
         return resumed
 
-    def _find(self, record: Record) -> PipelineRun | None:
+    def _find(self, record: Checkpoint) -> PipelineRun | None:
         if record.run_id is None:
             return None
         return self.hook.client.run(self._history(record.pipeline_id).find(record.run_id))
 
-    def _look_for_intended(self, ownership: Ownership, record: Record) -> PipelineRun | None:
+    def _look_for_intended(self, ownership: CheckpointStore, record: Checkpoint) -> PipelineRun | None:
         from airflow_provider_flowengine.protocol.starting import Intent, look_for
 
         self.log.info("Try %d may have started the pipeline; looking for its run.", record.try_number)
@@ -190,7 +192,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             self.log.warning("%s The task was cleared since, and none of them goes on.", error)
             return None
         if run:
-            self._note(Phase.WATCHED, run)
+            self._note(Phase.POLLING, run)
         return run
 
     def find_unseen(self, patience: float, timeout: float) -> PipelineRun | None:
@@ -198,9 +200,9 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         from airflow_provider_flowengine.protocol.starting import Intent, look_for
 
         record = self._ownership and self._ownership.record
-        if not record or record.phase is not Phase.INTENDED:
+        if not record or record.phase is not Phase.STARTING:
             return None
-        api, intent = self.hook.api.hurried(timeout), Intent.from_dict(record.intent)
+        api, intent = self.hook.api.without_retries(timeout), Intent.from_dict(record.intent)
         try:
             job_params = self._matched_params(record.pipeline_id)
             flow = look_for(api, intent, job_params, until=api.now() + patience, forgiving=True)
@@ -228,7 +230,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
         try:
             self.hook.client.run(resume(self.hook.api, self._history(run.pipeline_id), run.id))
-        except ApiRefusedError as error:
+        except RequestRejectedError as error:
             self.log.warning("%s Starting a new run instead.", error)
             return None
         self._before = run
@@ -254,7 +256,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         )
         return running[0]
 
-    def _start(self, ownership: Ownership, pipeline_id: Identifier) -> PipelineRun:
+    def _start(self, ownership: CheckpointStore, pipeline_id: Identifier) -> PipelineRun:
         from airflow_provider_flowengine.protocol.starting import start_once
 
         hook, job_params = self.hook, self._matched_params(pipeline_id)
@@ -290,7 +292,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         """Return the job params as they are sent: checked, nodes named by their ids."""
         if self._sent_params is None:
             job_params = rendered_mapping("job_params", self.job_params)
-            self._sent_params = self.hook.match_job_params(pipeline_id, job_params)
+            self._sent_params = self.hook.resolve_job_params(pipeline_id, job_params)
         return self._sent_params
 
     def _confirmation_timeout(self) -> float:
@@ -301,13 +303,13 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             compat.count(metric, {"operator": type(self).__name__})
 
 
-def _describe(record: Record, run: PipelineRun | None) -> str:
+def _describe(record: Checkpoint, run: PipelineRun | None) -> str:
     """Say for the log what an earlier try has left."""
     if record.run_id is None and run is None:
         return f"a start of pipeline {record.pipeline_id} whose outcome wasn't known; the history shows no run of it"
     name = str(run or f"run {record.run_id} of pipeline {record.pipeline_id}")
     status = f"status {run.status}" if run else "not in the history"
-    return f"{name} ({status}{', its result handed on' if record.phase is Phase.HANDED_ON else ''})"
+    return f"{name} ({status}{', its result handed on' if record.phase is Phase.DELIVERED else ''})"
 
 
 class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
@@ -335,7 +337,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
         from airflow_provider_flowengine.protocol.stopping import resume
 
         run_id = rendered_id("run_id", self.run_id)
-        ownership = self._ownership or Ownership(context, self.durable)
+        ownership = self._ownership or CheckpointStore(context, self.durable)
         record = ownership.record
         if record and (record.pipeline_id, record.run_id) != (pipeline_id, run_id):
             record = self._run = None
@@ -353,7 +355,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
             self.log.info("Resumed %s.", run)
         return run
 
-    def goes_on_later(self, ownership: Ownership) -> bool:
+    def goes_on_later(self, ownership: CheckpointStore) -> bool:
         """Whether a later try goes on with the run: always, since it is named."""
         return True
 
@@ -411,7 +413,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         """Stop the runs, and wait until they have ended."""
         from airflow_provider_flowengine.protocol.history import History
         from airflow_provider_flowengine.protocol.stopping import running_runs
-        from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, wait
+        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, wait
 
         hook, pipeline_id = self.hook, self.find_pipeline_id()
         history = History(hook.api, pipeline_id)
@@ -422,14 +424,14 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         else:
             raise ConfigurationError("Give run_id, or leave all_running on")
         stopped: list[Identifier] = []
-        refused: dict[Identifier, ApiRefusedError | RunNotFoundError] = {}
+        refused: dict[Identifier, RequestRejectedError | RunNotFoundError] = {}
         for run_id in run_ids:
             try:
                 if hook.stop_run(run_id, pipeline_id):
                     stopped.append(run_id)
                     url = hook.run_url(pipeline_id, run_id)
                     self.log.info("Told run %s of pipeline %s to stop. %s", run_id, pipeline_id, url)
-            except (ApiRefusedError, RunNotFoundError) as error:  # which says nothing of the others
+            except (RequestRejectedError, RunNotFoundError) as error:  # which says nothing of the others
                 self.log.error("%s", error)
                 refused[run_id] = error
         if refused:
@@ -439,11 +441,11 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
             self.log.info("No run of pipeline %s needs a stop.", pipeline_id)
         if self.wait_for_completion:
             began, allowed = hook.api.now(), seconds("timeout", self.timeout)
-            limits = Limits(
+            limits = PollOptions(
                 poll_interval=seconds("poll_interval", self.poll_interval) or 30.0,
                 deadline=None if allowed is None else began + allowed,
             )
             for run_id in run_ids:  # those too that somebody else had told to stop
-                waiter = Waiter(run_id, pipeline_id, limits, began, hook.run_url(pipeline_id, run_id))
+                waiter = RunMonitor(run_id, pipeline_id, limits, began, hook.run_url(pipeline_id, run_id))
                 hook.client.run(wait(hook.api, history, waiter))  # which logs how it ends
         return stopped

@@ -43,7 +43,7 @@ def seconds(name: str, value: Seconds | None) -> float | None:
 # Each of these takes the argument's name, its value, and how that came about, for the error.
 
 
-def given_text(name: str, value: object, said: str = "is") -> str:
+def parse_text(name: str, value: object, said: str = "is") -> str:
     """
     Return a text.
 
@@ -55,7 +55,7 @@ def given_text(name: str, value: object, said: str = "is") -> str:
     return text
 
 
-def given_id(name: str, value: object, said: str = "is") -> Identifier:
+def parse_id(name: str, value: object, said: str = "is") -> Identifier:
     """
     Return an id: an int when it is written in digits.
 
@@ -67,7 +67,7 @@ def given_id(name: str, value: object, said: str = "is") -> Identifier:
     return found
 
 
-def given_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
+def parse_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
     """
     Return an object: a dict, or its text as JSON or as a Python literal; an empty one when it is nothing.
 
@@ -89,7 +89,7 @@ def given_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
     return dict(value)
 
 
-def given_flag(name: str, value: object, said: str = "is") -> bool:
+def parse_flag(name: str, value: object, said: str = "is") -> bool:
     """
     Return a yes or no, which may be written as text.
 
@@ -104,7 +104,7 @@ def given_flag(name: str, value: object, said: str = "is") -> bool:
     return flag
 
 
-def given_time(name: str, value: object, said: str = "is") -> datetime:
+def parse_datetime(name: str, value: object, said: str = "is") -> datetime:
     """
     Return a moment: a datetime, or its ISO 8601 text; in UTC where it names no zone.
 
@@ -113,7 +113,7 @@ def given_time(name: str, value: object, said: str = "is") -> datetime:
     moment: object = value
     if not isinstance(value, datetime):
         try:
-            moment = pendulum.parse(given_text(name, value, said), tz="UTC")
+            moment = pendulum.parse(parse_text(name, value, said), tz="UTC")
         except ValueError:
             moment = None
     if not isinstance(moment, datetime):

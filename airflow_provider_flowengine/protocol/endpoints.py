@@ -46,13 +46,13 @@ class Call:
     query: Mapping[str, str | int] = field(default_factory=dict)
     body: Json = None
     file: Path | None = None
-    repeatable: bool = False
-    enveloped: bool = True
-    mask: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    idempotent: bool = False
+    has_envelope: bool = True
+    redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
-class Generation:
+class ApiVersion:
     """
     What differs between the generations of FlowEngine's API.
 
@@ -61,7 +61,7 @@ class Generation:
     :param start_query: what tells a single start from turning the schedule on.
     :param schedule_off_method: the HTTP method that turns the schedule off.
     :param schedule_off_body: the body that goes with it.
-    :param bare_body: the body of a stop or resume, which say everything in their path.
+    :param empty_body: the body of a stop or resume, which say everything in their path.
     """
 
     root: str
@@ -69,30 +69,30 @@ class Generation:
     start_query: Mapping[str, str]
     schedule_off_method: str
     schedule_off_body: Json
-    bare_body: Json
+    empty_body: Json
 
 
-KERNEL = Generation(
+KERNEL = ApiVersion(
     root="kernel/v1",
     param_path="system/getParam",
     start_query={},
     schedule_off_method="POST",
     schedule_off_body={"data": " "},
-    bare_body=None,
+    empty_body=None,
 )
 """The newest generation. Source: the vendor's API page."""
 
-AUTOML = Generation(
+AUTOML = ApiVersion(
     root="automl/v1",
     param_path="system/getParamWithoutTemplate",
     start_query={"once": "true"},
     schedule_off_method="DELETE",
     schedule_off_body={},
-    bare_body={},
+    empty_body={},
 )
 """The older generation. Sources: the vendor's older client, clients in the wild."""
 
-GENERATIONS = {generation.root: generation for generation in (KERNEL, AUTOML)}
+API_VERSIONS = {generation.root: generation for generation in (KERNEL, AUTOML)}
 
 
 def engine_info(engine_key: str) -> Call:
@@ -102,20 +102,20 @@ def engine_info(engine_key: str) -> Call:
         method="GET",
         path="/engine-manager/v1/k8s/info/",
         query={"engineKey": engine_key},
-        repeatable=True,
-        enveloped=False,
+        idempotent=True,
+        has_envelope=False,
     )
 
 
-def engine_param(engine_key: str, engine_url: str, generation: Generation) -> Call:
+def engine_param(engine_key: str, engine_url: str, generation: ApiVersion) -> Call:
     """02: ask the engine for its id."""
     return Call(
         name=f"ask engine {engine_key!r} for its id",
         method="GET",
         path=f"{engine_url}/{generation.root}/{generation.param_path}",
         query={"engineKey": engine_key},
-        repeatable=True,
-        enveloped=False,
+        idempotent=True,
+        has_envelope=False,
     )
 
 
@@ -127,20 +127,20 @@ def _call(
     *,
     query: Mapping[str, str | int] | None = None,
     body: Json = None,
-    repeatable: bool = False,
+    idempotent: bool = False,
 ) -> Call:
-    check_json(f"What is sent to {name}", body)
+    ensure_json_serializable(f"What is sent to {name}", body)
     return Call(
         name=name,
         method=method,
         path=f"{engine.url}/{engine.generation.root}/{path}",
         query={**(query or {}), "engineKey": engine.key},
         body=body,
-        repeatable=repeatable,
+        idempotent=idempotent,
     )
 
 
-def check_json(what: str, value: object) -> None:
+def ensure_json_serializable(what: str, value: object) -> None:
     """
     Check that a value can be sent, before anything is.
 
@@ -188,7 +188,7 @@ def list_pipelines(engine: Engine) -> Call:
         f"list pipelines of engine {engine.key!r}",
         "GET",
         f"pipeline/{_segment(engine.id)}/list",
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -199,7 +199,7 @@ def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Call:
         f"read pipeline {pipeline_id}",
         "GET",
         f"pipeline/template/{_segment(engine.id)}/{_segment(pipeline_id)}/get",
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -211,7 +211,7 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
         "PUT",
         f"pipeline/template/{_segment(engine.id)}/update",
         body=pipeline,
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -226,7 +226,7 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Call
             f"{path}/start",
             query={"once": "false"},
             body={"data": " "},
-            repeatable=True,
+            idempotent=True,
         )
     return _call(
         engine,
@@ -234,7 +234,7 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Call
         engine.generation.schedule_off_method,
         f"{path}/stop",
         body=engine.generation.schedule_off_body,
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -258,7 +258,7 @@ def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> 
         "GET",
         f"pipeline/{_segment(pipeline_id)}/historyList",
         query={"page": page, "size": size, "engineId": engine.id},
-        repeatable=True,
+        idempotent=True,
     )
 
 
@@ -270,7 +270,7 @@ def stop_run(engine: Engine, run_id: Identifier) -> Call:
         "DELETE",
         f"pipeline/{_segment(run_id)}/stopHistory",
         query={"engineId": engine.id},
-        body=engine.generation.bare_body,
+        body=engine.generation.empty_body,
     )
 
 
@@ -282,10 +282,10 @@ def resume_run(engine: Engine, run_id: Identifier) -> Call:
         "POST",
         f"pipeline/{_segment(run_id)}/resumeHistory",
         query={"engineId": engine.id},
-        body=engine.generation.bare_body,
+        body=engine.generation.empty_body,
     )
 
 
 def get_run(engine: Engine, run_id: Identifier) -> Call:
     """Read one run with its nodes. Only the vendor's older client has this call: it may be missing."""
-    return _call(engine, f"read run {run_id}", "GET", f"pipeline/{_segment(run_id)}/get", repeatable=True)
+    return _call(engine, f"read run {run_id}", "GET", f"pipeline/{_segment(run_id)}/get", idempotent=True)

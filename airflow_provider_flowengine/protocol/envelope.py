@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
-    ApiRefusedError,
-    CannotReachError,
-    UnexpectedAnswerError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _UNAVAILABLE = (408, 425, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """
     What came back for one request.
 
@@ -51,7 +51,7 @@ class Answer:
     @property
     def server_time(self) -> datetime | None:
         """What the server's clock said, from its ``Date`` header; None where it sent none."""
-        return read_date(self.headers.get("date", ""))
+        return parse_date(self.headers.get("date", ""))
 
     @property
     def retry_after(self) -> float | None:
@@ -59,11 +59,11 @@ class Answer:
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
             return float(value)
-        moment = read_date(value)
+        moment = parse_date(value)
         return max(0.0, (moment - (self.server_time or datetime.now(UTC))).total_seconds()) if moment else None
 
 
-def read_date(text: str) -> datetime | None:
+def parse_date(text: str) -> datetime | None:
     """Return the moment that a header such as ``Date`` names; None where it names none."""
     try:
         moment = parsedate_to_datetime(text)
@@ -72,7 +72,7 @@ def read_date(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachError:
+def transport_error(call: Call, reason: str, *, taken: bool | None) -> ServiceUnavailableError:
     """
     Build the error about a call that had no answer at all.
 
@@ -88,16 +88,18 @@ def no_answer(call: Call, reason: str, *, taken: bool | None) -> CannotReachErro
         )
     elif taken is False:
         hint = " Check the connection's host and port, and that FlowEngine is up."
-    return CannotReachError(f"Could not {call.name}: {call.mask(reason)}.{hint}", call=call, taken=taken)
+    return ServiceUnavailableError(f"Could not {call.name}: {call.redact(reason)}.{hint}", call=call, taken=taken)
 
 
 def excerpt(call: Call, body: bytes) -> str:
     """Return the first 500 characters of the answer to a call, secrets masked and white space folded."""
     text = body[: EXCERPT_CHARACTERS * 8].decode("utf-8", "replace")
-    return " ".join(call.mask(text).split())[:EXCERPT_CHARACTERS]
+    return " ".join(call.redact(text).split())[:EXCERPT_CHARACTERS]
 
 
-def unexpected(call: Call, expected: str, came: object, *, http_status: int | None = None) -> UnexpectedAnswerError:
+def unexpected_response(
+    call: Call, expected: str, came: object, *, http_status: int | None = None
+) -> UnexpectedResponseError:
     """
     Build the error about an answer that was read but doesn't hold what it should.
 
@@ -110,8 +112,8 @@ def unexpected(call: Call, expected: str, came: object, *, http_status: int | No
         quoted = came if isinstance(came, str) else json.dumps(came, ensure_ascii=False, default=str)
     except RecursionError:
         quoted = "JSON that is nested too deeply"
-    quoted = call.mask(quoted)[:EXCERPT_CHARACTERS]
-    return UnexpectedAnswerError(
+    quoted = call.redact(quoted)[:EXCERPT_CHARACTERS]
+    return UnexpectedResponseError(
         f"Could not {call.name}: expected {expected}, but the answer to {call.method} {call.path} was: {quoted}",
         call=call,
         http_status=http_status,
@@ -119,21 +121,21 @@ def unexpected(call: Call, expected: str, came: object, *, http_status: int | No
     )
 
 
-def read(call: Call, answer: Answer) -> dict[str, Json]:
+def read(call: Call, answer: Response) -> dict[str, Json]:
     """
     Return the whole JSON object of a good answer; its ``data`` is for :mod:`.models` to read.
 
     :param call: the call that was answered.
     :param answer: what came back.
-    :raises CannotReachError: when the server or a gateway was unable to answer (408, 425, 429, 5xx).
+    :raises ServiceUnavailableError: when the server or a gateway was unable to answer (408, 425, 429, 5xx).
     :raises AccessDeniedError: on HTTP 401 and 403.
-    :raises ApiRefusedError: on another 4xx, an envelope whose status isn't 0, or a change that is to be sent elsewhere.
-    :raises UnexpectedAnswerError: when the answer isn't a JSON object with a status.
+    :raises RequestRejectedError: on another 4xx, an envelope whose status isn't 0, or a redirected change.
+    :raises UnexpectedResponseError: when the answer isn't a JSON object with a status.
     """
     where = f"{call.method} {call.path}"
     content = _json_object(answer.body)
     if answer.status >= 500 or answer.status in _UNAVAILABLE:
-        raise CannotReachError(
+        raise ServiceUnavailableError(
             f"Could not {call.name}: {where} answered HTTP {answer.status}: {excerpt(call, answer.body) or 'nothing'}.",
             call=call,
             taken=False if answer.status in _NOT_TAKEN else None,
@@ -143,16 +145,16 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
     if answer.status >= 400:
         raise _refused_by_http(call, answer, content)
     if not 200 <= answer.status < 300:
-        target = call.mask(answer.headers.get("location", "nowhere"))
+        target = call.redact(answer.headers.get("location", "nowhere"))
         if answer.status in _MOVED and call.method != "GET":
-            raise ApiRefusedError(
+            raise RequestRejectedError(
                 f"FlowEngine's gateway refused to {call.name}: {where} answered HTTP {answer.status}, a redirect to "
                 f"{target}. Only reads follow redirects; set the connection's schema and host so that none is needed.",
                 call=call,
                 msg=f"a redirect to {target}",
                 http_status=answer.status,
             )
-        raise UnexpectedAnswerError(
+        raise UnexpectedResponseError(
             f"Could not {call.name}: {where} answered HTTP {answer.status}, a redirect to {target}. Redirects to "
             "another host are not followed, since credentials would go there; set the right host in the connection.",
             call=call,
@@ -166,7 +168,7 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
             if text[:200].lstrip().lower().startswith(("<!doctype", "<html", "<head", "<?xml", "<body"))
             else ""
         )
-        raise UnexpectedAnswerError(
+        raise UnexpectedResponseError(
             f"Could not {call.name}: expected a JSON object with status, msg and data, but {where} answered HTTP "
             f"{answer.status} with: {text or 'nothing'}.{hint}",
             call=call,
@@ -174,13 +176,15 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
             excerpt=text,
         )
     status = content.get("status")
-    if status is None and call.enveloped:
-        raise unexpected(call, "a JSON object with a status", excerpt(call, answer.body), http_status=answer.status)
+    if status is None and call.has_envelope:
+        raise unexpected_response(
+            call, "a JSON object with a status", excerpt(call, answer.body), http_status=answer.status
+        )
     # A bare answer to the handshake may have a status of its own, which is the engine's and not the envelope's.
     refused = status is not None and str(status).strip() != "0"
-    if refused and (call.enveloped or not {"url", "engineId"} & content.keys()):
-        msg, word = (call.mask(_text(content.get(name))) for name in ("msg", "status"))
-        raise ApiRefusedError(
+    if refused and (call.has_envelope or not {"url", "engineId"} & content.keys()):
+        msg, word = (call.redact(_text(content.get(name))) for name in ("msg", "status"))
+        raise RequestRejectedError(
             f"FlowEngine refused to {call.name}: {msg or 'it gave no reason'} (status {word}, {where})",
             call=call,
             status=status if isinstance(status, int | str) else str(status),
@@ -190,12 +194,12 @@ def read(call: Call, answer: Answer) -> dict[str, Json]:
     return content
 
 
-def _refused_by_http(call: Call, answer: Answer, content: dict[str, Json] | None) -> ApiRefusedError:
-    msg = call.mask(_text((content or {}).get("msg"))) or excerpt(call, answer.body)
+def _refused_by_http(call: Call, answer: Response, content: dict[str, Json] | None) -> RequestRejectedError:
+    msg = call.redact(_text((content or {}).get("msg"))) or excerpt(call, answer.body)
     denied = answer.status in (401, 403)
     hint = " Check the connection's login (user id) and password (access key)." if denied else ""
     status = (content or {}).get("status")
-    return (AccessDeniedError if denied else ApiRefusedError)(
+    return (AccessDeniedError if denied else RequestRejectedError)(
         f"FlowEngine refused to {call.name}: {call.method} {call.path} answered HTTP {answer.status}: "
         f"{msg or 'it gave no reason'}.{hint}",
         call=call,

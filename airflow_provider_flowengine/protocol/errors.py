@@ -4,26 +4,27 @@ Everything that can go wrong with FlowEngine, as one tree that a retry policy ca
 ::
 
     FlowEngineError
-    ├── ConfigurationError          the connection or an argument is wrong; nothing was sent       (a mistake)
-    ├── CannotReachError            no usable answer: network, TLS, time-out, gateway              (passes by itself)
-    ├── UnexpectedAnswerError       an answer that can't be read                                  (passes, or a mistake)
-    ├── ApiRefusedError             FlowEngine said no, in its envelope or by 4xx                  (a mistake)
-    │   └── AccessDeniedError       ... because of who asks: user id, access key
-    ├── NotFoundError               what was asked for isn't there                                 (a mistake)
-    │   ├── EngineNotFoundError     ... EngineUnreachableError is also a CannotReachError: it may be restarting
+    ├── ConfigurationError            the connection or an argument is wrong; nothing was sent       (a mistake)
+    ├── ServiceUnavailableError       no usable answer: network, TLS, time-out, gateway              (transient)
+    ├── UnexpectedResponseError       an answer that cannot be parsed                      (transient, or a mistake)
+    ├── RequestRejectedError          FlowEngine said no, in its envelope or by 4xx                  (a mistake)
+    │   └── AccessDeniedError         ... because of who asks: user id, access key
+    ├── NotFoundError                 what was asked for does not exist                              (a mistake)
+    │   ├── EngineNotFoundError
+    │   │   └── EngineNotRunningError ... also a ServiceUnavailableError: it may be restarting
     │   ├── PipelineNotFoundError
     │   ├── NodeNotFoundError
     │   └── RunNotFoundError
-    ├── StartUnconfirmedError       it can't be known yet whether a start was taken                (look, then start)
-    ├── PipelineExistsError         a pipeline of this key or name is there already                (a mistake)
-    ├── TaskInterruptedError        the task ended before its run; the log says what became of it   (look, then go on)
-    ├── AmbiguousRunError           several runs could be the one that was started                 (a person decides)
-    └── RunError                    the run itself
-        ├── RunFailedError          it ended in failure
-        ├── RunStoppedError         it was stopped
-        ├── RunLostError            it can't be followed any more: vanished, or a status nobody knows
-        └── RunTimeoutError         it took longer than it may
-            └── UnreachableError    FlowEngine gave no usable answer for longer than the task's patience
+    ├── StartUnconfirmedError         it cannot be known yet whether a start was taken      (poll, then start)
+    ├── PipelineExistsError           a pipeline of this key or name exists already                  (a mistake)
+    ├── TaskInterruptedError          the task ended before its run; the log says what became of it (reconnect)
+    ├── AmbiguousRunError             several runs could be the one that was started            (the user decides)
+    └── RunError                      the run itself
+        ├── RunFailedError            it ended in failure
+        ├── RunStoppedError           it was stopped
+        ├── RunLostError              it cannot be followed any more: vanished, or an unrecognized status
+        └── RunTimeoutError           it took longer than it may
+            └── StatusUnavailableError  no usable answer about it for longer than ``unreachable_timeout``
 
 Each carries its data as attributes, so code never has to read a message. Messages say what happened, to which
 call, pipeline and run, what FlowEngine said (as it wrote it), and what to do.
@@ -49,7 +50,7 @@ class ConfigurationError(FlowEngineError, ValueError):
     """The connection or an argument can't be right; nothing was sent."""
 
 
-class CannotReachError(FlowEngineError):
+class ServiceUnavailableError(FlowEngineError):
     """
     FlowEngine gave no usable answer.
 
@@ -77,7 +78,7 @@ class CannotReachError(FlowEngineError):
         self.http_status = http_status
 
 
-class UnexpectedAnswerError(FlowEngineError):
+class UnexpectedResponseError(FlowEngineError):
     """
     FlowEngine, or something in front of it, answered what nobody expected.
 
@@ -96,7 +97,7 @@ class UnexpectedAnswerError(FlowEngineError):
         self.excerpt = excerpt
 
 
-class ApiRefusedError(FlowEngineError):
+class RequestRejectedError(FlowEngineError):
     """
     FlowEngine took the call and said no.
 
@@ -123,7 +124,7 @@ class ApiRefusedError(FlowEngineError):
         self.http_status = http_status
 
 
-class AccessDeniedError(ApiRefusedError):
+class AccessDeniedError(RequestRejectedError):
     """FlowEngine, or the gateway, refuses this user or access key (HTTP 401 or 403)."""
 
 
@@ -135,7 +136,7 @@ class EngineNotFoundError(NotFoundError):
     """No engine has this key."""
 
 
-class EngineUnreachableError(CannotReachError, EngineNotFoundError):
+class EngineNotRunningError(ServiceUnavailableError, EngineNotFoundError):
     """The gateway knows no way to the engine: there is none of this key, or it is restarting; worth another try."""
 
 
@@ -229,7 +230,7 @@ class RunTimeoutError(RunError):
     """The run took longer than the task allows."""
 
 
-class UnreachableError(RunTimeoutError):
+class StatusUnavailableError(RunTimeoutError):
     """FlowEngine gave no usable answer for longer than ``unreachable_timeout``; the run may be going on."""
 
 

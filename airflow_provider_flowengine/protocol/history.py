@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from airflow_provider_flowengine.protocol.flows import Api, Flow
+    from airflow_provider_flowengine.protocol.api import Api, Flow
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
 
-SMALLEST_SIZE = 2
+MIN_PAGE_SIZE = 2
 FIRST_SIZE = 20
 GROWN_SIZE = 100
-_SIZES = (SMALLEST_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MOST_PAGES = 1 << 16
 _MOST_RUNS_BACK = 5_000
 

@@ -2,7 +2,7 @@
 What FlowEngine's answers hold: engines, pipelines, nodes, runs.
 
 Answers are read tolerantly (ids as numbers or text, times as epoch milliseconds or as text, lists under any name) and
-checked strictly: what can't be read ends in an :class:`~.errors.UnexpectedAnswerError` that quotes it.
+checked strictly: what can't be read ends in an :class:`~.errors.UnexpectedResponseError` that quotes it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 
 import pendulum
 
-from airflow_provider_flowengine.protocol.endpoints import KERNEL, Call, Generation, Json
-from airflow_provider_flowengine.protocol.envelope import unexpected
+from airflow_provider_flowengine.protocol.endpoints import KERNEL, ApiVersion, Call, Json
+from airflow_provider_flowengine.protocol.envelope import unexpected_response
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from airflow_provider_flowengine.protocol.status import StatusWords
+    from airflow_provider_flowengine.protocol.status import StatusVocabulary
 
 JsonObject = dict[str, Json]
 
@@ -42,7 +42,7 @@ class Engine:
     key: str
     url: str
     id: Identifier
-    generation: Generation = KERNEL
+    generation: ApiVersion = KERNEL
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _epoch(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0.0
 
 
-def read_time(value: Json, zone: str, call: Call) -> datetime | None:
+def parse_time(value: Json, zone: str, call: Call) -> datetime | None:
     """
     Return a time, aware.
 
@@ -197,7 +197,7 @@ def read_time(value: Json, zone: str, call: Call) -> datetime | None:
         (null, empty, 0, ``-``). Whether times are numbers or text isn't said anywhere.
     :param zone: the zone of text that names none.
     :param call: the call it came from, for the error.
-    :raises UnexpectedAnswerError: when it is none of these.
+    :raises UnexpectedResponseError: when it is none of these.
     """
     if value is None or value in ("", "-", 0, "0"):
         return None
@@ -207,13 +207,13 @@ def read_time(value: Json, zone: str, call: Call) -> datetime | None:
         if isinstance(value, str):
             text = value.strip()
             if text.isdigit():
-                return read_time(int(text), zone, call)
+                return parse_time(int(text), zone, call)
             # pendulum also reads times of day, weeks, durations and "now": none of these is when something happened.
             if re.fullmatch(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T].*)?", text):
                 return cast("datetime", pendulum.parse(text, tz=zone))
     except (ValueError, TypeError, OverflowError, OSError):
         pass
-    raise unexpected(call, "a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)
+    raise unexpected_response(call, "a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)
 
 
 def _first(content: Mapping[str, Json], *names: str) -> Json:
@@ -238,7 +238,7 @@ def _nested(whole: JsonObject, name: str) -> Json:
     return None
 
 
-def read_engine_url(call: Call, whole: JsonObject, fl_url: str) -> str | None:
+def parse_engine_url(call: Call, whole: JsonObject, fl_url: str) -> str | None:
     """
     Return ``engineUrl``, the engine's path below the gateway.
 
@@ -246,39 +246,39 @@ def read_engine_url(call: Call, whole: JsonObject, fl_url: str) -> str | None:
     :param whole: its answer.
     :param fl_url: the gateway; an absolute ``engineUrl`` must be on its host, since credentials follow it.
     :return: the path without a trailing slash, or None when the answer names none.
-    :raises UnexpectedAnswerError: when it isn't a path, or is on another host.
+    :raises UnexpectedResponseError: when it isn't a path, or is on another host.
     """
     url = _nested(whole, "url")
     if url is None:
         return None
     if not isinstance(url, str) or re.search(r"[\s\\?#]", url.strip()):
-        raise unexpected(call, "the engine's url as a path", url)
+        raise unexpected_response(call, "the engine's url as a path", url)
     gateway = urlsplit(fl_url)
     try:
         parts = urlsplit(url.strip())
     except ValueError:
-        raise unexpected(call, "the engine's url as a path", url) from None
+        raise unexpected_response(call, "the engine's url as a path", url) from None
     if (parts.scheme or parts.netloc) and (parts.hostname or "").lower() != (gateway.hostname or "").lower():
-        raise unexpected(
+        raise unexpected_response(
             call, f"an engine url on the connection's host {gateway.hostname}, where credentials may go", url
         )
     path = "/" + parts.path.strip("/")
     if parts.netloc and f"{path}/".startswith(f"{gateway.path}/"):
         path = path.removeprefix(gateway.path)
     if path in ("", "/"):
-        raise unexpected(call, "the engine's url as a path", url)
+        raise unexpected_response(call, "the engine's url as a path", url)
     return path
 
 
-def read_engine_id(call: Call, whole: JsonObject) -> Identifier:
+def parse_engine_id(call: Call, whole: JsonObject) -> Identifier:
     """
     Return ``engineId``.
 
-    :raises UnexpectedAnswerError: when the answer holds none.
+    :raises UnexpectedResponseError: when the answer holds none.
     """
     engine_id = identifier(_nested(whole, "engineId"))
     if engine_id is None:
-        raise unexpected(call, "an engineId", whole)
+        raise unexpected_response(call, "an engineId", whole)
     return engine_id
 
 
@@ -286,13 +286,13 @@ _LIST_NAMES = ("list", "records", "content", "rows", "items", "historyList", "en
 _TOTAL_NAMES = ("total", "totalCount", "totalElements", "totalNum", "totalSize")
 
 
-def read_list(call: Call, whole: JsonObject) -> tuple[list[JsonObject], int | None]:
+def parse_list(call: Call, whole: JsonObject) -> tuple[list[JsonObject], int | None]:
     """
     Return the rows of a list answer, and how many there are in all where the server says so.
 
     :param call: the call, for the error.
     :param whole: the answer, whose ``data`` is a list, or a dict that holds one list under any name.
-    :raises UnexpectedAnswerError: when there is no list, or no telling which.
+    :raises UnexpectedResponseError: when there is no list, or no telling which.
     """
     data = whole.get("data")
     total: int | None = None
@@ -310,11 +310,11 @@ def read_list(call: Call, whole: JsonObject) -> tuple[list[JsonObject], int | No
     elif data is None and "data" in whole:
         rows = []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise unexpected(call, "a list of objects in data", whole)
+        raise unexpected_response(call, "a list of objects in data", whole)
     return cast("list[JsonObject]", rows), total
 
 
-def read_run(call: Call, row: JsonObject, pipeline_id: Identifier, words: StatusWords, zone: str) -> PipelineRun:
+def read_run(call: Call, row: JsonObject, pipeline_id: Identifier, words: StatusVocabulary, zone: str) -> PipelineRun:
     """
     Return one run.
 
@@ -323,22 +323,22 @@ def read_run(call: Call, row: JsonObject, pipeline_id: Identifier, words: Status
     :param pipeline_id: the pipeline it belongs to, for a row that doesn't say.
     :param words: the connection's status words.
     :param zone: the zone of times that name none.
-    :raises UnexpectedAnswerError: when it has no id, or a time that can't be read.
+    :raises UnexpectedResponseError: when it has no id, or a time that can't be read.
     """
     run_id = identifier(_first(row, "id", "pipelineRunId", "runId"))
     if run_id is None:
-        raise unexpected(call, "a run with an id", row)
+        raise unexpected_response(call, "a run with an id", row)
     word = row.get("status")
     return PipelineRun(
         id=run_id,
         pipeline_id=pipeline_id,
         status=_text(word),
         state=words.read(word),
-        started=read_time(_first(row, "startTime", "start_time", "startAt"), zone, call),
-        ended=read_time(_first(row, "endTime", "end_time", "endAt"), zone, call),
+        started=parse_time(_first(row, "startTime", "start_time", "startAt"), zone, call),
+        ended=parse_time(_first(row, "endTime", "end_time", "endAt"), zone, call),
         trigger=_text(_first(row, "triggerType", "triggerKind", "trigger", "startType", "runType")),
-        message=call.mask(_text(_first(row, "message", "errorMsg", "errorMessage", "failReason"))),
-        nodes=_best_effort(lambda: read_node_runs(call, row, words, zone)),
+        message=call.redact(_text(_first(row, "message", "errorMsg", "errorMessage", "failReason"))),
+        nodes=_best_effort(lambda: parse_node_runs(call, row, words, zone)),
         content=row,
     )
 
@@ -354,7 +354,7 @@ def _best_effort(read: Callable[[], tuple[NodeRun, ...]]) -> tuple[NodeRun, ...]
 _NODE_LISTS = ("nodes", "nodeList", "jobs", "jobList", "nodeRuns", "jobHistoryList")
 
 
-def read_node_runs(call: Call, row: JsonObject, words: StatusWords, zone: str) -> tuple[NodeRun, ...]:
+def parse_node_runs(call: Call, row: JsonObject, words: StatusVocabulary, zone: str) -> tuple[NodeRun, ...]:
     """Return what a run's nodes did, where its object tells: in itself, or in its ``data``."""
     places = [place for place in (row, row.get("data"), row.get("pipeline")) if isinstance(place, dict)]
     rows = next((_first(place, *_NODE_LISTS) for place in places if _first(place, *_NODE_LISTS)), None)
@@ -372,23 +372,23 @@ def read_node_runs(call: Call, row: JsonObject, words: StatusWords, zone: str) -
                 name=_text(_first(node, "title", "name")) or node_id,
                 status=_text(word),
                 state=words.read(word),
-                started=read_time(_first(node, "startTime", "start_time"), zone, call),
-                ended=read_time(_first(node, "endTime", "end_time"), zone, call),
-                message=call.mask(_text(_first(node, "message", "errorMsg", "errorMessage", "failReason", "msg"))),
+                started=parse_time(_first(node, "startTime", "start_time"), zone, call),
+                ended=parse_time(_first(node, "endTime", "end_time"), zone, call),
+                message=call.redact(_text(_first(node, "message", "errorMsg", "errorMessage", "failReason", "msg"))),
             )
         )
     return tuple(nodes)
 
 
-def read_pipeline(call: Call, content: Json) -> Pipeline:
+def parse_pipeline(call: Call, content: Json) -> Pipeline:
     """
     Return a pipeline from its object.
 
-    :raises UnexpectedAnswerError: when it isn't an object with an id.
+    :raises UnexpectedResponseError: when it isn't an object with an id.
     """
     pipeline_id = identifier(content.get("id")) if isinstance(content, dict) else None
     if not isinstance(content, dict) or pipeline_id is None:
-        raise unexpected(call, "a pipeline with an id", content)
+        raise unexpected_response(call, "a pipeline with an id", content)
     data = content.get("data")
     definition: Mapping[str, Json] = data if isinstance(data, dict) else {}
     nodes = definition.get("nodes")

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pendulum
 
-from airflow_provider_flowengine.protocol.endpoints import GENERATIONS, KERNEL, Generation
+from airflow_provider_flowengine.protocol.endpoints import API_VERSIONS, KERNEL, ApiVersion
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
-from airflow_provider_flowengine.protocol.status import StatusWords
+from airflow_provider_flowengine.protocol.status import StatusVocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ DEFAULT_UI_URL = "{fl_url}{engine_url}/#/offline-pipeline"
 UI_URL_FIELDS = ("fl_url", "engine_url", "engine_key", "pipeline_id", "run_id")
 MASKED = "***"
 _SECRET_NAME = re.compile("key|token|auth|cookie|secret|password", re.IGNORECASE)
-LONGEST_CONNECT = 10.0
+MAX_CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to come about, whatever a request's timeout."""
 
 
@@ -49,12 +49,12 @@ class Settings:
 
     fl_url: str
     engine_key: str = ""
-    generation: Generation = KERNEL
+    generation: ApiVersion = KERNEL
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
     timeout: float = 30.0
     timezone: str = "UTC"
-    words: StatusWords = field(default_factory=StatusWords)
+    words: StatusVocabulary = field(default_factory=StatusVocabulary)
     ui_url: str = DEFAULT_UI_URL
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -112,12 +112,12 @@ class Settings:
             verify=_verify(verify),
             timeout=_timeout(timeout),
             timezone=_timezone(timezone),
-            words=StatusWords(status_words),
+            words=StatusVocabulary(status_words),
             ui_url=_template(ui_url),
             secrets=_secrets(access_key, more),
         )
 
-    def mask(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return text with every secret replaced by ``***``."""
         for secret in self.secrets:
             text = text.replace(secret, MASKED)
@@ -166,11 +166,11 @@ def _gateway(url: str) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
 
 
-def _generation(api_root: str) -> Generation:
+def _generation(api_root: str) -> ApiVersion:
     root = api_root.strip().strip("/") or KERNEL.root
-    if root not in GENERATIONS:
-        raise ConfigurationError(f"api_root: {api_root!r} isn't known; {known('roots', GENERATIONS)}")
-    return GENERATIONS[root]
+    if root not in API_VERSIONS:
+        raise ConfigurationError(f"api_root: {api_root!r} isn't known; {known('roots', API_VERSIONS)}")
+    return API_VERSIONS[root]
 
 
 def _verify(value: object) -> bool | str:

@@ -24,18 +24,18 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol import endpoints, models
+from airflow_provider_flowengine.protocol.api import Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.endpoints import Json
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
-    CannotReachError,
     ConfigurationError,
     FlowEngineError,
     NodeNotFoundError,
+    ServiceUnavailableError,
     StartUnconfirmedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     known,
 )
-from airflow_provider_flowengine.protocol.flows import Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.history import History, is_newer, pick
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 
@@ -130,8 +130,8 @@ def start_once(
     :param remember: is given the intent each time before the start is sent; what it raises prevents the start.
     :param forget: is called each time when the start surely wasn't taken, before it is sent again or given up.
     :param confirmation_timeout: seconds that the run may take to appear in the history, default 30.
-    :raises ApiRefusedError: when FlowEngine says no; nothing was started.
-    :raises CannotReachError: when the start surely wasn't taken; nothing was started.
+    :raises RequestRejectedError: when FlowEngine says no; nothing was started.
+    :raises ServiceUnavailableError: when the start surely wasn't taken; nothing was started.
     :raises StartUnconfirmedError: when it can't be known yet whether it was taken.
     :raises AmbiguousRunError: when several runs could be the one.
     """
@@ -149,18 +149,20 @@ def start_once(
         engine, pipeline_id, {node: dict(params) for node, params in (job_params or {}).items()}
     )
     try:
-        whole = yield from api.send(call, before=lambda: remember(replace(intent, noted=api.now())), untaken=forget)
-    except CannotReachError as error:
+        whole = yield from api.send(
+            call, before=lambda: remember(replace(intent, noted=api.now())), on_not_processed=forget
+        )
+    except ServiceUnavailableError as error:
         if error.taken is False:
             raise
         doubt = str(error)
-    except UnexpectedAnswerError as error:
+    except UnexpectedResponseError as error:
         doubt = str(error)
     else:
         doubt, named = "", _run_in_answer(api, call, whole, intent)
     if doubt:
         log.warning("%s Whether the start was taken isn't known; looking for its run in the history.", doubt)
-    look = partial(_look, replace(history, api=api.hurried(max(confirmation_timeout, 1.0))), intent, job_params)
+    look = partial(_look, replace(history, api=api.without_retries(max(confirmation_timeout, 1.0))), intent, job_params)
     run = yield from _until_seen(api, lambda: look(named), api.now() + confirmation_timeout)
     if named and not run:
         log.warning("FlowEngine answered with %s, but its history doesn't show it.", named)
@@ -310,7 +312,7 @@ def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: In
         return None
     try:
         run = models.read_run(call, data, intent.pipeline_id, api.settings.words, api.settings.timezone)
-    except UnexpectedAnswerError:
+    except UnexpectedResponseError:
         return None
     unsure = run.id == intent.pipeline_id or (intent.newest is None and not intent.known and not run.started)
     return run if is_newer(run, intent.newest, intent.known) and not unsure else None
@@ -319,7 +321,7 @@ def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: In
 # --- job params -------------------------------------------------------------------------------------------------------
 
 
-def match_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dict[str, Json]]:
+def resolve_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dict[str, Json]]:
     """
     Check job params against the pipeline's nodes, and name each node by its id.
 
@@ -344,7 +346,7 @@ def match_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dic
                 f"{known('parameters', keys)}"
             )
         for key, value in params.items():
-            endpoints.check_json(f"job_params: {value!r} for {key!r} of node {name!r}", value)
+            endpoints.ensure_json_serializable(f"job_params: {value!r} for {key!r} of node {name!r}", value)
         matched.setdefault(node.id, {}).update(params)
     return matched
 

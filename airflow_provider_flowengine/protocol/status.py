@@ -67,7 +67,7 @@ _MORE_WORDS_KEYS = {
 }
 
 
-class StatusWords:
+class StatusVocabulary:
     """
     The vocabulary of one connection.
 
@@ -90,7 +90,7 @@ class StatusWords:
             self._meanings.update({_fold(word): state for word in listed})
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, StatusWords) and self._meanings == other._meanings
+        return isinstance(other, StatusVocabulary) and self._meanings == other._meanings
 
     def __hash__(self) -> int:
         return hash(frozenset(self._meanings.items()))

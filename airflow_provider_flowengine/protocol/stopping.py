@@ -11,13 +11,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
+from airflow_provider_flowengine.protocol.api import Api, Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
-    CannotReachError,
+    RequestRejectedError,
     RunNotFoundError,
-    UnexpectedAnswerError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.flows import Api, Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def stop(
     :param unseen: whether to stop it though the history doesn't hold it: what was started just now may not show yet.
     :return: whether this call stopped it; False where there was nothing left to stop.
     :raises RunNotFoundError: when the history doesn't hold it, which may mean that it is another pipeline's.
-    :raises ApiRefusedError: when FlowEngine refuses while the run goes on.
-    :raises CannotReachError: when there was no usable answer for longer than the patience.
+    :raises RequestRejectedError: when FlowEngine refuses while the run goes on.
+    :raises ServiceUnavailableError: when there was no usable answer for longer than the patience.
     """
 
     def needs_no_stop(run: PipelineRun | None) -> bool:
@@ -74,8 +74,8 @@ def resume(
         one try, since what came of it can't be seen.
     :return: the run as it was seen before, or while it goes on already; None where it couldn't be seen.
     :raises RunNotFoundError: when the history doesn't hold it.
-    :raises ApiRefusedError: when FlowEngine refuses.
-    :raises CannotReachError: when there was no usable answer for longer than the patience.
+    :raises RequestRejectedError: when FlowEngine refuses.
+    :raises ServiceUnavailableError: when there was no usable answer for longer than the patience.
     """
     before: PipelineRun | None = None
 
@@ -87,7 +87,7 @@ def resume(
                 raise _not_found(history, run_id)
             return False
         if is_stopping(run.status):
-            raise CannotReachError(f"Run {run_id} is still stopping, and can't be resumed yet.", taken=False)
+            raise ServiceUnavailableError(f"Run {run_id} is still stopping, and can't be resumed yet.", taken=False)
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
         return ended_anew or run.state is RunState.RUNNING
@@ -119,7 +119,7 @@ def _insist(
     :return: the run that needs no such call, or None when the call was taken; and whether one went unanswered.
     """
     deadline, attempt, unanswered = api.now() + patience, 0, False
-    refusal: ApiRefusedError | None = None
+    refusal: RequestRejectedError | None = None
     while True:
         attempt += 1
         try:
@@ -132,11 +132,11 @@ def _insist(
                 raise refusal
             yield from api.call(lambda engine: build(engine, run_id))
             return None, False
-        except (CannotReachError, UnexpectedAnswerError, ApiRefusedError) as error:
+        except (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError) as error:
             if error is refusal:
                 raise
             sent = api.engine is not None and error.call == build(api.engine, run_id)
-            if sent and isinstance(error, ApiRefusedError):
+            if sent and isinstance(error, RequestRejectedError):
                 refusal = error  # a look decides whether it matters
                 continue
             if sent:

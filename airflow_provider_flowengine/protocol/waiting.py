@@ -1,7 +1,7 @@
 """
 Waiting for a run: how long until the next look, and when it is over, lost, out of reach or too late.
 
-:class:`Waiter` decides and does nothing else: it is told what was seen and when. The operator, the sensor, the hook
+:class:`RunMonitor` decides and does nothing else: it is told what was seen and when. The operator, the sensor, the hook
 and the triggerer's shared poll all ask one, so they can't differ.
 """
 
@@ -11,21 +11,21 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
-    CannotReachError,
     EngineNotFoundError,
     FlowEngineError,
     PipelineNotFoundError,
+    RequestRejectedError,
     RunFailedError,
     RunLostError,
     RunStoppedError,
     RunTimeoutError,
-    UnexpectedAnswerError,
-    UnreachableError,
+    ServiceUnavailableError,
+    StatusUnavailableError,
+    UnexpectedResponseError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 
@@ -41,19 +41,19 @@ log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 30.0
 UNREACHABLE_TIMEOUT = 900.0
-SHORTEST_DELAY = 1.0
-LEAST_DELAY = 0.05
+MIN_DELAY = 1.0
+ABSOLUTE_MIN_DELAY = 0.05
 """Seconds between two looks at least, whatever the poll interval: Airflow allows a sensor one of 0."""
 
 GRACE = 120.0
 """Seconds that a run may be missing from the history, or have a status that says nothing, before it counts as lost."""
 
-PASSING = (CannotReachError, UnexpectedAnswerError, ApiRefusedError, EngineNotFoundError)
+TRANSIENT_ERRORS = (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError, EngineNotFoundError)
 """A look that ends in one of these says nothing about the run, which may be going on."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class PollOptions:
     """
     How a run is waited for.
 
@@ -79,11 +79,11 @@ def delay(elapsed: float, poll_interval: float) -> float:
     :param elapsed: seconds since the run began.
     :param poll_interval: seconds between two looks at most.
     """
-    return max(min(elapsed / 10, poll_interval), min(SHORTEST_DELAY, poll_interval), LEAST_DELAY)
+    return max(min(elapsed / 10, poll_interval), min(MIN_DELAY, poll_interval), ABSOLUTE_MIN_DELAY)
 
 
 @dataclass
-class Waiter:
+class RunMonitor:
     """
     One wait for one run.
 
@@ -94,30 +94,30 @@ class Waiter:
     :param run_url: the address of the run's page, for errors; may hold ``{run_id}`` while the run isn't known.
     :param before: the run as it was before it was resumed: that end of it doesn't count, for the grace's length.
     :param started_after: for a wait without ``run_id``: the run is the first that started at or after this.
-    :param closely: whether to look at the run itself, by the one-run call, as long as that tells of its nodes; the
+    :param fetch_nodes: whether to look at the run itself, by the one-run call, as long as that tells of its nodes; the
         history need not.
     :param last: the run as it was last seen.
     :param failures: how many looks have failed since the last answer.
-    :param silent_since: when the first of them failed, in seconds since the epoch.
-    :param doubtful_since: since when the run is missing, or has a status that says nothing, likewise.
+    :param unavailable_since: when the first of them failed, in seconds since the epoch.
+    :param suspect_since: since when the run is missing, or has a status that says nothing, likewise.
     """
 
     run_id: Identifier | None
     pipeline_id: Identifier
-    limits: Limits
+    limits: PollOptions
     began: float
     run_url: str = ""
     before: PipelineRun | None = None
     started_after: datetime | None = None
-    closely: bool = False
+    fetch_nodes: bool = False
     last: PipelineRun | None = None
     failures: int = 0
-    silent_since: float | None = None
-    doubtful_since: float | None = None
+    unavailable_since: float | None = None
+    suspect_since: float | None = None
     _retry_after: float = 0.0
     _told: dict[str, RunState] = field(default_factory=dict)
 
-    def saw(self, run: PipelineRun | None, now: float) -> PipelineRun | None:
+    def observe(self, run: PipelineRun | None, now: float) -> PipelineRun | None:
         """
         Take note of what a look has shown.
 
@@ -137,7 +137,7 @@ class Waiter:
         self._check_deadline(now)
         return None
 
-    def saw_any(self, runs: Iterable[PipelineRun], now: float) -> PipelineRun | None:
+    def observe_any(self, runs: Iterable[PipelineRun], now: float) -> PipelineRun | None:
         """
         Take note of what a look has shown while the run isn't known yet: take the first that fits, if there is one.
 
@@ -155,7 +155,7 @@ class Waiter:
             self.run_id = first.id
             self.run_url = self.run_url.replace("{run_id}", str(first.id))
             self.began = now - max(0.0, now - started.timestamp())
-            return self.saw(first, now)
+            return self.observe(first, now)
         self._answered()
         self._check_deadline(now)
         return None
@@ -166,17 +166,17 @@ class Waiter:
 
         :param error: what it ended in.
         :param now: the time of the look.
-        :raises UnreachableError: when there was no usable answer for longer than ``unreachable_timeout``.
+        :raises StatusUnavailableError: when there was no usable answer for longer than ``unreachable_timeout``.
         :raises RunTimeoutError: when the deadline has passed.
         """
         self.failures += 1
         self._retry_after = getattr(error, "retry_after", None) or 0.0
-        if self.silent_since is None:
-            self.silent_since = now
-        silent = now - self.silent_since
+        if self.unavailable_since is None:
+            self.unavailable_since = now
+        silent = now - self.unavailable_since
         log.log(logging.WARNING if self.failures == 1 else logging.INFO, "Look %d failed: %s", self.failures, error)
         if silent >= self.limits.unreachable_timeout:
-            raise UnreachableError(
+            raise StatusUnavailableError(
                 f"FlowEngine has given no usable answer about {self.name} for {silent:.0f} s "
                 f"(unreachable_timeout); the run may be going on. Last: {error}{self._see()}",
                 run=self.last,
@@ -187,11 +187,11 @@ class Waiter:
     def delay(self, now: float) -> float:
         """Return the seconds until the next look: more after failures or as the server asks; not past the deadline."""
         seconds = delay(now - self.began, self.limits.poll_interval)
-        if self.doubtful_since is not None:
-            seconds = min(seconds, max(self.limits.grace / 4, SHORTEST_DELAY))
+        if self.suspect_since is not None:
+            seconds = min(seconds, max(self.limits.grace / 4, MIN_DELAY))
         if self.failures:
             backoff = min(2.0 ** min(self.failures - 1, 5), 30.0)
-            seconds = max(seconds, backoff, min(self._retry_after, LONGEST_RETRY_AFTER))
+            seconds = max(seconds, backoff, min(self._retry_after, MAX_RETRY_AFTER))
         if self.limits.deadline is not None:
             seconds = min(seconds, max(self.limits.deadline - now, 0.0))
         return seconds
@@ -205,16 +205,16 @@ class Waiter:
         )
 
     def _answered(self) -> None:
-        self.failures, self._retry_after, self.silent_since = 0, 0.0, None
+        self.failures, self._retry_after, self.unavailable_since = 0, 0.0, None
 
     def _doubt(self, doubt: str, now: float, *, gone: bool) -> None:
         if not doubt:
-            self.doubtful_since = None
+            self.suspect_since = None
             return
-        if self.doubtful_since is None:
-            self.doubtful_since = now
+        if self.suspect_since is None:
+            self.suspect_since = now
             log.warning("%s; waiting %g s for it to clear up.", doubt, self.limits.grace)
-        if now - self.doubtful_since >= self.limits.grace:
+        if now - self.suspect_since >= self.limits.grace:
             raise RunLostError(
                 f"{doubt}, for {self.limits.grace:g} s now.{self._see()}",
                 run=self.last,
@@ -272,19 +272,19 @@ class Waiter:
         return f" See {self.run_url}" if self.run_url and self.run_id is not None else ""
 
 
-def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True) -> Flow[PipelineRun]:
+def wait(api: Api, history: History, waiter: RunMonitor, *, poll_immediately: bool = True) -> Flow[PipelineRun]:
     """
     Wait until a run has ended, however it ended.
 
     :param api: the engine's view.
     :param history: the pipeline's history.
     :param waiter: what decides.
-    :param first_look: whether to look at once, or only after the first delay.
+    :param poll_immediately: whether to look at once, or only after the first delay.
     :return: the run as it ended.
-    :raises RunError: when it can't be waited for any longer; see :class:`Waiter`.
+    :raises RunError: when it can't be waited for any longer; see :class:`RunMonitor`.
     """
-    history = replace(history, api=replace(history.api, retry=ONCE))  # the next look is the retry
-    if not first_look:
+    history = replace(history, api=replace(history.api, retry=NO_RETRY))  # the next look is the retry
+    if not poll_immediately:
         yield Sleep(waiter.delay(api.now()))
     while True:
         run = yield from look(api, history, waiter)
@@ -293,7 +293,7 @@ def wait(api: Api, history: History, waiter: Waiter, *, first_look: bool = True)
         yield Sleep(waiter.delay(api.now()))
 
 
-def look(api: Api, history: History, waiter: Waiter) -> Flow[PipelineRun | None]:
+def look(api: Api, history: History, waiter: RunMonitor) -> Flow[PipelineRun | None]:
     """
     Look at a run once; return it when it has ended.
 
@@ -305,19 +305,19 @@ def look(api: Api, history: History, waiter: Waiter) -> Flow[PipelineRun | None]
     try:
         if waiter.run_id is None:
             runs = yield from history.since(waiter.started_after)
-            return waiter.saw_any(runs, api.now())
-        if waiter.closely and not waiter.failures:
+            return waiter.observe_any(runs, api.now())
+        if waiter.fetch_nodes and not waiter.failures:
             run = yield from _look_closely(history.api, waiter, waiter.run_id)
             if run is None:
                 return None
         else:
             run = yield from history.find(waiter.run_id)
-    except PASSING as error:
-        if isinstance(error, ApiRefusedError) and waiter.last is None and not waiter.failures:
+    except TRANSIENT_ERRORS as error:
+        if isinstance(error, RequestRejectedError) and waiter.last is None and not waiter.failures:
             yield from _check_pipeline(api, waiter.pipeline_id)
         waiter.failed(error, api.now())
         return None
-    return waiter.saw(run, api.now())
+    return waiter.observe(run, api.now())
 
 
 def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
@@ -330,19 +330,19 @@ def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
         log.debug("Whether there is a pipeline %s isn't known: %s", pipeline_id, error)
 
 
-def _look_closely(api: Api, waiter: Waiter, run_id: Identifier) -> Flow[PipelineRun | None]:
+def _look_closely(api: Api, waiter: RunMonitor, run_id: Identifier) -> Flow[PipelineRun | None]:
     """
     Look at the run itself; where that tells nothing of its nodes, from the next look on at the history, for good.
 
     Only the vendor's older client has the one-run call, so a server need not. It takes the place of a look at the
     history, and costs no request more.
     """
-    closely, waiter.closely = waiter.closely, bool(waiter.last and waiter.last.nodes)
+    fetch_nodes, waiter.fetch_nodes = waiter.fetch_nodes, bool(waiter.last and waiter.last.nodes)
     run = yield from api.read_run(waiter.pipeline_id, run_id)
     if run and run.nodes and run.started and run.state is not RunState.UNKNOWN:
-        waiter.closely = closely
+        waiter.fetch_nodes = fetch_nodes
         return run
-    waiter.closely = False
+    waiter.fetch_nodes = False
     return None
 
 

@@ -21,22 +21,22 @@ from airflow_provider_flowengine.operators.base import (
     CONNECTION_FIELDS,
     DEFAULT_CONN_ID,
     PIPELINE_FIELDS,
-    UsesPipeline,
+    PipelineMixin,
     check,
-    one_of,
     rendered_id,
     rendered_time,
+    require_exactly_one,
     seconds,
 )
-from airflow_provider_flowengine.operators.deferral import failure, hand_over, is_deferrable
+from airflow_provider_flowengine.operators.deferral import build_trigger, failure, is_deferrable
 from airflow_provider_flowengine.protocol.errors import (
-    CannotReachError,
     ConfigurationError,
     FlowEngineError,
     RunError,
     RunTimeoutError,
-    UnexpectedAnswerError,
-    UnreachableError,
+    ServiceUnavailableError,
+    StatusUnavailableError,
+    UnexpectedResponseError,
     sentence,
 )
 
@@ -49,13 +49,13 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
-    from airflow_provider_flowengine.protocol.waiting import Waiter
+    from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 _SINCE_KEY = "flowengine_since"
-_SINCE = ("silent_since", "doubtful_since")
+_SINCE = ("unavailable_since", "suspect_since")
 
 
-class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
+class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     """
     Wait until a run has succeeded; fail at once, not at the timeout, when it failed or was stopped.
 
@@ -99,7 +99,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
+        require_exactly_one(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
         if run_id is not None and started_after is not None:
             raise ConfigurationError(f"Task {self.task_id}: give run_id or started_after, not both")
         check(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
@@ -120,7 +120,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         self.unreachable_timeout = unreachable_timeout
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
-        self._waiter: Waiter | None = None
+        self._waiter: RunMonitor | None = None
         self._history: History | None = None
 
     def execute(self, context: Context) -> Any:
@@ -145,8 +145,8 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
 
         try:
             waiter, history = self._prepare(context)
-        except (CannotReachError, UnexpectedAnswerError) as error:
-            if not self.reschedule or compat.first_look(context) is None:
+        except (ServiceUnavailableError, UnexpectedResponseError) as error:
+            if not self.reschedule or compat.first_poke_date(context) is None:
                 raise
             self._bear(context, error)
             return False
@@ -182,7 +182,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         from airflow_provider_flowengine.protocol.waiting import check_success
 
         if run.state != "succeeded":
-            run = self.hook.with_nodes(run)
+            run = self.hook.fetch_node_details(run)
         try:
             check_success(run, run_url)
         except RunError as error:
@@ -196,37 +196,37 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             raise AirflowSkipException(f"Skipped, since never_fail is on: {error}") from error
         if self.soft_fail and isinstance(error, RunError):
             raise AirflowSkipException(f"Skipped, since soft_fail is on: {error}") from error
-        if isinstance(error, RunTimeoutError) and not isinstance(error, UnreachableError):
+        if isinstance(error, RunTimeoutError) and not isinstance(error, StatusUnavailableError):
             raise AirflowSensorTimeout(str(error)) from error
         raise error
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
-    def _prepare(self, context: Context) -> tuple[Waiter, History]:
+    def _prepare(self, context: Context) -> tuple[RunMonitor, History]:
         """Build what decides about the wait, once a process: rescheduled, each look is a new one."""
         if self._waiter is None or self._history is None:
-            from airflow_provider_flowengine.protocol.flows import ONCE
+            from airflow_provider_flowengine.protocol.api import NO_RETRY
             from airflow_provider_flowengine.protocol.history import History
 
             make = self._waiter_maker(context)  # before anything that takes time
             hook, pipeline_id = self.hook, self.find_pipeline_id()
             waiter = make(pipeline_id)
             waiter.run_url = hook.run_url(pipeline_id, waiter.run_id if waiter.run_id is not None else "{run_id}")
-            api = replace(hook.api, retry=ONCE)  # the next look is the retry
+            api = replace(hook.api, retry=NO_RETRY)  # the next look is the retry
             self._history, self._waiter = History(api, pipeline_id), waiter
             self.log.info("Waiting for %s.", waiter.name)
         return self._waiter, self._history
 
-    def _waiter_maker(self, context: Context) -> Callable[[Identifier], Waiter]:
+    def _waiter_maker(self, context: Context) -> Callable[[Identifier], RunMonitor]:
         """Return what makes a waiter as of now, once the pipeline is known."""
-        from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
         run_id = rendered_id("run_id", self.run_id) if self._names_run else None
         since = self._remembered(context)
         return partial(
-            Waiter,
+            RunMonitor,
             run_id,
-            limits=Limits(
+            limits=PollOptions(
                 poll_interval=self._poke_seconds(),
                 deadline=self._deadline(context),
                 unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
@@ -234,12 +234,12 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
             began=self._began(context),
             started_after=None if run_id is not None else self._started_after(context),
             # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.
-            closely=not self.reschedule and not self.deferrable,
-            silent_since=since.get("silent_since"),
-            doubtful_since=since.get("doubtful_since"),
+            fetch_nodes=not self.reschedule and not self.deferrable,
+            unavailable_since=since.get("unavailable_since"),
+            suspect_since=since.get("suspect_since"),
         )
 
-    def _bear(self, context: Context, error: CannotReachError | UnexpectedAnswerError) -> None:
+    def _bear(self, context: Context, error: ServiceUnavailableError | UnexpectedResponseError) -> None:
         """
         Bear that FlowEngine gives no usable answer to what comes before a look, as it is borne during one.
 
@@ -254,7 +254,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
 
     def _defer(self, context: Context) -> NoReturn:
         waiter, _ = self._prepare(context)
-        trigger, timeout = hand_over(self.hook, waiter, cancel_on_kill=False)
+        trigger, timeout = build_trigger(self.hook, waiter, cancel_on_kill=False)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer raises")
 
@@ -270,7 +270,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
 
     def _began(self, context: Context) -> float:
         """When the wait began: rescheduled, with this try's first look."""
-        first = compat.first_look(context) if self.reschedule else None
+        first = compat.first_poke_date(context) if self.reschedule else None
         moment = first or getattr(context["ti"], "start_date", None)
         return moment.timestamp() if moment else time.time()
 
@@ -296,7 +296,7 @@ class FlowEnginePipelineRunSensor(UsesPipeline, BaseSensorOperator):
         moments = known if isinstance(known, dict) and known.get("try") == context["ti"].try_number else {}
         return {name: float(at) for name, at in moments.items() if name in _SINCE and isinstance(at, int | float)}
 
-    def _remember(self, context: Context, waiter: Waiter) -> None:
+    def _remember(self, context: Context, waiter: RunMonitor) -> None:
         store = compat.task_state_store(context) if self.reschedule else None
         if store is None:
             return

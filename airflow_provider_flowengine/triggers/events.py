@@ -14,9 +14,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.protocol.arguments import given_id, given_text, seconds
+from airflow_provider_flowengine.protocol.arguments import parse_id, parse_text, seconds
+from airflow_provider_flowengine.protocol.cursor import Cursor, begin, news, outcomes_of
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
-from airflow_provider_flowengine.protocol.news import Cursor, begin, news, outcomes_of
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -26,7 +26,7 @@ except ImportError:  # Airflow 2.11 has no event-driven DAGs
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable
 
-    from airflow_provider_flowengine.client.watch import PipelineName, Sighting
+    from airflow_provider_flowengine.client.watch import Observation, PipelineRef
     from airflow_provider_flowengine.compat import AssetStateStore
     from airflow_provider_flowengine.protocol.arguments import Seconds
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -80,13 +80,13 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         if len(given) != 1:
             raise ConfigurationError("Give exactly one of pipeline_id, pipeline_key, pipeline_name")
         field, value = given[0]
-        given_text("flowengine_conn_id", flowengine_conn_id)
+        parse_text("flowengine_conn_id", flowengine_conn_id)
         if start_from not in get_args(StartFrom):
             raise ConfigurationError(f"start_from: {start_from!r} must be one of {', '.join(get_args(StartFrom))}")
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
         self.pipeline_field = field
-        self.pipeline_value = (given_id if field == "id" else given_text)(f"pipeline_{field}", value)
+        self.pipeline_value = (parse_id if field == "id" else parse_text)(f"pipeline_{field}", value)
         self.outcomes = outcomes_of(outcomes)
         self.poll_interval = seconds("poll_interval", poll_interval) or 30.0
         self.start_from = start_from
@@ -123,11 +123,11 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         )
 
     @classmethod
-    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Sighting]:
+    def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Observation]:
         """Poll for all watchers of the pipeline."""
-        return cls(**kwargs).sightings()
+        return cls(**kwargs).observations()
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Sighting]) -> AsyncGenerator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Observation]) -> AsyncGenerator[TriggerEvent]:
         """Fire this watcher's events out of what the shared poll shows."""
         async for sighting in shared_stream:
             for event in await self._events(sighting):
@@ -135,26 +135,26 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncGenerator[TriggerEvent]:
         """Poll alone, where Airflow shares no streams (before 3.3)."""
-        async with aclosing(self.sightings()) as sightings:
-            async for event in self.filter_shared_stream(sightings):
+        async with aclosing(self.observations()) as observations:
+            async for event in self.filter_shared_stream(observations):
                 yield event
 
-    async def sightings(self) -> AsyncGenerator[Sighting]:
+    async def observations(self) -> AsyncGenerator[Observation]:
         """Look at the pipeline's history, again and again."""
         from airflow_provider_flowengine.client import poller
-        from airflow_provider_flowengine.client.watch import PipelineName, Watch
+        from airflow_provider_flowengine.client.watch import PipelineRef, PipelineWatcher
         from airflow_provider_flowengine.hooks.flowengine import async_settings
 
-        pipeline: PipelineName = PipelineName(self.pipeline_field, self.pipeline_value)
+        pipeline: PipelineRef = PipelineRef(self.pipeline_field, self.pipeline_value)
         async with poller.line(self.flowengine_conn_id, partial(async_settings, self.flowengine_conn_id)) as line:
-            watch = Watch(line, self.engine_key or "", pipeline, self.poll_interval)
-            async with aclosing(watch.sightings()) as sightings:
-                async for sighting in sightings:
+            watch = PipelineWatcher(line, self.engine_key or "", pipeline, self.poll_interval)
+            async with aclosing(watch.observations()) as observations:
+                async for sighting in observations:
                     yield sighting
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    async def _events(self, sighting: Sighting) -> list[TriggerEvent]:
+    async def _events(self, sighting: Observation) -> list[TriggerEvent]:
         """Return the events that a look makes, and note the position once Airflow has taken them."""
         position = self._position = self._position or _Position(compat.asset_state_stores(self), self._state_key())
         try:
@@ -188,7 +188,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
             except Exception:
                 self.log.warning("The asset's state store can't be written; trying again.", exc_info=True)
 
-    async def _news(self, sighting: Sighting, position: _Position) -> list[PipelineRun]:
+    async def _news(self, sighting: Observation, position: _Position) -> list[PipelineRun]:
         if self._cursor is None or position.is_doubtful:
             self._cursor = await position.read()
         moved, runs = self._look_from(self._cursor, sighting)
@@ -198,7 +198,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         self._cursor = moved
         return runs
 
-    def _look_from(self, cursor: Cursor | None, sighting: Sighting) -> tuple[Cursor, list[PipelineRun]]:
+    def _look_from(self, cursor: Cursor | None, sighting: Observation) -> tuple[Cursor, list[PipelineRun]]:
         if cursor is None:
             return begin(sighting.look, self.outcomes, with_last=self.start_from == "last run")
         if not sighting.look.satisfies(cursor):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_flowengine.protocol.arguments import given_id
+from airflow_provider_flowengine.protocol.arguments import parse_id
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunError,
     RunLostError,
     RunTimeoutError,
-    UnreachableError,
+    StatusUnavailableError,
 )
 from airflow_provider_flowengine.triggers.events import FlowEnginePipelineRunEventTrigger
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.client.aio import AsyncClient
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
-    from airflow_provider_flowengine.protocol.waiting import Waiter
+    from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 __all__ = ["FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"]
 
-KILL_PATIENCE = 20.0
+KILL_TIMEOUT = 20.0
 """Seconds to stop a run in when the task is killed: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""
 
 OUTCOMES: dict[str, type[RunError]] = {
-    "unreachable": UnreachableError,  # before the more general one
+    "unreachable": StatusUnavailableError,  # before the more general one
     "timeout": RunTimeoutError,
     "lost": RunLostError,
 }
@@ -86,9 +86,9 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
         self.engine_url = engine_url
-        self.engine_id: Identifier = given_id("engine_id", engine_id)
-        self.pipeline_id: Identifier = given_id("pipeline_id", pipeline_id)
-        self.run_id: Identifier | None = None if run_id is None else given_id("run_id", run_id)
+        self.engine_id: Identifier = parse_id("engine_id", engine_id)
+        self.pipeline_id: Identifier = parse_id("pipeline_id", pipeline_id)
+        self.run_id: Identifier | None = None if run_id is None else parse_id("run_id", run_id)
         self.started_after = started_after
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -130,7 +130,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             run = await poller.wait(
                 self.flowengine_conn_id,
                 partial(_settings, self.flowengine_conn_id),
-                poller.EngineName(self.engine_key, self.engine_url, self.engine_id),
+                poller.EngineRef(self.engine_key, self.engine_url, self.engine_id),
                 waiter,
                 self.connect,
             )
@@ -152,7 +152,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
                 await asyncio.shield(stopping)
 
     async def _stop(self, run_id: Identifier) -> None:
-        from airflow_provider_flowengine.protocol.flows import Api
+        from airflow_provider_flowengine.protocol.api import Api
         from airflow_provider_flowengine.protocol.history import History
         from airflow_provider_flowengine.protocol.models import Engine
         from airflow_provider_flowengine.protocol.stopping import stop
@@ -161,10 +161,10 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         try:
             settings = await _settings(self.flowengine_conn_id)
             engine = Engine(self.engine_key, self.engine_url, self.engine_id, settings.generation)
-            api = Api(settings, self.engine_key, engine=engine).hurried(KILL_PATIENCE / 4)
+            api = Api(settings, self.engine_key, engine=engine).without_retries(KILL_TIMEOUT / 4)
             async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
-                stopped = await client.run(stop(api, history, run_id, patience=KILL_PATIENCE, unseen=True))
+                stopped = await client.run(stop(api, history, run_id, patience=KILL_TIMEOUT, unseen=True))
             self.log.info("Run %s: %s.", run_id, "stop sent" if stopped else "it needs no stop any more")
         except Exception as error:  # what Airflow can't read of the connection too
             self.log.error("Run %s could not be stopped and may be going on: %s %s", run_id, self.run_url, error)
@@ -175,14 +175,14 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
         return AsyncClient(settings)
 
-    def _waiter(self) -> Waiter:
+    def _waiter(self) -> RunMonitor:
         from airflow_provider_flowengine.protocol.models import run_from_dict
-        from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
-        return Waiter(
+        return RunMonitor(
             self.run_id,
             self.pipeline_id,
-            Limits(self.poll_interval, self.deadline, self.unreachable_timeout),
+            PollOptions(self.poll_interval, self.deadline, self.unreachable_timeout),
             began=self.began or time.time(),
             run_url=self.run_url,
             before=run_from_dict(self.before) if self.before else None,

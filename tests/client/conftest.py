@@ -18,8 +18,8 @@ import trustme
 
 from airflow_provider_flowengine.client.aio import AsyncClient
 from airflow_provider_flowengine.client.sync import Client
+from airflow_provider_flowengine.protocol.api import NO_RETRY, Api
 from airflow_provider_flowengine.protocol.endpoints import Call
-from airflow_provider_flowengine.protocol.flows import ONCE, Api
 from airflow_provider_flowengine.protocol.settings import Settings
 
 KEPT = 64 * 1024  # bytes of a body that are kept; of a larger one only the length is
@@ -295,7 +295,7 @@ def talk(clients):
 
     def talk(server, **connection):
         settings = Settings.build(**{"fl_url": getattr(server, "url", server), "engine_key": "demo", **connection})
-        return Conversation(server, clients.client(settings), Api(settings, retry=ONCE))
+        return Conversation(server, clients.client(settings), Api(settings, retry=NO_RETRY))
 
     return talk
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_flowengine.protocol.api import Api, Retry
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
-    CannotReachError,
     EngineNotFoundError,
     PipelineNotFoundError,
+    RequestRejectedError,
+    ServiceUnavailableError,
 )
-from airflow_provider_flowengine.protocol.flows import Api, Retry
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import look_for, match_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import look_for, resolve_job_params, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
-from airflow_provider_flowengine.protocol.waiting import Limits, Waiter, wait
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, wait
 
 pytest.importorskip("fastapi")
 
@@ -45,7 +45,7 @@ class Engine:
         return self.run(start_once(self.api, pipeline_id, job_params, **options))
 
     def wait(self, run):
-        waiter = Waiter(run.id, run.pipeline_id, Limits(poll_interval=0.02), began=self.api.now())
+        waiter = RunMonitor(run.id, run.pipeline_id, PollOptions(poll_interval=0.02), began=self.api.now())
         return self.run(wait(self.api, History(self.api, run.pipeline_id), waiter))
 
     def history(self, pipeline_id):
@@ -103,7 +103,7 @@ def test_it_is_started_with_params_and_waited_for(engine, outcome):
     pipeline_id = engine.create(outcome="succeeded")
     pipeline = engine.run(engine.api.get_pipeline(pipeline_id))
 
-    run = engine.start(pipeline_id, match_job_params(pipeline, {"train": {"outcome": outcome}}))
+    run = engine.start(pipeline_id, resolve_job_params(pipeline, {"train": {"outcome": outcome}}))
     ended = engine.wait(run)
 
     assert ended.state is RunState(outcome)
@@ -124,7 +124,7 @@ def test_a_run_is_stopped_and_resumed(slow):
     before = slow.run(resume(slow.api, slow.history(run.pipeline_id), run.id))
     assert before.state is RunState.STOPPED
     assert slow.wait(run).state is RunState.SUCCEEDED
-    with pytest.raises(ApiRefusedError):
+    with pytest.raises(RequestRejectedError):
         slow.run(resume(slow.api, slow.history(run.pipeline_id), run.id))
 
 
@@ -189,7 +189,7 @@ def test_an_engine_that_is_restarted_on_the_same_port_is_found_again(slow):
     run = slow.start(slow.create())
     slow.emulator.stop()
 
-    with pytest.raises(CannotReachError) as caught:
+    with pytest.raises(ServiceUnavailableError) as caught:
         slow.run(slow.history(run.pipeline_id).find(run.id))
     assert caught.value.taken is False
 

@@ -14,12 +14,12 @@ from functools import partial
 import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
+from airflow_provider_flowengine.protocol.api import Sleep
 from airflow_provider_flowengine.protocol.errors import (
-    CannotReachError,
     ConfigurationError,
-    UnexpectedAnswerError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.flows import Sleep
 from airflow_provider_flowengine.protocol.models import Engine
 
 from .conftest import chunked, cut_off, hang_up, http, ok, reset, zipped
@@ -27,7 +27,7 @@ from .conftest import chunked, cut_off, hang_up, http, ok, reset, zipped
 MIB = 1024 * 1024
 
 
-def caught(send, *args, error=CannotReachError, **kwargs):
+def caught(send, *args, error=ServiceUnavailableError, **kwargs):
     with pytest.raises(error) as raised:
         send(*args, **kwargs)
     return raised.value
@@ -329,7 +329,7 @@ def test_a_redirect_to_another_host_is_not_followed(conversation, serve):
     other = serve(host="127.0.0.2")
     conversation.server.replies = [http(b"", 302, f"Location: {other.url}/elsewhere")]
 
-    error = caught(conversation.client.run, conversation.api.resolve(), error=UnexpectedAnswerError)
+    error = caught(conversation.client.run, conversation.api.resolve(), error=UnexpectedResponseError)
 
     assert other.connections == 0
     assert "a redirect to http://127.0.0.2" in str(error)

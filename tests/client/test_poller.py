@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_flowengine.client import aio, poller, watch
+from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api
 from airflow_provider_flowengine.protocol.errors import (
-    CannotReachError,
     ConfigurationError,
     RunTimeoutError,
-    UnreachableError,
+    ServiceUnavailableError,
+    StatusUnavailableError,
 )
-from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.waiting import Limits, Waiter
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.emulator.server import Emulator
 
 pytest.importorskip("fastapi")
 
-SHORT = Limits(poll_interval=0.05)
+SHORT = PollOptions(poll_interval=0.05)
 
 
 def pipeline(emulator: Emulator, key: str = "p") -> int:
@@ -47,7 +47,7 @@ class Waiting:
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
-        self.engine = poller.EngineName(emulator.engine_key, emulator.options.engine_url, emulator.options.engine_id)
+        self.engine = poller.EngineRef(emulator.engine_key, emulator.options.engine_url, emulator.options.engine_id)
         self.settings = Settings.build(fl_url=emulator.url)
         self.loads = 0
 
@@ -55,8 +55,8 @@ class Waiting:
         self.loads += 1
         return self.settings
 
-    def task(self, pipeline_id: int, run_id: int | None, limits: Limits = SHORT, **more: Any) -> asyncio.Task[Any]:
-        waiter = Waiter(run_id, pipeline_id, limits, began=time.time(), **more)
+    def task(self, pipeline_id: int, run_id: int | None, limits: PollOptions = SHORT, **more: Any) -> asyncio.Task[Any]:
+        waiter = RunMonitor(run_id, pipeline_id, limits, began=time.time(), **more)
         return asyncio.create_task(poller.wait("flowengine_default", self.load, self.engine, waiter))
 
 
@@ -82,7 +82,7 @@ async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting
     emulator = waiting.emulator
     one = pipeline(emulator)
     runs = start(emulator, one, 100)
-    tasks = [waiting.task(one, run, Limits(poll_interval=0.5)) for run in runs]
+    tasks = [waiting.task(one, run, PollOptions(poll_interval=0.5)) for run in runs]
     await polls(emulator, 3)
     emulator.forget_calls()
     await asyncio.sleep(2)
@@ -199,9 +199,9 @@ async def test_a_server_that_stays_silent_ends_the_patience_of_each_waiter_by_it
     one = pipeline(emulator)
     first, second = start(emulator, one, 2)
     emulator.stop()
-    short = waiting.task(one, first, Limits(poll_interval=0.05, unreachable_timeout=0.5))
-    patient = waiting.task(one, second, Limits(poll_interval=0.05, unreachable_timeout=60))
-    with pytest.raises(UnreachableError, match="unreachable_timeout"):
+    short = waiting.task(one, first, PollOptions(poll_interval=0.05, unreachable_timeout=0.5))
+    patient = waiting.task(one, second, PollOptions(poll_interval=0.05, unreachable_timeout=60))
+    with pytest.raises(StatusUnavailableError, match="unreachable_timeout"):
         await short
     assert not patient.done()
     emulator.start()
@@ -213,7 +213,7 @@ async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
     emulator = waiting.emulator
     one = pipeline(emulator)
     first, second = start(emulator, one, 2)
-    late = waiting.task(one, first, Limits(poll_interval=0.05, deadline=time.time() + 0.3))
+    late = waiting.task(one, first, PollOptions(poll_interval=0.05, deadline=time.time() + 0.3))
     other = waiting.task(one, second)
     with pytest.raises(RunTimeoutError, match="was still going on"):
         await late
@@ -222,7 +222,7 @@ async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
 
 
 async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "SETTINGS_AGE", 0.1)
+    monkeypatch.setattr(poller, "SETTINGS_TTL", 0.1)
     emulator = waiting.emulator
     one = pipeline(emulator)
     [run] = start(emulator, one)
@@ -238,7 +238,7 @@ async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: 
 async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
     waiting: Waiting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(poller, "SETTINGS_AGE", 0.3)
+    monkeypatch.setattr(poller, "SETTINGS_TTL", 0.3)
     caplog.set_level(logging.INFO, "airflow_provider_flowengine.client.poller")
     emulator = waiting.emulator
     emulator.fail("history", kind="slow", seconds=0.5)
@@ -271,7 +271,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail
             raise why
         return waiting.settings
 
-    waiter = Waiter(run, one, SHORT, began=time.time())
+    waiter = RunMonitor(run, one, SHORT, began=time.time())
     task = asyncio.create_task(poller.wait("flowengine_default", load, waiting.engine, waiter))
     await polls(emulator, 1)
     emulator.world.finish(run)
@@ -332,10 +332,10 @@ async def test_the_session_is_closed_when_nobody_waits_any_more(waiting: Waiting
 async def test_waiting_for_a_turn_is_no_part_of_a_requests_own_time(flowengine_emulator: Emulator) -> None:
     emulator = flowengine_emulator
     settings = Settings.build(fl_url=emulator.url, engine_key=emulator.engine_key, timeout=1)
-    number = 3 * aio.MOST_REQUESTS
+    number = 3 * aio.MAX_REQUESTS
     emulator.fail("engine_url", kind="slow", seconds=0.8, times=number)
     async with aio.AsyncClient(settings) as client:
-        engines = await asyncio.gather(*(client.run(Api(settings, retry=ONCE).resolve()) for _ in range(number)))
+        engines = await asyncio.gather(*(client.run(Api(settings, retry=NO_RETRY).resolve()) for _ in range(number)))
     assert len(engines) == number
 
 
@@ -345,17 +345,17 @@ async def test_a_watch_pauses_for_minutes_at_most_however_often_it_has_failed(
     emulator = flowengine_emulator
     pauses: list[float] = []
 
-    async def look(self: watch.Watch, turn: int) -> watch.Sighting:
-        raise CannotReachError("down", taken=False, retry_after=86_400 if len(pauses) == 2000 else None)
+    async def look(self: watch.PipelineWatcher, turn: int) -> watch.Observation:
+        raise ServiceUnavailableError("down", taken=False, retry_after=86_400 if len(pauses) == 2000 else None)
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) > 2000:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(watch.Watch, "_look", look)
+    monkeypatch.setattr(watch.PipelineWatcher, "_look", look)
     monkeypatch.setattr(watch, "asyncio", SimpleNamespace(Event=asyncio.Event, sleep=sleep, timeout=asyncio.timeout))
-    shared = poller.Line(Waiting(emulator).load)
+    shared = poller.SharedConnection(Waiting(emulator).load)
     with pytest.raises(asyncio.CancelledError):
-        await anext(watch.Watch(shared, "", watch.PipelineName("id", 1), interval=1.0).sightings())
-    assert (pauses[0], max(pauses[:-1]), pauses[-1]) == (2.0, watch.LONGEST_PAUSE, LONGEST_RETRY_AFTER)
+        await anext(watch.PipelineWatcher(shared, "", watch.PipelineRef("id", 1), interval=1.0).observations())
+    assert (pauses[0], max(pauses[:-1]), pauses[-1]) == (2.0, watch.LONGEST_PAUSE, MAX_RETRY_AFTER)

@@ -25,9 +25,9 @@ from airflow_provider_flowengine.emulator.files import Files
 from airflow_provider_flowengine.emulator.options import Options
 from airflow_provider_flowengine.emulator.store import Store
 from airflow_provider_flowengine.emulator.world import World
-from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
-from airflow_provider_flowengine.protocol.errors import CannotReachError
-from airflow_provider_flowengine.protocol.flows import Finished, Flow, Request, Sleep, T, advance
+from airflow_provider_flowengine.protocol.api import Finished, Flow, Request, Sleep, T, advance
+from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .case import Case
     from .clock import Clock
 
-Outcome = Answer | CannotReachError
+Outcome = Response | ServiceUnavailableError
 
 CONNECTION = {
     "conn_type": "flowengine",
@@ -81,16 +81,18 @@ class Outage:
     kind: str
 
 
-def _page(status: int, text: str, **headers: str) -> Callable[[Call, Answer], Outcome]:
+def _page(status: int, text: str, **headers: str) -> Callable[[Call, Response], Outcome]:
     page = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>".encode()
-    return lambda call, right: Answer(status, page, {name.replace("_", "-"): value for name, value in headers.items()})
+    return lambda call, right: Response(
+        status, page, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
-def _silence(reason: str, taken: bool | None) -> Callable[[Call, Answer], Outcome]:
-    return lambda call, right: no_answer(call, reason, taken=taken)
+def _silence(reason: str, taken: bool | None) -> Callable[[Call, Response], Outcome]:
+    return lambda call, right: transport_error(call, reason, taken=taken)
 
 
-BREAKAGES: dict[str, Callable[[Call, Answer], Outcome]] = {
+BREAKAGES: dict[str, Callable[[Call, Response], Outcome]] = {
     "500": _page(500, "Internal Server Error"),
     "502": _page(502, "Bad Gateway"),
     "503": _page(503, "Service Unavailable"),
@@ -100,8 +102,8 @@ BREAKAGES: dict[str, Callable[[Call, Answer], Outcome]] = {
     "reset": _silence("connection reset by peer", None),
     "hang": _silence("no answer in time", None),
     "html": _page(200, "登录"),
-    "broken JSON": lambda call, right: Answer(200, right.body[: len(right.body) // 2]),
-    "refusal": lambda call, right: Answer(200, '{"status": 1, "msg": "系统异常", "data": null}'.encode()),
+    "broken JSON": lambda call, right: Response(200, right.body[: len(right.body) // 2]),
+    "refusal": lambda call, right: Response(200, '{"status": 1, "msg": "系统异常", "data": null}'.encode()),
 }
 
 NOTHING_DONE = frozenset({"429", "503", "refused", "refusal"})
@@ -230,8 +232,8 @@ class FlowEngine:
         self.troubles += 1
         if fault.kind == "late":
             self.clock.at(self.clock.now + fault.seconds, lambda: self._work(request, name))
-            return BREAKAGES["hang"](request.call, Answer(200)), request.timeout
-        right = self._work(request, name) if fault.after else Answer(200, b'{"status": 0, "data": {}}')
+            return BREAKAGES["hang"](request.call, Response(200)), request.timeout
+        right = self._work(request, name) if fault.after else Response(200, b'{"status": 0, "data": {}}')
         return BREAKAGES[fault.kind](request.call, right), request.timeout if fault.kind == "hang" else seconds
 
     def _fault(self, name: str) -> Fault | None:
@@ -246,7 +248,7 @@ class FlowEngine:
                     return fault
         return None
 
-    def _work(self, request: Request, name: str) -> Answer:
+    def _work(self, request: Request, name: str) -> Response:
         if name != "start pipeline":
             return self._through_gateway(request)
         self.world.update_pipeline(self._pipeline(len(self.ours)))
@@ -263,7 +265,7 @@ class FlowEngine:
             self._newest += 1
         return list(range(before + 1, self._newest + 1))
 
-    def _through_gateway(self, request: Request) -> Answer:
+    def _through_gateway(self, request: Request) -> Response:
         parts = urlsplit(request.url)
         body = b"" if request.call.body is None else json.dumps(request.call.body).encode()
         scope = {
@@ -279,7 +281,7 @@ class FlowEngine:
 
         response = _finish(self._gateway(WireRequest(scope, receive)))
         headers = {"content-type": "application/json", "date": formatdate(self._told_time(), usegmt=True)}
-        return Answer(response.status_code, bytes(response.body), headers)
+        return Response(response.status_code, bytes(response.body), headers)
 
     def _told_time(self) -> float:
         return self.clock.now + self.options.clock_skew

@@ -1,7 +1,7 @@
 """
 What may come of a case, and what may not.
 
-Three things must never be (each has a test in :mod:`.test_ownership_table` too):
+Three things must never be (each has a test in :mod:`.test_checkpoint_table` too):
 
 - A **duplicate**: a run is started while an earlier one of the task goes on, or has succeeded and nobody has handed its
   result on.
@@ -27,7 +27,7 @@ from airflow_provider_flowengine.protocol.errors import (
     RunStoppedError,
     RunTimeoutError,
     StartUnconfirmedError,
-    UnreachableError,
+    StatusUnavailableError,
 )
 
 from .airflow import Deaf, Died, NotFound, Process, Returned
@@ -242,7 +242,7 @@ class Judge:
         elif (
             isinstance(ending, RunTimeoutError | AirflowTaskTimeout)
             and timed
-            and not isinstance(ending, UnreachableError)
+            and not isinstance(ending, StatusUnavailableError)
         ):
             self.excuses["each try took longer than it may"] += 1
         else:

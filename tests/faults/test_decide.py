@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from airflow_provider_flowengine.operators.ownership import Next, Phase, Record, decide
+from airflow_provider_flowengine.operators.checkpoint import Checkpoint, Next, Phase, decide
 from airflow_provider_flowengine.protocol.models import PipelineRun
 from airflow_provider_flowengine.protocol.status import RunState
 
@@ -51,7 +51,7 @@ def rows():
 @pytest.mark.parametrize(("phase", "cleared", "state", "decision"), rows())
 def test_what_is_found_decides(phase, cleared, state, decision, mode):
     run_id = None if phase == "intended" else 7
-    record = None if phase == "none" else Record(Phase(phase), pipeline_id=1, max_tries=2, run_id=run_id)
+    record = None if phase == "none" else Checkpoint(Phase(phase), pipeline_id=1, max_tries=2, run_id=run_id)
     restart, _, resume = decision.partition("/")
 
     found = decide(record, RUNS[state], cleared=cleared, resume=mode == "resume")

@@ -6,10 +6,10 @@ import pytest
 
 from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
     ConfigurationError,
     NodeNotFoundError,
     PipelineNotFoundError,
+    RequestRejectedError,
     RunFailedError,
     RunNotFoundError,
     RunStoppedError,
@@ -264,7 +264,7 @@ def test_a_failed_run_is_resumed_under_its_id(hook, pipeline):
 def test_a_run_that_succeeded_is_not_resumed(hook, pipeline):
     run = hook.start_pipeline(pipeline())
 
-    with pytest.raises(ApiRefusedError, match="can't be resumed"):
+    with pytest.raises(RequestRejectedError, match="can't be resumed"):
         hook.resume_run(run.id, run.pipeline_id)
 
 

@@ -11,10 +11,10 @@ from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineUploadFileOperator,
 )
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
-    CannotReachError,
     ConfigurationError,
     PipelineExistsError,
+    RequestRejectedError,
+    ServiceUnavailableError,
 )
 
 NODE = {
@@ -157,14 +157,14 @@ def test_a_create_that_came_to_nothing_fails(create, emulator):
     emulator.fail("create", kind="reset", where="before")
     task = create(pipeline=PIPELINE)
 
-    assert isinstance(task.errors[-1], CannotReachError)
+    assert isinstance(task.errors[-1], ServiceUnavailableError)
     assert emulator.world.pipelines() == []
 
 
 def test_what_flowengine_says_of_a_bad_definition_is_told(create, emulator):
     task = create(pipeline={"nodes": [NODE, NODE], "edges": []}, pipeline_key="nightly")
 
-    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert isinstance(task.errors[-1], RequestRejectedError)
     assert "two nodes have the nodeId n1" in task.error
 
 

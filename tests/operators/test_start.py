@@ -8,9 +8,9 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
     NodeNotFoundError,
     PipelineNotFoundError,
+    RequestRejectedError,
     RunFailedError,
     RunStoppedError,
     RunTimeoutError,
@@ -289,7 +289,7 @@ def test_what_flowengine_says_no_with_is_told_as_it_said_it(start, emulator, pip
     emulator.options.refuse_start = "任务队列已满"
     task = start(pipeline_id=pipeline(), retries=1)
 
-    assert [type(error) for error in task.errors] == [ApiRefusedError, ApiRefusedError]
+    assert [type(error) for error in task.errors] == [RequestRejectedError, RequestRejectedError]
     assert "FlowEngine refused to start pipeline 1: 任务队列已满" in task.error
 
 

@@ -7,7 +7,7 @@ from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineStopPipelineRunOperator,
 )
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
+    RequestRejectedError,
     RunFailedError,
     RunNotFoundError,
     RunTimeoutError,
@@ -95,7 +95,7 @@ def test_a_stop_that_is_refused_fails_the_task(stop, emulator, pipeline):
     emulator.world.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id)
 
-    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert isinstance(task.errors[-1], RequestRejectedError)
     assert "FlowEngine refused to stop run 1: 没有权限" in task.error
 
 
@@ -164,7 +164,7 @@ def test_a_run_that_may_not_be_stopped_keeps_no_other_from_being_stopped(stop, e
     emulator.fail("stop", kind="envelope", times=1)
     task = stop(pipeline_id=pipeline_id)
 
-    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert isinstance(task.errors[-1], RequestRejectedError)
     assert sorted(state(emulator, run_id) for run_id in (1, 2, 3)) == ["running", "stopped", "stopped"]
     assert "Not stopped: runs 3 of pipeline 1." in log.ours
 
@@ -251,7 +251,7 @@ def test_a_run_that_succeeded_cannot_be_resumed(resume, emulator, pipeline):
     emulator.world.start(pipeline_id)
     task = resume(pipeline_id=pipeline_id, run_id=1)
 
-    assert isinstance(task.errors[-1], ApiRefusedError)
+    assert isinstance(task.errors[-1], RequestRejectedError)
     assert "can't be resumed" in task.error
 
 

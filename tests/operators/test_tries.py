@@ -10,13 +10,13 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_flowengine.operators.checkpoint import CheckpointStore
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
-from airflow_provider_flowengine.operators.ownership import Ownership
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     RunFailedError,
     StartUnconfirmedError,
-    UnreachableError,
+    StatusUnavailableError,
 )
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
@@ -83,7 +83,7 @@ def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipelin
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 2)
-    assert isinstance(task.errors[0], UnreachableError)
+    assert isinstance(task.errors[0], StatusUnavailableError)
     assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
     assert "Run 2 is left as it is; the next try goes on with it." in log.ours
     assert "Try 1 left run 2 of pipeline 1 (status running). Going on with it." in log.ours
@@ -254,9 +254,9 @@ def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_
                 emulator.world.finish(run_id)
             let_runs_end_at_once(emulator, pipeline_id)
             emulator.options.history_delay = 0
-        monkeypatch.setattr(Ownership, "__init__", cleared)
+        monkeypatch.setattr(CheckpointStore, "__init__", cleared)
 
-    made = Ownership.__init__
+    made = CheckpointStore.__init__
 
     def cleared(self, *args):
         made(self, *args)

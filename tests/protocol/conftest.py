@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import HealthCheck, settings
 
+from airflow_provider_flowengine.protocol.api import Api, Finished, Sleep, advance
 from airflow_provider_flowengine.protocol.endpoints import Call
-from airflow_provider_flowengine.protocol.envelope import Answer, no_answer
-from airflow_provider_flowengine.protocol.flows import Api, Finished, Sleep, advance
+from airflow_provider_flowengine.protocol.envelope import Response, transport_error
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.settings import Settings
 
@@ -35,7 +35,7 @@ KINDS = {  # the end of a path -> the call
 
 
 def sample(name):
-    return Answer(200, (SAMPLES / f"{name}.json").read_bytes())
+    return Response(200, (SAMPLES / f"{name}.json").read_bytes())
 
 
 def ok(data=None, **more):
@@ -48,17 +48,17 @@ def refused(msg, status=1):
 
 def answer(status, content, **headers):
     body = content.encode() if isinstance(content, str) else json.dumps(content, ensure_ascii=False).encode()
-    return Answer(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    return Response(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def not_connected(request):
     """The connection is refused: the call was surely not taken."""
-    return no_answer(request.call, "connection refused", taken=False)
+    return transport_error(request.call, "connection refused", taken=False)
 
 
 def no_reply(request):
     """The connection breaks, or nothing comes in time: nobody knows whether the call was taken."""
-    return no_answer(request.call, "connection reset", taken=None)
+    return transport_error(request.call, "connection reset", taken=None)
 
 
 class FakeServer:
@@ -201,7 +201,7 @@ class FakeServer:
         return {"total": count, "list": shown} if self.counts else shown
 
     def _dated(self, answer):
-        return Answer(answer.status, answer.body, {**answer.headers, "date": formatdate(self.now, usegmt=True)})
+        return Response(answer.status, answer.body, {**answer.headers, "date": formatdate(self.now, usegmt=True)})
 
 
 class _Endless(list):
@@ -229,4 +229,4 @@ def server():
 
 @pytest.fixture
 def call():
-    return Call(name="read pipeline 19", method="GET", path="/engine/15/x/kernel/v1/pipeline/19", repeatable=True)
+    return Call(name="read pipeline 19", method="GET", path="/engine/15/x/kernel/v1/pipeline/19", idempotent=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.endpoints import AUTOML, KERNEL
-from airflow_provider_flowengine.protocol.flows import Api
 from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
 
@@ -131,7 +131,7 @@ def test_only_the_upload_sends_a_file():
 
 
 def test_what_makes_a_difference_twice_is_never_repeated():
-    once = {name for name, build, *_ in CALLS if not build(NEW).repeatable}
+    once = {name for name, build, *_ in CALLS if not build(NEW).idempotent}
 
     assert once == {
         "03 create", "04 upload", "09 start", "09 start without params", "11 stop", "12 resume",

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol import envelope
 from airflow_provider_flowengine.protocol.endpoints import Call
-from airflow_provider_flowengine.protocol.envelope import Answer
+from airflow_provider_flowengine.protocol.envelope import Response
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
-    ApiRefusedError,
-    CannotReachError,
     FlowEngineError,
-    UnexpectedAnswerError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
 
 from .conftest import answer, refused, sample
 
-CALL = Call(name="read pipeline 19", method="GET", path="/engine/15/x/pipeline/19", repeatable=True)
-SECRETIVE = replace(CALL, mask=lambda text: text.replace("s3cret", "***"))
-HANDSHAKE = replace(CALL, enveloped=False)
+CALL = Call(name="read pipeline 19", method="GET", path="/engine/15/x/pipeline/19", idempotent=True)
+SECRETIVE = replace(CALL, redact=lambda text: text.replace("s3cret", "***"))
+HANDSHAKE = replace(CALL, has_envelope=False)
 
 
 def caught(answer, call=CALL):
@@ -49,7 +49,7 @@ def test_success_is_0_as_a_number_or_as_text(status, http):
 def test_a_refusal_carries_the_status_and_the_reason_as_flowengine_wrote_it(name):
     error = caught(sample(name))
 
-    assert isinstance(error, ApiRefusedError)
+    assert isinstance(error, RequestRejectedError)
     assert error.status in (1, "1")
     assert error.msg == "pipeline 99 does not exist"
     assert str(error).startswith("FlowEngine refused to read pipeline 19: pipeline 99 does not exist (status 1, GET")
@@ -58,7 +58,7 @@ def test_a_refusal_carries_the_status_and_the_reason_as_flowengine_wrote_it(name
 
 @pytest.mark.parametrize("status", [1, -1, "500", True, False, 0.5, [], {}, "zero", ""])
 def test_any_other_status_is_a_refusal(status):
-    assert isinstance(caught(answer(200, {"status": status, "msg": None})), ApiRefusedError)
+    assert isinstance(caught(answer(200, {"status": status, "msg": None})), RequestRejectedError)
 
 
 def test_a_refusal_without_a_reason_says_so():
@@ -69,13 +69,13 @@ def test_a_refusal_without_a_reason_says_so():
 def test_a_4xx_is_a_refusal_of_https_own(http):
     error = caught(answer(http, "404 page not found"))
 
-    assert type(error) is ApiRefusedError
+    assert type(error) is RequestRejectedError
     assert (error.http_status, error.status, error.msg) == (http, None, "404 page not found")
 
 
 @pytest.mark.parametrize("http", [401, 403])
 def test_who_is_not_let_in_is_told_what_to_check(http):
-    error = caught(Answer(http, sample("unauthorized").body))
+    error = caught(Response(http, sample("unauthorized").body))
 
     assert isinstance(error, AccessDeniedError)
     assert error.msg == "未登录或登录已过期"
@@ -88,7 +88,7 @@ def test_who_is_not_let_in_is_told_what_to_check(http):
 def test_a_server_that_is_unable_to_answer_says_what_it_may_have_taken(http, taken):
     error = caught(answer(http, "<html>Bad Gateway</html>", retry_after="7"))
 
-    assert isinstance(error, CannotReachError)
+    assert isinstance(error, ServiceUnavailableError)
     assert (error.http_status, error.taken, error.retry_after) == (http, taken, 7.0)
     assert "<html>Bad Gateway</html>" in str(error)
 
@@ -99,7 +99,7 @@ def test_a_server_that_is_unable_to_answer_says_what_it_may_have_taken(http, tak
 def test_a_web_page_with_status_200_is_no_result(page):
     error = caught(answer(200, page))
 
-    assert isinstance(error, UnexpectedAnswerError)
+    assert isinstance(error, UnexpectedResponseError)
     assert "a login wall" in str(error)
 
 
@@ -107,14 +107,14 @@ def test_a_web_page_with_status_200_is_no_result(page):
     "body", [b"", b"ok", b"[]", b"null", b'"0"', b'{"status": 0,', b"\xff\xfe\x00", b"[" * 100_000]
 )
 def test_what_is_no_json_object_is_quoted(body):
-    error = caught(Answer(200, body))
+    error = caught(Response(200, body))
 
-    assert isinstance(error, UnexpectedAnswerError)
+    assert isinstance(error, UnexpectedResponseError)
     assert "expected a JSON object with status, msg and data" in str(error)
 
 
 def test_an_object_without_a_status_is_no_answer_of_flowengines():
-    assert isinstance(caught(answer(200, {"hello": "world"})), UnexpectedAnswerError)
+    assert isinstance(caught(answer(200, {"hello": "world"})), UnexpectedResponseError)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_the_handshake_may_answer_without_an_envelope(content):
 
 
 def test_the_handshake_may_be_refused_all_the_same():
-    assert isinstance(caught(refused("engine xyz does not exist"), HANDSHAKE), ApiRefusedError)
+    assert isinstance(caught(refused("engine xyz does not exist"), HANDSHAKE), RequestRejectedError)
 
 
 def test_a_redirect_is_no_answer_and_says_where_it_leads():
     error = caught(answer(302, "", location="https://login.example.com/?from=fl"))
 
-    assert isinstance(error, UnexpectedAnswerError)
+    assert isinstance(error, UnexpectedResponseError)
     assert "https://login.example.com/?from=fl" in str(error)
 
 
@@ -160,12 +160,12 @@ def test_what_is_nested_too_deeply_to_be_quoted_is_called_so():
     for _ in range(100_000):
         deep = [deep]
 
-    assert "nested too deeply" in str(envelope.unexpected(CALL, "a list", deep))
+    assert "nested too deeply" in str(envelope.unexpected_response(CALL, "a list", deep))
 
 
 def test_no_answer_says_what_to_check_only_when_nothing_got_through():
-    refused = envelope.no_answer(SECRETIVE, "refused by s3cret.host", taken=False)
-    lost = envelope.no_answer(CALL, "timed out", taken=None)
+    refused = envelope.transport_error(SECRETIVE, "refused by s3cret.host", taken=False)
+    lost = envelope.transport_error(CALL, "timed out", taken=None)
 
     assert str(refused) == (
         "Could not read pipeline 19: refused by ***.host."
@@ -219,11 +219,11 @@ JSON = st.recursive(
     st.dictionaries(st.sampled_from(["location", "retry-after", "date"]), st.text()),
     st.booleans(),
 )
-def test_whatever_comes_is_an_object_or_an_error_of_ours(status, body, headers, enveloped):
+def test_whatever_comes_is_an_object_or_an_error_of_ours(status, body, headers, has_envelope):
     try:
-        whole = envelope.read(replace(CALL, enveloped=enveloped), Answer(status, body, headers))
+        whole = envelope.read(replace(CALL, has_envelope=has_envelope), Response(status, body, headers))
     except FlowEngineError:
         return
     assert 200 <= status < 300
     assert isinstance(whole, dict)
-    assert not enveloped or str(whole["status"]).strip() == "0"
+    assert not has_envelope or str(whole["status"]).strip() == "0"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol import models
 from airflow_provider_flowengine.protocol.endpoints import Call
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, UnexpectedAnswerError
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, UnexpectedResponseError
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.models import (
     NodeRun,
@@ -20,13 +20,13 @@ from airflow_provider_flowengine.protocol.models import (
     newest_first,
     run_from_dict,
 )
-from airflow_provider_flowengine.protocol.status import RunState, StatusWords
+from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
 
 from .conftest import sample
 
 CALL = Call(name="list runs of pipeline 19", method="GET", path="/engine/15/x/pipeline/19/historyList")
 GATEWAY = "http://gw:31101"
-WORDS = StatusWords()
+WORDS = StatusVocabulary()
 
 
 def content(name):
@@ -42,16 +42,16 @@ def read_run(row, zone="UTC"):
 
 @pytest.mark.parametrize("name", ["engine_url", "engine_url.top", "engine_url.nested"])
 def test_the_engines_url_is_found_wherever_it_stands(name):
-    assert models.read_engine_url(CALL, content(name), GATEWAY) == "/engine/15/cess-data-3"
+    assert models.parse_engine_url(CALL, content(name), GATEWAY) == "/engine/15/cess-data-3"
 
 
 @pytest.mark.parametrize("name", ["engine_id", "engine_id.top", "engine_id.nested", "engine_id.automl"])
 def test_the_engines_id_is_found_wherever_it_stands(name):
-    assert models.read_engine_id(CALL, content(name)) == 6
+    assert models.parse_engine_id(CALL, content(name)) == 6
 
 
 def test_a_list_may_hold_the_engines_url():
-    assert models.read_engine_url(CALL, {"data": [None, {"url": "/engine/15/x"}]}, GATEWAY) == "/engine/15/x"
+    assert models.parse_engine_url(CALL, {"data": [None, {"url": "/engine/15/x"}]}, GATEWAY) == "/engine/15/x"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_list_may_hold_the_engines_url():
     ],
 )
 def test_the_engines_url_is_a_path_below_the_gateway(gateway, url, path):
-    assert models.read_engine_url(CALL, {"data": {"url": url}}, gateway) == path
+    assert models.parse_engine_url(CALL, {"data": {"url": url}}, gateway) == path
 
 
 @pytest.mark.parametrize(
@@ -93,21 +93,21 @@ def test_the_engines_url_is_a_path_below_the_gateway(gateway, url, path):
     ],
 )
 def test_an_engine_url_that_credentials_must_not_follow_is_refused(url):
-    with pytest.raises(UnexpectedAnswerError, match="url"):
-        models.read_engine_url(CALL, {"data": {"url": url}}, GATEWAY)
+    with pytest.raises(UnexpectedResponseError, match="url"):
+        models.parse_engine_url(CALL, {"data": {"url": url}}, GATEWAY)
 
 
 @pytest.mark.parametrize(
     "whole", [{}, {"data": None}, {"data": {"url": None}}, {"data": ""}, {"data": [1]}, {"url": ""}]
 )
 def test_an_answer_may_name_no_engine(whole):
-    assert models.read_engine_url(CALL, whole, GATEWAY) is None
+    assert models.parse_engine_url(CALL, whole, GATEWAY) is None
 
 
 @pytest.mark.parametrize("whole", [{}, {"data": {"engineId": None}}, {"data": {"engineId": {}}}, {"engineId": True}])
 def test_an_answer_without_an_engine_id_is_unexpected(whole):
-    with pytest.raises(UnexpectedAnswerError, match="expected an engineId"):
-        models.read_engine_id(CALL, whole)
+    with pytest.raises(UnexpectedResponseError, match="expected an engineId"):
+        models.parse_engine_id(CALL, whole)
 
 
 # --- ids and times ----------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ MOMENT = datetime(2020, 6, 30, 2, 22, 9, tzinfo=UTC)
     ],
 )
 def test_a_time_is_epoch_milliseconds_or_text_in_the_connections_zone(value):
-    moment = models.read_time(value, "Asia/Shanghai", CALL)
+    moment = models.parse_time(value, "Asia/Shanghai", CALL)
 
     assert moment == MOMENT
     assert moment.tzinfo is not None
@@ -171,7 +171,7 @@ def test_a_time_is_epoch_milliseconds_or_text_in_the_connections_zone(value):
 
 @pytest.mark.parametrize("value", [None, "", "-", 0, "0", "00", False])
 def test_a_time_may_be_missing(value):
-    assert models.read_time(value, "UTC", CALL) is None
+    assert models.parse_time(value, "UTC", CALL) is None
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_a_time_may_be_missing(value):
     ],
 )
 def test_what_is_no_time_is_quoted(value):
-    with pytest.raises(UnexpectedAnswerError, match="expected a time as epoch milliseconds"):
-        models.read_time(value, "UTC", CALL)
+    with pytest.raises(UnexpectedResponseError, match="expected a time as epoch milliseconds"):
+        models.parse_time(value, "UTC", CALL)
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_what_is_no_time_is_quoted(value):
     ],
 )
 def test_a_list_stands_in_data_or_under_any_name_in_it(data, rows, total):
-    assert models.read_list(CALL, {"status": 0, "data": data}) == (rows, total)
+    assert models.parse_list(CALL, {"status": 0, "data": data}) == (rows, total)
 
 
 @pytest.mark.parametrize(
@@ -236,15 +236,15 @@ def test_a_list_stands_in_data_or_under_any_name_in_it(data, rows, total):
     ],
 )
 def test_what_holds_no_list_or_two_is_unexpected(whole):
-    with pytest.raises(UnexpectedAnswerError, match="expected a list of objects in data"):
-        models.read_list(CALL, whole)
+    with pytest.raises(UnexpectedResponseError, match="expected a list of objects in data"):
+        models.parse_list(CALL, whole)
 
 
 @pytest.mark.parametrize(
     "name", ["history.paged", "history.plain", "history.upper", "history.text_times", "history.ascending"]
 )
 def test_a_history_reads_the_same_in_each_of_its_shapes(name):
-    rows, _ = models.read_list(CALL, content(name))
+    rows, _ = models.parse_list(CALL, content(name))
 
     older, newer = sorted((read_run(row, "Asia/Shanghai") for row in rows), key=lambda run: run.id)
 
@@ -289,7 +289,7 @@ def test_nodes_that_cant_be_read_dont_hide_their_run(nodes):
 
 @pytest.mark.parametrize("row", [{}, {"id": None}, {"id": "", "status": "running"}, {"id": []}])
 def test_a_run_without_an_id_is_unexpected(row):
-    with pytest.raises(UnexpectedAnswerError, match="expected a run with an id"):
+    with pytest.raises(UnexpectedResponseError, match="expected a run with an id"):
         read_run(row)
 
 
@@ -335,7 +335,7 @@ def test_where_ids_are_text_the_newest_run_started_last():
 
 
 def test_a_pipeline_is_read_from_the_vendors_own_object():
-    pipeline = models.read_pipeline(CALL, content("get")["data"])
+    pipeline = models.parse_pipeline(CALL, content("get")["data"])
 
     assert (pipeline.id, pipeline.name, pipeline.key) == (19, "test1", "test1")
     assert [(node.id, node.name, node.type, node.params) for node in pipeline.nodes] == [
@@ -345,7 +345,7 @@ def test_a_pipeline_is_read_from_the_vendors_own_object():
 
 
 def test_a_nodes_params_are_read():
-    pipeline = models.read_pipeline(
+    pipeline = models.parse_pipeline(
         CALL,
         {
             "id": "19",
@@ -369,12 +369,12 @@ def test_a_nodes_params_are_read():
 
 @pytest.mark.parametrize("content", [None, [], "19", {}, {"id": None}, {"pipelineKey": "k"}])
 def test_what_has_no_id_is_no_pipeline(content):
-    with pytest.raises(UnexpectedAnswerError, match="expected a pipeline with an id"):
-        models.read_pipeline(CALL, content)
+    with pytest.raises(UnexpectedResponseError, match="expected a pipeline with an id"):
+        models.parse_pipeline(CALL, content)
 
 
 def test_a_pipeline_may_have_no_definition():
-    assert models.read_pipeline(CALL, {"id": 1, "name": "n", "data": "gone"}).nodes == ()
+    assert models.parse_pipeline(CALL, {"id": 1, "name": "n", "data": "gone"}).nodes == ()
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------
@@ -402,13 +402,13 @@ OBJECT = st.dictionaries(st.sampled_from(NAMES), JSON)
 @given(OBJECT)
 def test_whatever_an_answer_holds_is_read_or_refused_by_our_own_error(whole):
     def read_rows():
-        rows, _ = models.read_list(CALL, whole)
+        rows, _ = models.parse_list(CALL, whole)
         return newest_first([read_run(row) for row in rows])
 
     for read in (
-        lambda: models.read_engine_url(CALL, whole, GATEWAY),
-        lambda: models.read_engine_id(CALL, whole),
-        lambda: models.read_pipeline(CALL, whole),
+        lambda: models.parse_engine_url(CALL, whole, GATEWAY),
+        lambda: models.parse_engine_id(CALL, whole),
+        lambda: models.parse_pipeline(CALL, whole),
         lambda: read_run(whole),
         read_rows,
     ):
@@ -419,7 +419,7 @@ def test_whatever_an_answer_holds_is_read_or_refused_by_our_own_error(whole):
 @given(st.text() | st.from_regex(r"(https?:)?/{0,3}\S{0,30}", fullmatch=True))
 def test_whatever_url_an_engine_has_its_requests_stay_on_the_gateway(url):
     try:
-        path = models.read_engine_url(CALL, {"data": {"url": url}}, GATEWAY)
+        path = models.parse_engine_url(CALL, {"data": {"url": url}}, GATEWAY)
     except FlowEngineError:
         return
     assert path is None or (path.startswith("/") and not path.startswith("//"))
@@ -428,7 +428,7 @@ def test_whatever_url_an_engine_has_its_requests_stay_on_the_gateway(url):
 @given(st.text() | st.integers() | st.floats())
 def test_a_time_is_aware_or_none_or_an_error_of_ours(value):
     try:
-        moment = models.read_time(value, "Asia/Shanghai", CALL)
+        moment = models.parse_time(value, "Asia/Shanghai", CALL)
     except FlowEngineError:
         return
     assert moment is None or moment.utcoffset() is not None

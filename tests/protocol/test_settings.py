@@ -41,7 +41,7 @@ def test_white_space_around_a_pasted_key_is_no_part_of_it():
     settings = build(access_key=" a-secret-key\n")
 
     assert settings.headers["Access-Key"] == "a-secret-key"
-    assert settings.mask("key a-secret-key") == "key ***"
+    assert settings.redact("key a-secret-key") == "key ***"
 
 
 @pytest.mark.parametrize("name", ["kernel/v1", "/kernel/v1/", "", " "])
@@ -149,22 +149,22 @@ def test_a_runs_page_follows_the_template():
 def test_every_secret_is_masked_the_longest_first():
     settings = build(access_key="abcdef", headers={"X-Token": "abc", "Authorization": "Bearer tok-1234567"})
 
-    assert settings.mask("abcdef abc Bearer tok-1234567 tok-1234567 ab") == "*** *** *** *** ab"
+    assert settings.redact("abcdef abc Bearer tok-1234567 tok-1234567 ab") == "*** *** *** *** ab"
 
 
 def test_what_is_too_short_to_be_a_secret_is_not_masked():
-    assert build(access_key="1", headers={"X-A": "no"}).mask("1 no") == "1 no"
+    assert build(access_key="1", headers={"X-A": "no"}).redact("1 no") == "1 no"
 
 
 def test_a_headers_short_word_is_no_secret():
     settings = build(headers={"X-Tenant": "pipeline", "X-Env": "run"})
 
-    assert settings.mask("run 7 of pipeline 12") == "run 7 of pipeline 12"
+    assert settings.redact("run 7 of pipeline 12") == "run 7 of pipeline 12"
 
 
 @pytest.mark.parametrize("name", ["X-Api-Key", "User-Token", "Authorization", "Cookie", "X-Secret", "X-PASSWORD"])
 def test_a_short_value_is_a_secret_where_its_headers_name_says_so(name):
-    assert build(headers={name: "abc1"}).mask("abc1") == "***"
+    assert build(headers={name: "abc1"}).redact("abc1") == "***"
 
 
 def test_settings_say_nothing_secret_when_they_are_shown():

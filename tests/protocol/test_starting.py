@@ -11,14 +11,14 @@ from airflow_provider_flowengine.protocol import models
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     AmbiguousRunError,
-    ApiRefusedError,
-    CannotReachError,
     ConfigurationError,
     NodeNotFoundError,
+    RequestRejectedError,
+    ServiceUnavailableError,
     StartUnconfirmedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.starting import Intent, look_for, match_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import Intent, look_for, resolve_job_params, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
 from .conftest import NOW, FakeServer, answer, no_reply, not_connected, ok, refused, sample
@@ -68,7 +68,7 @@ def test_a_start_whose_intent_cant_be_noted_is_not_sent(server):
 def test_a_start_whose_baseline_cant_be_read_is_not_sent(server):
     server.always("history", answer(500, ""))
 
-    caught(server, CannotReachError)
+    caught(server, ServiceUnavailableError)
     assert server.count("start") == 0
 
 
@@ -169,10 +169,10 @@ def test_job_params_are_sent_as_given_and_an_empty_object_without(server):
 @pytest.mark.parametrize(
     ("outcome", "error"),
     [
-        (refused("pipeline is disabled"), ApiRefusedError),
-        (answer(400, ""), ApiRefusedError),
-        (answer(404, ""), ApiRefusedError),
-        (answer(409, ""), ApiRefusedError),
+        (refused("pipeline is disabled"), RequestRejectedError),
+        (answer(400, ""), RequestRejectedError),
+        (answer(404, ""), RequestRejectedError),
+        (answer(409, ""), RequestRejectedError),
         (answer(401, ""), AccessDeniedError),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
 def test_a_start_that_surely_was_never_taken_says_so(server):
     server.always("start", not_connected)
 
-    assert caught(server, CannotReachError).taken is False
+    assert caught(server, ServiceUnavailableError).taken is False
     assert server.count("start") == 5
     assert server.count("history") == 1
 
@@ -612,7 +612,9 @@ def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
 def test_a_last_look_ends_when_its_patience_does(server):
     server.always("history", answer(502, ""))
 
-    assert server.drive(look_for(server.api().hurried(1), Intent(19, 5), until=NOW + 30, forgiving=True)) is None
+    assert (
+        server.drive(look_for(server.api().without_retries(1), Intent(19, 5), until=NOW + 30, forgiving=True)) is None
+    )
     assert server.now - NOW == pytest.approx(30, abs=5)
 
 
@@ -626,9 +628,9 @@ def test_the_next_try_doesnt_guess_either(server):
 @pytest.mark.parametrize(
     ("trouble", "error"),
     [
-        (answer(500, ""), CannotReachError),
-        (refused("busy"), ApiRefusedError),
-        (answer(200, "<html>"), UnexpectedAnswerError),
+        (answer(500, ""), ServiceUnavailableError),
+        (refused("busy"), RequestRejectedError),
+        (answer(200, "<html>"), UnexpectedResponseError),
     ],
 )
 def test_a_next_try_that_cant_look_fails_and_doesnt_say_that_there_is_nothing(server, trouble, error):
@@ -642,7 +644,7 @@ def test_a_next_try_that_cant_look_fails_and_doesnt_say_that_there_is_nothing(se
 
 
 def pipeline(*nodes):
-    return models.read_pipeline(
+    return models.parse_pipeline(
         None,
         {
             "id": 19,
@@ -661,17 +663,19 @@ PIPELINE = pipeline(("n1", "train", "rounds depth"), ("n2", "deploy", ""), ("n3"
 
 @pytest.mark.parametrize("name", ["n1", "train"])
 def test_a_node_is_named_by_its_id_or_its_name(name):
-    assert match_job_params(PIPELINE, {name: {"rounds": 3}}) == {"n1": {"rounds": 3}}
+    assert resolve_job_params(PIPELINE, {name: {"rounds": 3}}) == {"n1": {"rounds": 3}}
 
 
 def test_a_node_named_both_ways_is_given_both():
-    assert match_job_params(PIPELINE, {"n1": {"rounds": 3}, "train": {"depth": 2}}) == {"n1": {"rounds": 3, "depth": 2}}
+    assert resolve_job_params(PIPELINE, {"n1": {"rounds": 3}, "train": {"depth": 2}}) == {
+        "n1": {"rounds": 3, "depth": 2}
+    }
 
 
 def test_an_id_wins_over_a_name():
     nodes = pipeline(("a", "b", "x"), ("b", "c", "y"))
 
-    assert match_job_params(nodes, {"b": {"y": 1}}) == {"b": {"y": 1}}
+    assert resolve_job_params(nodes, {"b": {"y": 1}}) == {"b": {"y": 1}}
 
 
 @pytest.mark.parametrize(
@@ -685,19 +689,19 @@ def test_an_id_wins_over_a_name():
 )
 def test_what_the_pipeline_doesnt_have_is_refused_with_what_it_has(job_params, says):
     with pytest.raises(NodeNotFoundError, match=says):
-        match_job_params(PIPELINE, job_params)
+        resolve_job_params(PIPELINE, job_params)
 
 
 @pytest.mark.parametrize("params", [None, "rounds", ["rounds"], 3])
 def test_a_node_that_is_given_no_object_is_refused(params):
     with pytest.raises(ConfigurationError, match="node 'train' must be given an object"):
-        match_job_params(PIPELINE, {"train": params})
+        resolve_job_params(PIPELINE, {"train": params})
 
 
 @pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), {"x"}])
 def test_what_cant_be_json_is_refused_with_its_node_and_its_key(value):
     with pytest.raises(ConfigurationError, match="for 'rounds' of node 'train' can't be sent as JSON"):
-        match_job_params(PIPELINE, {"train": {"rounds": value}})
+        resolve_job_params(PIPELINE, {"train": {"rounds": value}})
 
 
 def test_a_start_that_cant_be_sent_leaves_no_intent(server):

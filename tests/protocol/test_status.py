@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
-from airflow_provider_flowengine.protocol.status import RunState, StatusWords, is_stopping
+from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary, is_stopping
 
 # Sources: seen on the wire, the vendor's web page, the same vendor's neighbouring enums (and inference).
 WORDS = {
@@ -19,7 +19,7 @@ KNOWN = [(word, state) for state, words in WORDS.items() for word in words.split
 
 @pytest.mark.parametrize(("word", "state"), KNOWN)
 def test_a_word_of_the_vendors_is_known(word, state):
-    assert StatusWords().read(word) is state
+    assert StatusVocabulary().read(word) is state
 
 
 @given(st.sampled_from(KNOWN), st.randoms(use_true_random=False))
@@ -27,17 +27,17 @@ def test_case_spaces_dashes_and_underscores_dont_matter(known, random):
     word, state = known
     written = "".join(random.choice((letter.lower(), letter.upper(), f" {letter}", f"_{letter}")) for letter in word)
 
-    assert StatusWords().read(written) is state
+    assert StatusVocabulary().read(written) is state
 
 
 @pytest.mark.parametrize("word", ["", None, "flourishing", True, False, 3.5, [], {"status": "success"}, 0, -1])
 def test_what_nobody_knows_is_unknown(word):
-    assert StatusWords().read(word) is RunState.UNKNOWN
+    assert StatusVocabulary().read(word) is RunState.UNKNOWN
 
 
 @given(st.text() | st.integers() | st.none() | st.booleans() | st.lists(st.text()))
 def test_nothing_is_success_but_the_words_for_it(word):
-    if StatusWords().read(word) is RunState.SUCCEEDED:
+    if StatusVocabulary().read(word) is RunState.SUCCEEDED:
         folded = "".join(str(word).casefold().split()).replace("_", "").replace("-", "")
         assert folded in (
             "succeeded success successful succeed completed complete finished done 运行成功 成功 已完成 完成".split()
@@ -49,7 +49,7 @@ def test_only_three_states_are_an_end():
 
 
 def test_a_connection_adds_words_of_its_own():
-    words = StatusWords({"success": ["OK", "Great"], "running": "warming up", "failed": [3]})
+    words = StatusVocabulary({"success": ["OK", "Great"], "running": "warming up", "failed": [3]})
 
     assert words.read("ok") is RunState.SUCCEEDED
     assert words.read("Warming-Up") is RunState.RUNNING
@@ -58,13 +58,13 @@ def test_a_connection_adds_words_of_its_own():
 
 
 def test_a_connections_word_wins_over_the_usual_meaning():
-    assert StatusWords({"running": ["finished"]}).read("FINISHED") is RunState.RUNNING
+    assert StatusVocabulary({"running": ["finished"]}).read("FINISHED") is RunState.RUNNING
 
 
 def test_a_connections_words_stay_its_own():
-    StatusWords({"success": ["ok"]})
+    StatusVocabulary({"success": ["ok"]})
 
-    assert StatusWords().read("ok") is RunState.UNKNOWN
+    assert StatusVocabulary().read("ok") is RunState.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_a_connections_words_stay_its_own():
 )
 def test_words_that_cant_be_read_are_refused_by_name(more, says):
     with pytest.raises(ConfigurationError, match=says):
-        StatusWords(more)
+        StatusVocabulary(more)
 
 
 def test_two_connections_that_say_the_same_are_equal():
-    same, other = (StatusWords({"success": [word]}) for word in ("ok", "great"))
+    same, other = (StatusVocabulary({"success": [word]}) for word in ("ok", "great"))
 
-    assert same == StatusWords({"succeeded": "OK"})
-    assert hash(same) == hash(StatusWords({"succeeded": "OK"}))
+    assert same == StatusVocabulary({"succeeded": "OK"})
+    assert hash(same) == hash(StatusVocabulary({"succeeded": "OK"}))
     assert same != other
 
 

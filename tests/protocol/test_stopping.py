@@ -3,10 +3,10 @@
 import pytest
 
 from airflow_provider_flowengine.protocol.errors import (
-    ApiRefusedError,
-    CannotReachError,
+    RequestRejectedError,
     RunNotFoundError,
-    UnexpectedAnswerError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.status import RunState
@@ -79,7 +79,7 @@ def test_a_stop_that_is_refused_while_the_run_goes_on_is_told(server):
     server.add_run()
     server.on("stop", refused("you may not"))
 
-    with pytest.raises(ApiRefusedError, match="you may not"):
+    with pytest.raises(RequestRejectedError, match="you may not"):
         stop_run(server)
     assert server.count("stop") == 1
 
@@ -135,7 +135,11 @@ def test_a_history_that_cant_be_read_for_a_while_doesnt_keep_a_run_from_being_st
 
 @pytest.mark.parametrize(
     ("trouble", "error"),
-    [(no_reply, CannotReachError), (answer(200, "<html>"), UnexpectedAnswerError), (refused("busy"), ApiRefusedError)],
+    [
+        (no_reply, ServiceUnavailableError),
+        (answer(200, "<html>"), UnexpectedResponseError),
+        (refused("busy"), RequestRejectedError),
+    ],
 )
 def test_patience_ends_with_the_last_error(server, trouble, error):
     server.add_run()
@@ -251,7 +255,7 @@ def test_a_resume_that_is_refused_is_told(server):
     server.add_run(status="failed")
     server.on("resume", refused("run 1 can't be resumed"))
 
-    with pytest.raises(ApiRefusedError, match="can't be resumed"):
+    with pytest.raises(RequestRejectedError, match="can't be resumed"):
         resume_run(server)
     assert server.count("resume") == 1
 
@@ -267,7 +271,7 @@ def test_a_run_that_is_stopping_is_resumed_once_it_has_stopped(server):
 def test_a_run_that_stays_stopping_isnt_resumed(server):
     server.add_run(status="stopping")
 
-    with pytest.raises(CannotReachError, match="Run 1 is still stopping"):
+    with pytest.raises(ServiceUnavailableError, match="Run 1 is still stopping"):
         resume_run(server, patience=20)
     assert server.count("resume") == 0
 
@@ -275,7 +279,7 @@ def test_a_run_that_stays_stopping_isnt_resumed(server):
 def test_without_a_history_a_resume_is_tried_once(server):
     server.on("resume", no_reply)
 
-    with pytest.raises(CannotReachError):
+    with pytest.raises(ServiceUnavailableError):
         resume_run(server, history=False)
     assert server.count("resume") == 1
 

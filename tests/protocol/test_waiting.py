@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
-    CannotReachError,
     PipelineNotFoundError,
     RunFailedError,
     RunLostError,
     RunStoppedError,
     RunTimeoutError,
-    UnreachableError,
+    ServiceUnavailableError,
+    StatusUnavailableError,
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
-from airflow_provider_flowengine.protocol.status import RunState, StatusWords
+from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
 from airflow_provider_flowengine.protocol.waiting import (
-    Limits,
-    Waiter,
+    PollOptions,
+    RunMonitor,
     check_success,
     delay,
     describe_nodes,
@@ -38,10 +38,10 @@ URL = "http://gw/engine/15/x/#/offline-pipeline"
 
 
 def a_waiter(*, run_id=1, began=NOW, before=None, started_after=None, last=None, **limits):
-    return Waiter(
+    return RunMonitor(
         run_id,
         19,
-        Limits(**limits),
+        PollOptions(**limits),
         began,
         run_url=URL,
         before=before,
@@ -50,13 +50,13 @@ def a_waiter(*, run_id=1, began=NOW, before=None, started_after=None, last=None,
     )
 
 
-def wait_for(server, waiter=None, *, first_look=True, **limits):
+def wait_for(server, waiter=None, *, poll_immediately=True, **limits):
     api = server.api()
-    return server.drive(wait(api, History(api, 19), waiter or a_waiter(**limits), first_look=first_look))
+    return server.drive(wait(api, History(api, 19), waiter or a_waiter(**limits), poll_immediately=poll_immediately))
 
 
 def a_run(status="running", *, run_id=1, **fields):
-    return PipelineRun(run_id, 19, status, StatusWords().read(status), **fields)
+    return PipelineRun(run_id, 19, status, StatusVocabulary().read(status), **fields)
 
 
 def later(server, seconds, **changes):
@@ -121,7 +121,7 @@ def test_a_server_whose_clock_is_an_hour_off_is_asked_no_more_often(server, skew
 def test_the_first_look_can_wait(server):
     server.add_run(status="succeeded")
 
-    wait_for(server, first_look=False)
+    wait_for(server, poll_immediately=False)
 
     assert server.pauses == [1.0]
 
@@ -151,7 +151,7 @@ def test_a_run_that_goes_on_past_the_deadline_ends_the_wait_at_the_deadline(serv
 
     assert server.now - NOW == 100
     assert (caught.value.run.id, caught.value.run_url) == (1, URL)
-    assert not isinstance(caught.value, UnreachableError)
+    assert not isinstance(caught.value, StatusUnavailableError)
     assert URL in str(caught.value)
 
 
@@ -161,7 +161,7 @@ def test_the_deadline_holds_while_flowengine_is_silent(server):
     with pytest.raises(RunTimeoutError, match="had not been seen to end") as caught:
         wait_for(server, deadline=NOW + 100)
     assert server.now - NOW == 100
-    assert not isinstance(caught.value, UnreachableError)
+    assert not isinstance(caught.value, StatusUnavailableError)
 
 
 # --- no usable answer -------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_only_a_bounded_time_without_any_answer_does(server, trouble):
     server.add_run()
     server.on("history", server._work, *[trouble] * 500)
 
-    with pytest.raises(UnreachableError, match="no usable answer about run 1 of pipeline 19 for 9") as caught:
+    with pytest.raises(StatusUnavailableError, match="no usable answer about run 1 of pipeline 19 for 9") as caught:
         wait_for(server)
 
     assert 900 <= server.now - NOW <= 940
@@ -219,19 +219,19 @@ def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
     server.add_run()
     server.on("history", *([no_reply] * 20 + [server._work]) * 3, *[no_reply] * 100)
 
-    with pytest.raises(UnreachableError):
+    with pytest.raises(StatusUnavailableError):
         wait_for(server, unreachable_timeout=600)
     assert server.count("history") > 63
 
 
 def test_one_failure_long_after_the_last_look_is_no_silence(server):
     waiter = a_waiter(unreachable_timeout=10, poll_interval=600)
-    waiter.saw(a_run(), NOW)
+    waiter.observe(a_run(), NOW)
 
-    waiter.failed(CannotReachError("reset"), NOW + 600)
+    waiter.failed(ServiceUnavailableError("reset"), NOW + 600)
 
-    with pytest.raises(UnreachableError):
-        waiter.failed(CannotReachError("reset"), NOW + 610)
+    with pytest.raises(StatusUnavailableError):
+        waiter.failed(ServiceUnavailableError("reset"), NOW + 610)
 
 
 def test_looks_that_fail_are_repeated_soon_and_then_less_often(server):
@@ -265,8 +265,8 @@ def test_a_look_waits_as_long_as_the_server_asks(server):
 
 def test_a_server_that_asks_for_patience_is_given_it_though_the_run_is_missing():
     waiter = a_waiter()
-    waiter.saw(None, NOW)
-    waiter.failed(CannotReachError("busy", retry_after=90), NOW + 1)
+    waiter.observe(None, NOW)
+    waiter.failed(ServiceUnavailableError("busy", retry_after=90), NOW + 1)
 
     assert waiter.delay(NOW + 1) == 90
 
@@ -274,7 +274,7 @@ def test_a_server_that_asks_for_patience_is_given_it_though_the_run_is_missing()
 def test_a_day_of_failures_is_counted_without_harm():
     waiter = a_waiter(unreachable_timeout=1e9)
     for place in range(3000):
-        waiter.failed(CannotReachError("down"), NOW + 30 * place)
+        waiter.failed(ServiceUnavailableError("down"), NOW + 30 * place)
 
     assert waiter.delay(NOW + 90_000) == 30
 
@@ -355,13 +355,13 @@ def test_an_end_before_the_start_is_that_of_an_earlier_attempt(server):
 def test_each_doubt_has_a_grace_of_its_own_once_it_has_cleared(server):
     waiter = a_waiter()
     for moment in (0, 100):
-        waiter.saw(None, NOW + moment)
-    waiter.saw(a_run(), NOW + 110)
-    waiter.saw(None, NOW + 200)
-    waiter.saw(None, NOW + 319)
+        waiter.observe(None, NOW + moment)
+    waiter.observe(a_run(), NOW + 110)
+    waiter.observe(None, NOW + 200)
+    waiter.observe(None, NOW + 319)
 
     with pytest.raises(RunLostError):
-        waiter.saw(None, NOW + 320)
+        waiter.observe(None, NOW + 320)
 
 
 def test_while_it_is_in_doubt_it_looks_at_least_four_times(server):
@@ -480,7 +480,7 @@ def test_the_address_of_a_run_to_come_is_known_once_it_is(server):
 def test_failures_are_borne_while_the_run_is_yet_to_come_too(server):
     server.on("history", *[no_reply] * 200)
 
-    with pytest.raises(UnreachableError):
+    with pytest.raises(StatusUnavailableError):
         wait_for(server, a_waiter(run_id=None, started_after=MOMENT))
 
 
@@ -536,8 +536,8 @@ def a_run_with_nodes(server, seconds=60):
     return a_waiter()
 
 
-def closely(waiter):
-    waiter.closely = True
+def fetch_nodes(waiter):
+    waiter.fetch_nodes = True
     return waiter
 
 
@@ -546,7 +546,7 @@ def test_a_close_look_at_the_run_takes_the_place_of_one_at_the_history(server):
     looks = server.count("history")
     closer = type(server)()
 
-    run = wait_for(closer, closely(a_run_with_nodes(closer)))
+    run = wait_for(closer, fetch_nodes(a_run_with_nodes(closer)))
 
     assert (run.status, [node.status for node in run.nodes]) == ("succeeded", ["succeeded"])
     assert (closer.count("one run"), closer.count("history")) == (looks, 0)
@@ -557,7 +557,7 @@ def test_where_a_close_look_tells_of_no_nodes_the_history_is_looked_at_from_then
     server.set(1, nodes=None)
     later(server, 60, status="succeeded")
 
-    wait_for(server, closely(waiter))
+    wait_for(server, fetch_nodes(waiter))
 
     assert server.count("one run") == 1
 
@@ -567,7 +567,7 @@ def test_a_server_without_the_one_run_call_is_asked_for_it_once(server, trouble)
     waiter = a_run_with_nodes(server)
     server.always("one run", trouble)
 
-    run = wait_for(server, closely(waiter))
+    run = wait_for(server, fetch_nodes(waiter))
 
     assert (run.status, server.count("one run")) == ("succeeded", 1)
 
@@ -578,7 +578,7 @@ def test_a_close_look_that_fails_once_it_has_worked_is_made_again_later(server):
     looks = iter([act, no_reply])
     server.always("one run", lambda request: next(looks, act)(request))
 
-    run = wait_for(server, closely(waiter))
+    run = wait_for(server, fetch_nodes(waiter))
 
     assert run.status == "succeeded"
     assert [call for call in server.calls if call in ("one run", "history")][:4] == [
@@ -663,10 +663,10 @@ def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_it
         now += seconds
         try:
             if status == "silent":
-                waiter.failed(CannotReachError("reset"), now)
+                waiter.failed(ServiceUnavailableError("reset"), now)
                 ended = None
             else:
-                ended = waiter.saw(None if status == "missing" else a_run(status), now)
+                ended = waiter.observe(None if status == "missing" else a_run(status), now)
         except RunTimeoutError:
             return
         except RunLostError:

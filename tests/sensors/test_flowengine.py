@@ -12,9 +12,9 @@ from airflow_provider_flowengine.protocol.errors import (
     RunFailedError,
     RunLostError,
     RunStoppedError,
-    UnreachableError,
+    StatusUnavailableError,
 )
-from airflow_provider_flowengine.protocol.waiting import Limits
+from airflow_provider_flowengine.protocol.waiting import PollOptions
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
@@ -164,7 +164,7 @@ def test_it_gives_up_when_flowengine_is_away_for_too_long(sense, emulator, pipel
     after_looks(2, partial(emulator.fail, kind="status", status=500, times=1000))
     task = sense(pipeline_id=pipeline_id, run_id=1, unreachable_timeout=1, **mode)
 
-    assert isinstance(task.errors[-1], UnreachableError)
+    assert isinstance(task.errors[-1], StatusUnavailableError)
 
 
 @needs_task_state_store
@@ -271,7 +271,7 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_any_run(dag, run, emulator, 
 
 @in_modes_that_remember
 def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, monkeypatch):
-    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, grace=0.2))
+    monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.2))
     first, second = pipeline("first"), pipeline("second")
     emulator.world.start(second)
     task = sense(pipeline_id=first, run_id=1, **mode)
@@ -284,7 +284,7 @@ def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, m
 def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_where_each_look_is_a_process_of_its_own(
     sense, emulator, pipeline, monkeypatch, why
 ):
-    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, grace=0.5))
+    monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.5))
     pipeline_id = pipeline(duration="forever")
     run_id = emulator.world.start(pipeline_id).id
     if why == "word":

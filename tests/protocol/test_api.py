@@ -6,16 +6,16 @@ import random
 import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
+from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api, Retry
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
-    ApiRefusedError,
-    CannotReachError,
     ConfigurationError,
     EngineNotFoundError,
     PipelineNotFoundError,
-    UnexpectedAnswerError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.flows import LONGEST_RETRY_AFTER, ONCE, Api, Retry
 from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.retry import should_retry
@@ -99,7 +99,7 @@ def test_who_is_not_let_in_hears_that_and_not_that_there_is_no_engine(server):
 def test_an_engine_on_another_host_gets_no_request(server):
     server.on("resolve", ok({"url": "http://elsewhere/engine/15/x"}))
 
-    with pytest.raises(UnexpectedAnswerError, match="where credentials may go"):
+    with pytest.raises(UnexpectedResponseError, match="where credentials may go"):
         server.drive(server.api().resolve())
     assert server.calls == ["resolve"]
 
@@ -113,7 +113,7 @@ def test_an_absolute_engine_url_on_the_gateways_host_is_used_by_its_path(server)
 def test_an_error_about_the_engines_answer_quotes_no_secret(server):
     server.on("resolve", ok({"url": {"echo": "a-secret-key"}}))
 
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         server.drive(server.api(access_key="a-secret-key").resolve())
     assert "a-secret-key" not in str(caught.value) + caught.value.excerpt
 
@@ -121,7 +121,7 @@ def test_an_error_about_the_engines_answer_quotes_no_secret(server):
 def test_an_error_about_a_list_quotes_no_secret(server):
     server.on("pipelines", ok({"echo": "a-secret-key"}))
 
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         server.drive(server.api(access_key="a-secret-key").list_pipelines())
     assert "a-secret-key" not in str(caught.value) + caught.value.excerpt
 
@@ -145,7 +145,7 @@ def test_a_read_is_sent_again_until_it_is_answered(server, trouble):
 def test_what_trying_again_wont_mend_is_not_sent_again(server, trouble):
     server.on("pipelines", trouble)
 
-    with pytest.raises((ApiRefusedError, CannotReachError, UnexpectedAnswerError)):
+    with pytest.raises((RequestRejectedError, ServiceUnavailableError, UnexpectedResponseError)):
         server.drive(server.api().list_pipelines())
     assert server.count("pipelines") == 1
 
@@ -153,7 +153,7 @@ def test_what_trying_again_wont_mend_is_not_sent_again(server, trouble):
 def test_after_five_times_the_last_error_is_told(server):
     server.always("resolve", no_reply)
 
-    with pytest.raises(CannotReachError, match="Could not resolve engine 'demo': connection reset"):
+    with pytest.raises(ServiceUnavailableError, match="Could not resolve engine 'demo': connection reset"):
         server.drive(server.api(retry=STEADY).resolve())
     assert server.count("resolve") == 5
     assert server.pauses == [0.5, 1.0, 2.0, 4.0]
@@ -162,8 +162,8 @@ def test_after_five_times_the_last_error_is_told(server):
 def test_a_call_that_is_sent_once_is_not_sent_again(server):
     server.always("resolve", not_connected)
 
-    with pytest.raises(CannotReachError):
-        server.drive(server.api(retry=ONCE).resolve())
+    with pytest.raises(ServiceUnavailableError):
+        server.drive(server.api(retry=NO_RETRY).resolve())
     assert (server.count("resolve"), server.pauses) == (1, [])
 
 
@@ -179,7 +179,7 @@ def test_a_change_is_sent_again_when_it_surely_wasnt_taken(server, trouble):
 def test_a_change_that_may_have_been_taken_is_not_sent_again(server, trouble):
     server.on("create", trouble)
 
-    with pytest.raises(CannotReachError) as caught:
+    with pytest.raises(ServiceUnavailableError) as caught:
         server.drive(server.api().create_pipeline({}))
     assert caught.value.taken is None
     assert server.count("create") == 1
@@ -194,7 +194,7 @@ def test_retry_after_is_obeyed(server):
 
 
 def test_a_server_that_asks_for_a_day_is_asked_again_after_minutes():
-    assert STEADY.delay(1, retry_after=86_400) == LONGEST_RETRY_AFTER == 300.0
+    assert STEADY.delay(1, retry_after=86_400) == MAX_RETRY_AFTER == 300.0
 
 
 def test_pauses_double_up_to_the_longest():
@@ -211,10 +211,10 @@ def test_jitter_makes_a_pause_longer_by_a_quarter_at_most():
 
 def test_a_hurried_view_asks_once_and_briefly(server):
     api = server.api()
-    hurried = api.hurried(4)
+    without_retries = api.without_retries(4)
 
-    assert (hurried.request(endpoints.engine_info("demo")).timeout, hurried.retry) == (4, ONCE)
-    assert api.hurried(90).settings.timeout == 30
+    assert (without_retries.request(endpoints.engine_info("demo")).timeout, without_retries.retry) == (4, NO_RETRY)
+    assert api.without_retries(90).settings.timeout == 30
     assert (api.settings.timeout, api.retry.attempts) == (30, 5)
 
 
@@ -247,7 +247,7 @@ def test_a_read_follows_a_redirect_on_the_same_host(server, status, location, fo
 def test_a_redirect_to_another_host_is_not_followed(server, location):
     server.on("resolve", answer(302, "", location=location))
 
-    with pytest.raises(UnexpectedAnswerError, match="a redirect to"):
+    with pytest.raises(UnexpectedResponseError, match="a redirect to"):
         server.drive(server.api().resolve())
     assert len(server.requests) == 1
 
@@ -255,7 +255,7 @@ def test_a_redirect_to_another_host_is_not_followed(server, location):
 def test_a_redirect_from_https_to_http_is_not_followed(server):
     server.on("resolve", answer(302, "", location="http://gw:31101/x"))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         server.drive(server.api(fl_url="https://gw:31101").resolve())
 
 
@@ -263,7 +263,7 @@ def test_a_redirect_from_https_to_http_is_not_followed(server):
 def test_a_change_that_is_to_be_sent_elsewhere_was_refused(server, status):
     server.on("create", answer(status, "", location="https://gw/elsewhere"))
 
-    with pytest.raises(ApiRefusedError, match="Only reads follow redirects"):
+    with pytest.raises(RequestRejectedError, match="Only reads follow redirects"):
         server.drive(server.api().create_pipeline({}))
     assert server.count("create") == 1
 
@@ -272,7 +272,7 @@ def test_a_change_that_is_to_be_sent_elsewhere_was_refused(server, status):
 def test_after_another_redirect_it_isnt_known_whether_a_change_was_taken(server, status):
     server.on("create", answer(status, "", location="/elsewhere"))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         server.drive(server.api().create_pipeline({}))
     assert server.count("create") == 1
 
@@ -281,14 +281,14 @@ def test_after_another_redirect_it_isnt_known_whether_a_change_was_taken(server,
 def test_a_word_is_no_id_of_a_pipeline_that_was_made(server, word):
     server.on("create", answer(200, {"status": 0, "data": word}))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         server.drive(server.api().create_pipeline({}))
 
 
 def test_redirects_that_lead_in_circles_end(server):
     server.on("resolve", *(answer(302, "", location=f"/{name}") for name in "abcdefgh"))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         server.drive(server.api().resolve())
     assert [request.url[-2:] for request in server.requests[1:]] == ["/a", "/b", "/c"]
 
@@ -298,7 +298,7 @@ def test_redirects_that_lead_in_circles_end(server):
 
 @pytest.mark.parametrize("status", [404, 502, 503])
 def test_an_engine_that_moved_is_found_at_its_new_address(server, status):
-    api = server.api(retry=ONCE)
+    api = server.api(retry=NO_RETRY)
     server.drive(api.resolve())
     server.engine_url = "/engine/16/cess-data-3"
     server.on("pipelines", answer(status, "gone"))
@@ -309,29 +309,29 @@ def test_an_engine_that_moved_is_found_at_its_new_address(server, status):
 
 
 def test_an_engine_that_didnt_move_is_looked_up_once_a_failure(server):
-    api = server.api(retry=ONCE)
+    api = server.api(retry=NO_RETRY)
     server.drive(api.resolve())
     server.forget()
     server.on("pipelines", answer(502, "gone"))
 
-    with pytest.raises(CannotReachError):
+    with pytest.raises(ServiceUnavailableError):
         server.drive(api.list_pipelines())
     assert server.calls == ["pipelines", "resolve", "engine id"]
 
 
 def test_when_the_gateway_is_gone_too_the_first_trouble_is_told(server):
-    api = server.api(retry=ONCE)
+    api = server.api(retry=NO_RETRY)
     server.drive(api.resolve())
     server.on("pipelines", answer(502, "gone"))
     server.on("resolve", refused("no such engine"))
 
-    with pytest.raises(CannotReachError, match="HTTP 502"):
+    with pytest.raises(ServiceUnavailableError, match="HTTP 502"):
         server.drive(api.list_pipelines())
     assert api.engine.url == "/engine/15/cess-data-3"
 
 
 def test_a_change_that_nobody_has_taken_is_sent_to_the_new_address(server):
-    api = server.api(retry=ONCE)
+    api = server.api(retry=NO_RETRY)
     server.drive(api.resolve())
     server.engine_url = "/engine/16/cess-data-3"
 
@@ -340,10 +340,10 @@ def test_a_change_that_nobody_has_taken_is_sent_to_the_new_address(server):
 
 
 def test_a_change_that_may_have_been_taken_is_not_sent_to_a_new_address(server):
-    api = server.api(retry=ONCE)
+    api = server.api(retry=NO_RETRY)
     server.on("create", answer(502, "gone"))
 
-    with pytest.raises(CannotReachError):
+    with pytest.raises(ServiceUnavailableError):
         server.drive(api.create_pipeline({}))
     assert server.calls == ["resolve", "engine id", "create"]
 
@@ -375,10 +375,12 @@ def test_a_pipeline_that_isnt_there_is_not_found_and_the_others_are_named(server
     server.on("pipelines", ok([PIPELINE, TWIN]))
 
     with pytest.raises(PipelineNotFoundError, match=r"no pipeline 99; pipelines there are: 19 \(Train\), 20 \(Train\)"):
-        server.drive(server.api(retry=ONCE).get_pipeline(99))
+        server.drive(server.api(retry=NO_RETRY).get_pipeline(99))
 
 
-@pytest.mark.parametrize(("outcome", "error"), [(refused("busy"), ApiRefusedError), (ok(None), UnexpectedAnswerError)])
+@pytest.mark.parametrize(
+    ("outcome", "error"), [(refused("busy"), RequestRejectedError), (ok(None), UnexpectedResponseError)]
+)
 def test_a_pipeline_that_is_listed_but_cant_be_read_is_told_as_it_is(server, outcome, error):
     server.on("pipeline", outcome)
     server.on("pipelines", ok([PIPELINE]))
@@ -497,11 +499,11 @@ def test_a_run_is_read_with_its_nodes_where_the_server_tells_them(server):
 def test_where_the_one_run_call_is_missing_or_odd_there_are_no_details(server, outcome):
     server.on("one run", outcome)
 
-    assert server.drive(server.api(retry=ONCE).read_run(19, 6)) is None
+    assert server.drive(server.api(retry=NO_RETRY).read_run(19, 6)) is None
 
 
 def test_a_one_run_call_without_an_answer_is_no_proof_that_there_is_no_run(server):
     server.always("one run", no_reply)
 
-    with pytest.raises(CannotReachError):
-        server.drive(server.api(retry=ONCE).read_run(19, 6))
+    with pytest.raises(ServiceUnavailableError):
+        server.drive(server.api(retry=NO_RETRY).read_run(19, 6))

@@ -4,9 +4,18 @@ import random
 
 import pytest
 
+from airflow_provider_flowengine.protocol.cursor import (
+    MAX_OPEN_RUNS,
+    OUTCOMES,
+    Cursor,
+    Look,
+    begin,
+    look,
+    news,
+    outcomes_of,
+)
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.models import PipelineRun
-from airflow_provider_flowengine.protocol.news import MOST_OPEN, OUTCOMES, Cursor, Look, begin, look, news, outcomes_of
 from airflow_provider_flowengine.protocol.status import RunState
 
 
@@ -113,11 +122,13 @@ def test_ids_that_are_no_numbers_are_told_once_too():
 
 
 def test_a_cursor_stays_small_where_runs_never_end(caplog):
-    many = Look(tuple(PipelineRun(number, 19, "running", RunState.RUNNING) for number in range(MOST_OPEN + 5, 0, -1)))
+    many = Look(
+        tuple(PipelineRun(number, 19, "running", RunState.RUNNING) for number in range(MAX_OPEN_RUNS + 5, 0, -1))
+    )
 
     cursor, _ = told(Cursor(), many)
 
-    assert cursor.open == set(range(6, MOST_OPEN + 6))
+    assert cursor.open == set(range(6, MAX_OPEN_RUNS + 6))
 
 
 def test_a_cursor_survives_json():

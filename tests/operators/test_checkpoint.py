@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_flowengine.operators.ownership import Next, Ownership, Phase, Record, decide
+from airflow_provider_flowengine.operators.checkpoint import Checkpoint, CheckpointStore, Next, Phase, decide
 from airflow_provider_flowengine.protocol.models import PipelineRun
 from airflow_provider_flowengine.protocol.status import RunState
 
@@ -13,7 +13,7 @@ RETRIES = 2
 
 
 def record(phase, run_id=7):
-    return Record(phase, pipeline_id=1, max_tries=RETRIES, run_id=run_id, try_number=1)
+    return Checkpoint(phase, pipeline_id=1, max_tries=RETRIES, run_id=run_id, try_number=1)
 
 
 def run(state, status=None):
@@ -29,18 +29,18 @@ GONE = None
     ("left", "seen", "decision"),
     [
         (None, GONE, Next.START),
-        (record(Phase.INTENDED, None), GONE, Next.LOOK),
-        (record(Phase.WATCHED), RUNNING, Next.GO_ON),
-        (record(Phase.WATCHED), SUCCEEDED, Next.TAKE),
-        (record(Phase.WATCHED), FAILED, Next.START),
-        (record(Phase.WATCHED), STOPPED, Next.START),
-        (record(Phase.WATCHED), STOPPING, Next.START),
-        (record(Phase.WATCHED), GONE, Next.GO_ON),  # it may be missing for a moment only
-        (record(Phase.DEFERRED), RUNNING, Next.GO_ON),
+        (record(Phase.STARTING, None), GONE, Next.LOOK),
+        (record(Phase.POLLING), RUNNING, Next.RECONNECT),
+        (record(Phase.POLLING), SUCCEEDED, Next.TAKE),
+        (record(Phase.POLLING), FAILED, Next.START),
+        (record(Phase.POLLING), STOPPED, Next.START),
+        (record(Phase.POLLING), STOPPING, Next.START),
+        (record(Phase.POLLING), GONE, Next.RECONNECT),  # it may be missing for a moment only
+        (record(Phase.DEFERRED), RUNNING, Next.RECONNECT),
         (record(Phase.DEFERRED), SUCCEEDED, Next.TAKE),
-        (record(Phase.VANISHED), GONE, Next.START),
-        (record(Phase.HANDED_ON), SUCCEEDED, Next.TAKE),
-        (record(Phase.HANDED_ON), GONE, Next.TAKE),
+        (record(Phase.LOST), GONE, Next.START),
+        (record(Phase.DELIVERED), SUCCEEDED, Next.TAKE),
+        (record(Phase.DELIVERED), GONE, Next.TAKE),
     ],
 )
 def test_a_retry(left, seen, decision):
@@ -50,11 +50,11 @@ def test_a_retry(left, seen, decision):
 @pytest.mark.parametrize(
     ("left", "seen", "decision"),
     [
-        (record(Phase.HANDED_ON), SUCCEEDED, Next.START),  # who clears a task that succeeded wants a new run
-        (record(Phase.WATCHED), FAILED, Next.START),
+        (record(Phase.DELIVERED), SUCCEEDED, Next.START),  # who clears a task that succeeded wants a new run
+        (record(Phase.POLLING), FAILED, Next.START),
         (record(Phase.DEFERRED), RUNNING, Next.REPLACE),  # the trigger may not have come to stop it
         (record(Phase.DEFERRED), SUCCEEDED, Next.START),
-        (record(Phase.INTENDED, None), GONE, Next.LOOK),
+        (record(Phase.STARTING, None), GONE, Next.LOOK),
     ],
 )
 def test_a_clear(left, seen, decision):
@@ -62,16 +62,17 @@ def test_a_clear(left, seen, decision):
 
 
 @pytest.mark.parametrize(
-    ("seen", "decision"), [(FAILED, Next.RESUME), (STOPPED, Next.START), (RUNNING, Next.GO_ON), (SUCCEEDED, Next.TAKE)]
+    ("seen", "decision"),
+    [(FAILED, Next.RESUME), (STOPPED, Next.START), (RUNNING, Next.RECONNECT), (SUCCEEDED, Next.TAKE)],
 )
 def test_a_retry_that_resumes(seen, decision):
-    assert decide(record(Phase.WATCHED), seen, cleared=False, resume=True) is decision
+    assert decide(record(Phase.POLLING), seen, cleared=False, resume=True) is decision
 
 
 def test_a_record_survives_the_store():
-    first = Record(Phase.WATCHED, 1, RETRIES, run_id=7, intent={"newest": 6}, try_number=2)
+    first = Checkpoint(Phase.POLLING, 1, RETRIES, run_id=7, intent={"newest": 6}, try_number=2)
 
-    assert Record.from_dict(json.loads(json.dumps(first.as_dict()))) == first
+    assert Checkpoint.from_dict(json.loads(json.dumps(first.as_dict()))) == first
 
 
 # --- the store, as a try sees it --------------------------------------------------------------------------------------
@@ -101,16 +102,16 @@ class Try:
 def ownership(store, number, durable=True, *, max_tries=RETRIES, retries=RETRIES, clears=0):
     dag_run, task = SimpleNamespace(clear_number=clears), SimpleNamespace(retries=retries)
     context = {"ti": Try(number, max_tries), "dag_run": dag_run, "task": task, "task_state_store": store}
-    return Ownership(context, durable)
+    return CheckpointStore(context, durable)
 
 
 def test_the_next_try_reads_what_the_one_before_has_noted():
     store = Store()
     first = ownership(store, 1)
     first.intend(1, {"newest": 6})
-    first.note(Phase.WATCHED, 1, 7)
+    first.note(Phase.POLLING, 1, 7)
 
-    assert ownership(store, 2).read() == Record(Phase.WATCHED, 1, RETRIES, 7, {"newest": 6}, 1, 0)
+    assert ownership(store, 2).read() == Checkpoint(Phase.POLLING, 1, RETRIES, 7, {"newest": 6}, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_the_next_try_reads_what_the_one_before_has_noted():
 )
 def test_a_clear_is_told_from_a_retry(later, cleared):
     store = Store()
-    ownership(store, 1).note(Phase.HANDED_ON, 1, 7)
+    ownership(store, 1).note(Phase.DELIVERED, 1, 7)
     second = ownership(store, 2, **later)
     second.read()
 
@@ -144,11 +145,11 @@ def test_what_came_to_nothing_is_forgotten():
 def test_a_try_that_finds_nothing_in_the_store_is_not_the_owner_any_more():
     store = Store()
     old = ownership(store, 1)
-    old.note(Phase.WATCHED, 1, 7)
-    assert old.is_ours()
+    old.note(Phase.POLLING, 1, 7)
+    assert old.is_current_try()
 
     store.rows.clear()  # Airflow answers a try whose id is gone as if there were nothing
-    assert not old.is_ours()
+    assert not old.is_current_try()
 
 
 @pytest.mark.parametrize(("number", "last"), [(1, False), (RETRIES, False), (RETRIES + 1, True)])
@@ -159,8 +160,8 @@ def test_which_try_is_the_last(number, last):
 def test_without_a_store_or_durable_nothing_is_kept():
     store = Store()
     undurable = ownership(store, 1, durable=False)
-    undurable.note(Phase.WATCHED, 1, 7)
+    undurable.note(Phase.POLLING, 1, 7)
 
     assert store.rows == {}
-    assert not undurable.is_kept
-    assert not ownership(None, 1).is_kept
+    assert not undurable.is_persistent
+    assert not ownership(None, 1).is_persistent

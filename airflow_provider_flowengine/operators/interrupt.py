@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 
-class Killed(BaseException):
+class Interrupted(BaseException):
     """Unwinds a wait that a signal has struck, so that what follows doesn't run inside the signal's handler."""
 
 
-class Kill:
+class Interrupt:
     """The kill that may come while a task works."""
 
     def __init__(self) -> None:
@@ -42,13 +42,13 @@ class Kill:
         Ask for the task's end.
 
         :return: whether it can't be struck, since it works in another thread: then the caller is to see to the rest.
-        :raises Killed: inside the wait that it strikes.
+        :raises Interrupted: inside the wait that it strikes.
         """
         self._is_asked = True
         if self._thread != threading.get_ident():
             return self._thread is not None
         if self._strikes:
-            raise Killed
+            raise Interrupted
         return False
 
     @contextmanager
@@ -73,7 +73,7 @@ class Kill:
         """
         Let a kill strike that came while it couldn't.
 
-        :raises Killed: when one has come.
+        :raises Interrupted: when one has come.
         """
         if self._is_asked:
-            raise Killed
+            raise Interrupted

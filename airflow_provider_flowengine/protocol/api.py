@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from airflow_provider_flowengine.protocol import endpoints, envelope, models
-from airflow_provider_flowengine.protocol.envelope import Answer
+from airflow_provider_flowengine.protocol.envelope import Response
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
-    ApiRefusedError,
-    CannotReachError,
     ConfigurationError,
     EngineNotFoundError,
-    EngineUnreachableError,
+    EngineNotRunningError,
     FlowEngineError,
     PipelineNotFoundError,
+    RequestRejectedError,
+    ServiceUnavailableError,
     known,
 )
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
@@ -76,7 +76,7 @@ class Sleep:
     seconds: float
 
 
-Flow = Generator[Request | Sleep, Answer | None, T]
+Flow = Generator[Request | Sleep, Response | None, T]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Finished(Generic[T]):
     value: T
 
 
-def advance(flow: Flow[T], outcome: Answer | CannotReachError | None) -> Request | Sleep | Finished[T]:
+def advance(flow: Flow[T], outcome: Response | ServiceUnavailableError | None) -> Request | Sleep | Finished[T]:
     """
     Take a flow one step further: all that a transport needs to know of flows.
 
@@ -96,12 +96,12 @@ def advance(flow: Flow[T], outcome: Answer | CannotReachError | None) -> Request
     :return: what to do next, or the flow's end.
     """
     try:
-        return flow.throw(outcome) if isinstance(outcome, CannotReachError) else flow.send(outcome)
+        return flow.throw(outcome) if isinstance(outcome, ServiceUnavailableError) else flow.send(outcome)
     except StopIteration as end:
         return Finished(end.value)
 
 
-LONGEST_RETRY_AFTER = 300.0
+MAX_RETRY_AFTER = 300.0
 """Seconds that a server may ask to wait: what it asks beyond them is too long for a task that waits."""
 
 
@@ -113,7 +113,7 @@ class Retry:
     :param attempts: how often it is sent at most, default 5.
     :param first_delay: seconds before the second time, doubled for each further one, default 0.5.
     :param longest_delay: no pause of our own is longer, in seconds, default 30; what a server asks for by
-        ``Retry-After`` is obeyed up to :data:`LONGEST_RETRY_AFTER`.
+        ``Retry-After`` is obeyed up to :data:`MAX_RETRY_AFTER`.
     :param jitter: by which part a pause may be longer, so that many clients don't come back at once, default 0.25.
     """
 
@@ -125,10 +125,10 @@ class Retry:
     def delay(self, attempt: int, retry_after: float | None = None) -> float:
         """Return the seconds to pause after so many attempts, at least what the server asked for."""
         doubled = min(self.first_delay * 2.0 ** min(attempt - 1, 32), self.longest_delay)
-        return max(doubled, min(retry_after or 0.0, LONGEST_RETRY_AFTER)) * (1 + random.uniform(0, self.jitter))
+        return max(doubled, min(retry_after or 0.0, MAX_RETRY_AFTER)) * (1 + random.uniform(0, self.jitter))
 
 
-ONCE = Retry(attempts=1)
+NO_RETRY = Retry(attempts=1)
 """Send a call once and let the caller decide: while waiting, the next poll is the retry."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -165,15 +165,15 @@ class Api:
                 "No engine_key: set it in the connection's extra, or give engine_key to the hook, operator or sensor"
             )
 
-    def hurried(self, timeout: float) -> Api:
+    def without_retries(self, timeout: float) -> Api:
         """Return the same view with requests that are sent once and may take ``timeout`` seconds at most."""
         settings = replace(self.settings, timeout=min(timeout, self.settings.timeout))
-        return replace(self, settings=settings, retry=ONCE)
+        return replace(self, settings=settings, retry=NO_RETRY)
 
     @property
     def server_time(self) -> datetime | None:
         """What the server's clock said in its last answer; None where it didn't say."""
-        return envelope.read_date(self._date)
+        return envelope.parse_date(self._date)
 
     # --- one call -------------------------------------------------------------------------------------------------
 
@@ -188,24 +188,24 @@ class Api:
 
     def _guarded(self, call: Call) -> Call:
         """Let no secret of the connection be quoted in an error about this call."""
-        return call if call.mask == self.settings.mask else replace(call, mask=self.settings.mask)
+        return call if call.redact == self.settings.redact else replace(call, redact=self.settings.redact)
 
-    def answer(self, call: Call) -> Flow[Answer]:
+    def answer(self, call: Call) -> Flow[Response]:
         """Send a call once; redirects are followed for reads, and on the same host only."""
         request = self.request(call)
         for _ in range(_MOST_REDIRECTS):
-            answer = cast("Answer", (yield request))
+            answer = cast("Response", (yield request))
             target = _redirected(request.url, answer) if call.method == "GET" else None
             if target is None:
                 break
             request = replace(request, url=target)
         else:
-            answer = cast("Answer", (yield request))
+            answer = cast("Response", (yield request))
         self._date = answer.headers.get("date", "")
         return answer
 
     def send(
-        self, call: Call, before: Callable[[], None] = lambda: None, untaken: Callable[[], None] = lambda: None
+        self, call: Call, before: Callable[[], None] = lambda: None, on_not_processed: Callable[[], None] = lambda: None
     ) -> Flow[JsonObject]:
         """
         Send a call, again where that does no harm, and return the good answer's whole object.
@@ -214,7 +214,7 @@ class Api:
 
         :param call: the call.
         :param before: is called each time before it is sent; what it raises prevents that.
-        :param untaken: is called each time when the server surely didn't take it, before it is sent again or given up.
+        :param on_not_processed: is called each time the server surely did not process it, before a retry or an error.
         """
         call = self._guarded(call)
         attempt = 1
@@ -223,13 +223,13 @@ class Api:
             try:
                 answer = yield from self.answer(call)
                 return envelope.read(call, answer)
-            except ApiRefusedError:
-                untaken()
+            except RequestRejectedError:
+                on_not_processed()
                 raise
-            except CannotReachError as error:
+            except ServiceUnavailableError as error:
                 if error.taken is False:
-                    untaken()
-                again = error.taken is False or (call.repeatable and error.http_status in _WORTH_RETRYING)
+                    on_not_processed()
+                again = error.taken is False or (call.idempotent and error.http_status in _WORTH_RETRYING)
                 if not again or attempt >= self.retry.attempts:
                     raise
                 delay = self.retry.delay(attempt, error.retry_after)
@@ -255,25 +255,25 @@ class Api:
             whole = yield from self.send(call)
         except AccessDeniedError:
             raise
-        except ApiRefusedError as error:
+        except RequestRejectedError as error:
             text = (
                 f"{str(error).removesuffix('.')}. Is there an engine of key {self.engine_key!r}, and does the "
                 "connection's host lead to FlowEngine's gateway?"
             )
             if error.http_status == 404 and error.status is None:
                 # Not FlowEngine's own answer: a gateway says so too while what stands behind it restarts.
-                raise EngineUnreachableError(text, call=call, taken=False, http_status=404) from error
+                raise EngineNotRunningError(text, call=call, taken=False, http_status=404) from error
             raise EngineNotFoundError(text) from error
-        url = models.read_engine_url(call, whole, self.settings.fl_url)
+        url = models.parse_engine_url(call, whole, self.settings.fl_url)
         if url is None:
             raise EngineNotFoundError(
                 f"FlowEngine knows no engine of key {self.engine_key!r}: its answer names no url "
-                f"({envelope.unexpected(call, 'a url', whole).excerpt})"
+                f"({envelope.unexpected_response(call, 'a url', whole).excerpt})"
             )
         generation = self.settings.generation
         call = self._guarded(endpoints.engine_param(self.engine_key, url, generation))
         whole = yield from self.send(call)
-        return Engine(self.engine_key, url, models.read_engine_id(call, whole), generation)
+        return Engine(self.engine_key, url, models.parse_engine_id(call, whole), generation)
 
     def call(self, build: Callable[[Engine], Call]) -> Flow[tuple[Call, JsonObject]]:
         """
@@ -286,8 +286,8 @@ class Api:
         call = self._guarded(build(engine))
         try:
             return call, (yield from self.send(call))
-        except (ApiRefusedError, CannotReachError) as error:
-            harmless = call.repeatable or error.http_status == 404  # which nobody has taken
+        except (RequestRejectedError, ServiceUnavailableError) as error:
+            harmless = call.idempotent or error.http_status == 404  # which nobody has taken
             if error.http_status not in _MOVED or not harmless:
                 raise
             try:
@@ -306,8 +306,8 @@ class Api:
     def list_pipelines(self) -> Flow[list[Pipeline]]:
         """05: return the engine's pipelines."""
         call, whole = yield from self.call(endpoints.list_pipelines)
-        rows, _ = models.read_list(call, whole)
-        return [models.read_pipeline(call, row) for row in rows]
+        rows, _ = models.parse_list(call, whole)
+        return [models.parse_pipeline(call, row) for row in rows]
 
     def get_pipeline(self, pipeline_id: Identifier) -> Flow[Pipeline]:
         """
@@ -319,11 +319,11 @@ class Api:
         try:
             call, whole = yield from self.call(lambda engine: endpoints.get_pipeline(engine, pipeline_id))
             if isinstance(whole.get("data"), dict):
-                return models.read_pipeline(call, whole["data"])
-            trouble = envelope.unexpected(call, "a pipeline's object in data", whole)
+                return models.parse_pipeline(call, whole["data"])
+            trouble = envelope.unexpected_response(call, "a pipeline's object in data", whole)
         except AccessDeniedError:
             raise
-        except ApiRefusedError as error:
+        except RequestRejectedError as error:
             trouble = error
         pipelines = yield from self.list_pipelines()
         if any(pipeline.id == pipeline_id for pipeline in pipelines):
@@ -359,7 +359,7 @@ class Api:
         call, whole = yield from self.call(lambda engine: endpoints.create_pipeline(engine, pipeline))
         data = whole.get("data")
         made = identifier(data)  # text may also be a word such as "success"
-        return Pipeline(made) if isinstance(made, int) else models.read_pipeline(call, data)
+        return Pipeline(made) if isinstance(made, int) else models.parse_pipeline(call, data)
 
     def update_pipeline(self, pipeline: JsonObject) -> Flow[None]:
         """07: write a whole pipeline object back."""
@@ -404,7 +404,7 @@ class Api:
         :param seen: runs of an earlier look, by id: a row that is as it was then needn't be read again.
         """
         call, whole = yield from self.call(lambda engine: endpoints.list_runs(engine, pipeline_id, page, size))
-        rows, total = models.read_list(call, whole)
+        rows, total = models.parse_list(call, whole)
         words, zone = self.settings.words, self.settings.timezone
 
         def read(row: JsonObject) -> PipelineRun:
@@ -429,7 +429,7 @@ class Api:
             if pipeline_id and whose not in (None, pipeline_id):
                 return None  # another pipeline's
             run = models.read_run(call, data, pipeline_id or whose or "", settings.words, settings.timezone)
-        except CannotReachError:
+        except ServiceUnavailableError:
             raise
         except FlowEngineError as error:
             log.debug("No details of run %s: %s", run_id, error)
@@ -449,7 +449,7 @@ def _ascii(url: str) -> str:
     return quote(url, safe="%/:?#[]@!$&'()*+,;=~")
 
 
-def _redirected(url: str, answer: Answer) -> str | None:
+def _redirected(url: str, answer: Response) -> str | None:
     """Return where an answer leads to, where that is on the same host and no less safe: credentials go there too."""
     if answer.status not in _REDIRECTS or not answer.headers.get("location"):
         return None

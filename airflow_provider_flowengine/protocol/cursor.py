@@ -21,8 +21,8 @@ from airflow_provider_flowengine.protocol.status import RunState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from airflow_provider_flowengine.protocol.api import Flow
     from airflow_provider_flowengine.protocol.endpoints import Json
-    from airflow_provider_flowengine.protocol.flows import Flow
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
 """The ends that a run can come to."""
 
-MOST_OPEN = 500
+MAX_OPEN_RUNS = 500
 """How many runs that go on a cursor remembers; of more, the oldest are given up."""
 
 _MOST_SEARCHES = 3
@@ -172,8 +172,8 @@ def news(cursor: Cursor, seen: Look, outcomes: Collection[RunState]) -> tuple[Cu
         elif run.id in still_open or not cursor.is_past(run):
             still_open.discard(run.id)
             ended.append(run)
-    if len(still_open) > MOST_OPEN:
-        kept = sorted(still_open, key=_age)[-MOST_OPEN:]
+    if len(still_open) > MAX_OPEN_RUNS:
+        kept = sorted(still_open, key=_age)[-MAX_OPEN_RUNS:]
         log.warning("%d runs go on at once; the oldest are watched no longer.", len(still_open))
         still_open = set(kept)
     ids = [run.id for run in seen.runs]

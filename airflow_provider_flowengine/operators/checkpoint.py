@@ -34,11 +34,11 @@ RECORD_KEY = "flowengine_run"
 class Phase(StrEnum):
     """How far a task has come with its run."""
 
-    INTENDED = "intended"  # a start may have been sent; which run it made isn't known yet
-    WATCHED = "watched"  # a worker waits for the run
+    STARTING = "intended"  # a start may have been sent; which run it made isn't known yet
+    POLLING = "watched"  # a worker waits for the run
     DEFERRED = "deferred"  # a triggerer waits for the run
-    VANISHED = "vanished"  # the run is gone from the history
-    HANDED_ON = "handed on"  # the run's result was returned
+    LOST = "vanished"  # the run is gone from the history
+    DELIVERED = "handed on"  # the run's result was returned
 
 
 class Next(StrEnum):
@@ -46,13 +46,13 @@ class Next(StrEnum):
 
     START = "start"  # a new run
     LOOK = "look"  # for the run that an earlier start of unknown outcome may have made
-    GO_ON = "go on"  # waiting for the run there is
+    RECONNECT = "go on"  # waiting for the run there is
     TAKE = "take"  # the result of the run there is
     RESUME = "resume"  # the failed run, from its failed nodes
     REPLACE = "replace"  # stop the run there is, then start a new one
 
 
-class Record(NamedTuple):
+class Checkpoint(NamedTuple):
     """
     What one try leaves to the next.
 
@@ -100,7 +100,7 @@ class Record(NamedTuple):
         )
 
 
-def decide(record: Record | None, run: PipelineRun | None, *, cleared: bool, resume: bool) -> Next:
+def decide(record: Checkpoint | None, run: PipelineRun | None, *, cleared: bool, resume: bool) -> Next:
     """
     Return what a try does about what an earlier one left: the table of the reliability page, in one place.
 
@@ -111,15 +111,15 @@ def decide(record: Record | None, run: PipelineRun | None, *, cleared: bool, res
     """
     from airflow_provider_flowengine.protocol.status import is_stopping
 
-    if record is None or (record.phase is Phase.VANISHED and run is None):
+    if record is None or (record.phase is Phase.LOST and run is None):
         return Next.START
-    if record.phase is Phase.HANDED_ON and cleared:
+    if record.phase is Phase.DELIVERED and cleared:
         return Next.START
     if record.run_id is None:
         return Next.LOOK
     if record.phase is Phase.DEFERRED and cleared:
         return Next.START if run is None or run.state.is_final else Next.REPLACE
-    if record.phase is Phase.HANDED_ON:
+    if record.phase is Phase.DELIVERED:
         return Next.TAKE
     if run and is_stopping(run.status):
         return Next.START
@@ -127,10 +127,10 @@ def decide(record: Record | None, run: PipelineRun | None, *, cleared: bool, res
         "succeeded": Next.TAKE,
         "failed": Next.RESUME if resume else Next.START,
         "stopped": Next.START,
-    }.get(run.state if run else "", Next.GO_ON)
+    }.get(run.state if run else "", Next.RECONNECT)
 
 
-class Ownership:
+class CheckpointStore:
     """
     A task's record, as this try reads and writes it.
 
@@ -145,10 +145,10 @@ class Ownership:
         self.try_number = int(getattr(ti, "try_number", 1) or 1)
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
         self._retries = int(getattr(context.get("task"), "retries", 0) or 0)
-        self.record: Record | None = None
+        self.record: Checkpoint | None = None
 
     @property
-    def is_kept(self) -> bool:
+    def is_persistent(self) -> bool:
         """Whether there is a store to keep a record in."""
         return self._store is not None
 
@@ -166,15 +166,15 @@ class Ownership:
         # A clear makes it the tries so far plus the task's retries: where these were lowered, maybe what it was before.
         return record.clear_number != self._clear_number and self.max_tries == record.try_number + self._retries
 
-    def read(self) -> Record | None:
+    def read(self) -> Checkpoint | None:
         """Return the record that stands in the store."""
         content = self._store.get(RECORD_KEY) if self._store else None
-        self.record = Record.from_dict(content) if isinstance(content, dict) else None
+        self.record = Checkpoint.from_dict(content) if isinstance(content, dict) else None
         return self.record
 
     def intend(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
         """Note that a start is about to be sent. Fails, and so prevents the start, where it can't be written."""
-        self._write(Phase.INTENDED, pipeline_id, None, intent)
+        self._write(Phase.STARTING, pipeline_id, None, intent)
 
     def note(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
         """Note how far the task has come with its run."""
@@ -187,14 +187,14 @@ class Ownership:
         if self._store:
             self._store.delete(RECORD_KEY)
 
-    def is_ours(self) -> bool:
+    def is_current_try(self) -> bool:
         """Whether this try is still the task's own: the store answers an old one as if it held nothing."""
         return self._store is None or self._store.get(RECORD_KEY) is not None
 
     def _write(
         self, phase: Phase, pipeline_id: Identifier, run_id: Identifier | None, intent: Mapping[str, Json]
     ) -> None:
-        record = Record(phase, pipeline_id, self.max_tries, run_id, intent, self.try_number, self._clear_number)
+        record = Checkpoint(phase, pipeline_id, self.max_tries, run_id, intent, self.try_number, self._clear_number)
         self.record = record
         if self._store:
             self._store.set(RECORD_KEY, record.as_dict())
