@@ -23,10 +23,11 @@ MAY_IMPORT = {
     "links": set(),
     "assets": set(),
     "compat": {"protocol"},
+    "definitions": {"protocol"},
     "retry": {"protocol"},
     "lineage": {"protocol"},
     "triggers": {"protocol", "client", "hooks", "compat"},
-    "operators": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "lineage"},
+    "operators": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "lineage", "definitions"},
     "sensors": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "operators"},
     "emulator": {""},
 }
@@ -38,6 +39,7 @@ MUST_DO_WITHOUT = {
     "connection_form": {"airflow", "requests", "aiohttp"},
     "protocol": {"airflow", "requests", "aiohttp"},
     "client": {"airflow"},
+    "definitions": {"airflow", "requests", "aiohttp"},
     "emulator": {"airflow", "requests", "aiohttp"},
 }
 

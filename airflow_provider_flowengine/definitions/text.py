@@ -1,0 +1,77 @@
+"""Differences between definitions as text for people: terminals, logs, a pull request's comments."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_flowengine.protocol.endpoints import Json
+
+MAX_VALUE_LENGTH = 80
+"""Characters of a value that a line shows."""
+
+HIDDEN = "(hidden)"
+_SECRET_NAME = re.compile(r"passw|secret|token|credential|access.?key|api.?key", re.IGNORECASE)
+_KINDS = {"nodes": "node", "edges": "edge", "values": "param"}
+"""What the items of a list are called."""
+_LEFT_OUT = {"data", "params"}
+"""Parts of a path that say nothing to a reader."""
+
+
+def describe(path: tuple[str, ...], before: Json, after: Json) -> list[str]:
+    """
+    Return one difference as lines: its place and values, or a unified diff of texts of more than a line.
+
+    :param path: where it is.
+    :param before: what is there now, None for nothing.
+    :param after: what should be there, None for nothing.
+    """
+    where = place(path)
+    if _holds_secret(path):
+        before, after = (None if value is None else HIDDEN for value in (before, after))
+    if before is None or after is None:
+        sign, value = ("+", after) if before is None else ("-", before)
+        if isinstance(value, dict) and path[-2:-1] == ("values",):
+            value = value.get("value")
+        if isinstance(value, str) and "\n" in value:
+            return [f"{sign} {where}:", *(f"    {sign}{line}" for line in value.splitlines())]
+        return [f"{sign} {where}" if _is_item(path) else f"{sign} {where}: {show(value)}"]
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
+        return [f"~ {where}:", *(f"    {line}" for line in _unified(before, after))]
+    return [f"~ {where}: {show(before)} → {show(after)}"]
+
+
+def place(path: tuple[str, ...]) -> str:
+    """Return where something is, e.g. ``node train, param trees`` for its ``value``."""
+    words: list[str] = []
+    names = iter(path)
+    for name in names:
+        item = next(names, None) if name in _KINDS else None
+        if item is not None:
+            words.append(f"{_KINDS[name]} {item}")
+        elif name not in _LEFT_OUT and not (name == "value" and words and words[-1].startswith("param ")):
+            words.append(name)
+    return ", ".join(words)
+
+
+def show(value: Json) -> str:
+    """Return a value as JSON, cut where it is long."""
+    shown = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return shown if len(shown) <= MAX_VALUE_LENGTH else f"{shown[:MAX_VALUE_LENGTH]}…"
+
+
+def _is_item(path: tuple[str, ...]) -> bool:
+    return path[-2:-1] in (("nodes",), ("edges",))
+
+
+def _holds_secret(path: tuple[str, ...]) -> bool:
+    return "values" in path[:-1] and bool(_SECRET_NAME.search(path[path.index("values") + 1]))
+
+
+def _unified(before: str, after: str) -> list[str]:
+    """Return a unified diff without its file names; what differs only in line ends is said."""
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3))[2:]
+    return lines or ["(only line ends or the end of the last line differ)"]
