@@ -13,9 +13,11 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& echo $$python && break; done)
 
-COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
+# `make pins UPGRADE=` brings in what pyproject.toml has gained, and leaves the other pins as they are.
+UPGRADE ?= --upgrade
+COMPILE := $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --no-annotate \
 	--no-emit-index-url --custom-compile-command 'make pins'
-TESTED := --extra emulator --extra openlineage --extra test pyproject.toml
+TESTED := --extra emulator --extra openlineage --group test pyproject.toml
 
 .PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench \
 	docs build pins clean
@@ -68,10 +70,10 @@ build: $(READY) ## Build the wheel and the source archive into dist
 	@ls dist
 
 pins: $(READY) ## Pin the newest versions that pyproject.toml allows
-	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
-	@$(COMPILE) --extra bench pyproject.toml -o requirements/bench.txt
-	@for extra in system browser; do \
-		$(COMPILE) --extra $$extra -c requirements/dev.txt pyproject.toml -o requirements/$$extra.txt; done
+	@$(COMPILE) --extra emulator --extra openlineage --group dev pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) --group bench pyproject.toml -o requirements/bench.txt
+	@for group in system browser; do \
+		$(COMPILE) --group $$group -c requirements/dev.txt pyproject.toml -o requirements/$$group.txt; done
 	@for line in requirements/airflow-*.in; do $(COMPILE) $(TESTED) $$line -o $${line%.in}.txt; done
 	@$(COMPILE) --resolution lowest-direct $(TESTED) -o requirements/lowest.txt
 
