@@ -1,8 +1,9 @@
 """The emulator's page, ``{engineUrl}/#/offline-pipeline``, and what it asks that FlowEngine has no call for.
 
-The page is plain HTML, CSS and ES modules in the folder ``page``. It does what a person does by FlowEngine's own calls
-(list, history, start, stop, resume, …), and asks here only for what no source tells a call for: the facts about the
-engine, the latest runs of many pipelines at once, the definition that a run was started with, and nodes' logs.
+The page is plain HTML, CSS and ES modules in the folder ``page``, and in ``web`` what the tab in Airflow's page draws
+with too. It does what a person does by FlowEngine's own calls (list, history, start, stop, resume, …), and asks here
+only for what no source tells a call for: the facts about the engine, the latest runs of many pipelines at once, the
+definition that a run was started with, and nodes' logs.
 """
 
 from collections.abc import Callable
@@ -38,6 +39,8 @@ def _files(request: Request) -> Files:
 TheFiles = Annotated[Files, Depends(_files)]
 
 FILES = Path(__file__).parent / "page"
+# What the page shares with the tab in Airflow's page: files, no code of the package.
+SHARED_FILES = Path(__file__).parent.parent / "web"
 # Where a run's page is below the gateway: a connection's ``ui_url`` for this emulator.
 RUN_PAGE = "{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
 LATEST = 6  # runs that the list of pipelines shows of each
@@ -161,4 +164,5 @@ def mount(app: FastAPI, world: World) -> None:
     """
     app.include_router(router)
     app.mount("/__control__/page", _Files(directory=FILES))
+    app.mount("/__control__/web", _Files(directory=SHARED_FILES))
     app.router.routes.append(_Index(world))

@@ -514,7 +514,7 @@ def test_each_state_has_a_label_and_a_shape_of_its_own(open_flowengine, churn_mo
     states = ["running", "stopping", "succeeded", "failed", "stopped", "waiting", "unreached"]
     shown = page.evaluate(
         """async (states) => {
-            const { badge } = await import("/__control__/page/parts.js");
+            const { badge } = await import("/__control__/web/states.js");
             return states.map((state) => [badge(state).textContent, badge(state).querySelector("svg").innerHTML]);
         }""",
         states,
@@ -525,7 +525,7 @@ def test_each_state_has_a_label_and_a_shape_of_its_own(open_flowengine, churn_mo
 
 
 LAID_OUT = """async ({ nodes, edges, vertical }) => {
-    const { layout } = await import("/__control__/page/graph.js");
+    const { layout } = await import("/__control__/web/layout.js");
     const { places, width, height } = layout(nodes, edges, { vertical });
     return { places: Object.fromEntries(places), width, height };
 }"""

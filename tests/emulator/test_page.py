@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_flowengine.emulator.page import FILES
+from airflow_provider_flowengine.emulator.page import FILES, SHARED_FILES
 from airflow_provider_flowengine.emulator.server import Emulator
 
 from .conftest import Caller, node, pipeline
@@ -20,8 +20,8 @@ def test_the_page_is_at_the_engines_address_wherever_that_is(emulator, call):
 
 
 def test_the_page_loads_nothing_from_elsewhere(emulator, call):
-    for file in sorted(FILES.iterdir()):
-        answer = call.session.get(f"{emulator.url}/__control__/page/{file.name}")
+    for file in sorted([*FILES.iterdir(), *SHARED_FILES.iterdir()]):
+        answer = call.session.get(f"{emulator.url}/__control__/{file.parent.name}/{file.name}")
         assert answer.text == file.read_text(encoding="utf-8")
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
         assert "//" not in answer.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")

@@ -1,8 +1,8 @@
 // The page: which view the address names, what it shows, and what a person does in it.
 
+import { h, morph } from "../web/dom.js";
 import { getEngine, resumeRun, setSchedule, stopRun } from "./api.js";
 import { askForPipeline, askToStart, askWho } from "./dialogs.js";
-import { h, morph } from "./dom.js";
 import { address } from "./parts.js";
 import * as pipelineView from "./pipeline.js";
 import * as pipelinesView from "./pipelines.js";
@@ -101,7 +101,7 @@ function header() {
   return h(
     "header",
     {},
-    h("a", { class: "brand", href: address() }, h("img", { src: "/__control__/page/icon.svg", alt: "", width: 24, height: 24 }), say("title")),
+    h("a", { class: "brand", href: address() }, h("img", { src: "/__control__/web/icon.svg", alt: "", width: 24, height: 24 }), say("title")),
     h("span", { class: "quiet engine" }, engine ? say("engine", { id: engine.engineId, key: engine.engineKey }) : ""),
     h("div", { class: "languages", role: "group", "aria-label": "Language 语言" }, tongue("en", "English"), tongue("zh", "中文")),
   );

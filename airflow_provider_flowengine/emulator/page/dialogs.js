@@ -1,7 +1,7 @@
 // What asks a person something: start params, a new pipeline's definition, who calls.
 
 import { createPipeline, getPipeline, getRun, signIn, startRun, uploadFile } from "./api.js";
-import { h } from "./dom.js";
+import { h } from "../web/dom.js";
 import { shape } from "./parts.js";
 import { say } from "./words.js";
 

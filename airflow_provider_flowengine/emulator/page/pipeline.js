@@ -1,8 +1,11 @@
 // The view of one pipeline, its graph and its run history: #/offline-pipeline/{pipeline}
 
 import { getLatest, getPipeline, listRuns } from "./api.js";
-import { h } from "./dom.js";
-import { address, badge, breadcrumb, button, facts, graph, lasted, scheduleText, shape, time } from "./parts.js";
+import { h } from "../web/dom.js";
+import { facts, lasted, time } from "../web/facts.js";
+import { graph } from "../web/graph.js";
+import { badge } from "../web/states.js";
+import { address, breadcrumb, button, room, scheduleText, shape } from "./parts.js";
 import { pageOf, pager } from "./pipelines.js";
 import { say } from "./words.js";
 
@@ -36,7 +39,7 @@ export function draw(data, { pipeline, query }, { now }) {
       [say("schedule"), schedule(data, pipeline)],
       [say("created"), time(definition.createTime)],
     ]),
-    h("section", { class: "panel" }, graph(nodes.map(planned), edges)),
+    h("section", { class: "panel" }, graph(nodes.map(planned), edges, { room: room() })),
     h("div", { class: "heading" }, h("h2", {}, say("history")), h("span", { class: "quiet" }, say("total", { total }))),
     total ? history(pipeline, runs, now) : h("div", { class: "empty" }, h("p", {}, say("noRuns"))),
     pages > 1 ? pager(page, pages, (wanted) => address(pipeline, null, { ...query, page: wanted })) : null,

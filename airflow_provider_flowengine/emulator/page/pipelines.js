@@ -1,9 +1,12 @@
 // The view of all pipelines: #/offline-pipeline
 
 import { getLatest, listPipelines } from "./api.js";
-import { h } from "./dom.js";
-import { address, badge, button, icon, lasted, scheduleText, shape, time } from "./parts.js";
-import { say, sayTime } from "./words.js";
+import { h } from "../web/dom.js";
+import { lasted, time } from "../web/facts.js";
+import { badge, icon } from "../web/states.js";
+import { sayTime } from "../web/words.js";
+import { address, button, scheduleText, shape } from "./parts.js";
+import { say } from "./words.js";
 
 const SIZE = 20;
 

@@ -2,8 +2,12 @@
 // #/offline-pipeline/{pipeline}/{run}?node={node}
 
 import { getDefinition, getLog, getRun } from "./api.js";
-import { h } from "./dom.js";
-import { address, badge, breadcrumb, button, facts, graph, icon, lasted, shape, time } from "./parts.js";
+import { h } from "../web/dom.js";
+import { facts, lasted, time } from "../web/facts.js";
+import { graph } from "../web/graph.js";
+import { badge } from "../web/states.js";
+import { timeline } from "../web/timeline.js";
+import { address, breadcrumb, button, room, shape } from "./parts.js";
 import { say } from "./words.js";
 
 const definitions = new Map(); // of runs; they never change
@@ -52,11 +56,11 @@ export function draw(data, route, { now }) {
       [say("duration"), lasted(run, now)],
       [say("trigger"), say(run.triggerType)],
     ]),
-    h("section", { class: "panel" }, graph(nodes, edges, chosen?.id)),
+    h("section", { class: "panel" }, graph(nodes, edges, { room: room(), chosen: chosen?.id })),
     h(
       "div",
       { class: "columns" },
-      h("section", { class: "panel" }, timeline(nodes, run, chosen, now)),
+      h("section", { class: "panel" }, timeline(nodes, run, { now, chosen: chosen?.id })),
       h(
         "section",
         { class: "panel details", "aria-label": say("details"), "data-key": "details" },
@@ -64,39 +68,6 @@ export function draw(data, route, { now }) {
       ),
     ),
   ];
-}
-
-function timeline(nodes, run, chosen, now) {
-  const [first, last] = [run.start, Math.max(run.end ?? now, run.start + 1)];
-  const percent = (ms) => `${Math.min(100, Math.max(0, ((ms - first) / (last - first)) * 100)).toFixed(2)}%`;
-  const bar = ({ start, end, state }) =>
-    start == null
-      ? null
-      : h("span", { class: "bar", "data-state": state, style: `left: ${percent(start)}; right: calc(100% - ${percent(end ?? now)})` });
-  const row = (node) =>
-    h(
-      "tr",
-      { "data-key": node.id, "aria-current": node.id === chosen?.id ? "true" : null },
-      h("td", { class: "name" }, h("span", {}, icon(node.state), h("a", { href: node.href, title: node.label }, node.label))),
-      h("td", { class: "word" }, say(node.state)),
-      h("td", { class: "long" }, lasted(node, now)),
-      h("td", { class: "track", "aria-hidden": "true" }, h("span", { class: "rail" }, bar(node))),
-    );
-  return h(
-    "table",
-    { class: "timeline" },
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        ["timeline", "state", "duration"].map((word) => h("th", { scope: "col" }, say(word))),
-        h("th", { class: "track", "aria-hidden": "true" }),
-      ),
-    ),
-    h("tbody", {}, nodes.map(row)),
-  );
 }
 
 function nodeDetails(node, { run, log, edges }, labels, now) {

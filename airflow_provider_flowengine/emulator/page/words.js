@@ -1,6 +1,10 @@
-// What the page says, in both languages side by side. A value in {braces} is filled in.
+// What this page says beside the words that it shares, and in which language.
 
-const WORDS = {
+import { addWords, LANGUAGES, language, say, setLanguage as speak } from "../web/words.js";
+
+export { language, say };
+
+addWords({
   title: ["FlowEngine emulator", "FlowEngine 模拟器"],
   engine: ["engine {id}, key {key}", "引擎 {id}，Key {key}"],
   whereabouts: ["Breadcrumb", "所在位置"],
@@ -37,24 +41,11 @@ const WORDS = {
   PERIODICAL: ["Every {interval} {unit}", "每 {interval} {unit}"],
   CRONTAB: ["Cron {cron}", "Cron {cron}"],
   MESSAGE: ["On message {topic}", "消息触发 {topic}"],
-  SECOND: ["s", "秒"],
-  MINUTE: ["min", "分钟"],
-  HOUR: ["h", "小时"],
-  DAY: ["d", "天"],
 
   history: ["Run history", "运行历史"],
   run: ["Run {id}", "运行 {id}"],
   runColumn: ["Run", "运行"],
   noRuns: ["This pipeline hasn't run yet", "该 Pipeline 还没有运行过"],
-  state: ["State", "状态"],
-  started: ["Started", "开始时间"],
-  ended: ["Ended", "结束时间"],
-  duration: ["Duration", "耗时"],
-  trigger: ["Trigger", "触发方式"],
-  手动触发: ["By hand", "手动触发"],
-  周期触发: ["Interval", "周期触发"],
-  定时触发: ["Cron", "定时触发"],
-  消息触发: ["Message", "消息触发"],
   pageOf: ["Page {page} of {pages}", "第 {page} / {pages} 页"],
   total: ["{total} in all", "共 {total} 次运行"],
   previous: ["Newer", "较新"],
@@ -80,15 +71,11 @@ const WORDS = {
   runResumed: ["Run {id} goes on with the nodes that hadn't succeeded", "运行 {id} 从未成功的节点继续"],
   pipelineCreated: ["Pipeline {id} has been created", "已创建 Pipeline {id}"],
 
-  graph: ["Graph", "流程图"],
-  timeline: ["Nodes", "节点"],
   node: ["Node", "节点"],
   type: ["Type", "类型"],
   attempts: ["Attempts", "尝试次数"],
   after: ["After", "上游"],
-  jobParams: ["Start params", "启动参数"],
   params: ["Params", "参数"],
-  none: ["None", "无"],
   output: ["Output", "输出"],
   message: ["Message", "消息"],
   log: ["Log", "日志"],
@@ -97,14 +84,6 @@ const WORDS = {
   details: ["Run", "运行"],
   pickNode: ["Pick a node to see its params and log.", "选择一个节点查看参数与日志。"],
   close: ["Back to the run", "返回运行"],
-
-  running: ["Running", "运行中"],
-  stopping: ["Stopping", "停止中"],
-  succeeded: ["Succeeded", "运行成功"],
-  failed: ["Failed", "运行失败"],
-  stopped: ["Stopped", "已停止"],
-  waiting: ["Waiting", "等待中"],
-  unreached: ["Not reached", "未运行"],
 
   signIn: ["Sign in", "登录"],
   signInHint: ["The emulator asks for it, as its options say.", "根据模拟器的选项，需要先登录。"],
@@ -118,9 +97,12 @@ const WORDS = {
   badJson: ["This isn't JSON: {reason}", "不是有效的 JSON：{reason}"],
   otherPipeline: ["Run {id} isn't a run of pipeline {pipeline}, but of pipeline {other}", "运行 {id} 不属于 Pipeline {pipeline}，而属于 Pipeline {other}"],
   notFound: ["There is no such page", "页面不存在"],
-};
+});
 
-const LANGUAGES = ["en", "zh"];
+export function setLanguage(chosen) {
+  speak(chosen);
+  localStorage.setItem("language", chosen);
+}
 
 function preferred() {
   const kept = localStorage.getItem("language");
@@ -128,36 +110,4 @@ function preferred() {
   return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
-export let language = preferred();
-
-export function setLanguage(chosen) {
-  language = chosen;
-  localStorage.setItem("language", chosen);
-}
-
-/** Say something in the chosen language; a word that isn't in the table is said as it is. */
-export function say(word, values = {}) {
-  const text = WORDS[word]?.[LANGUAGES.indexOf(language)] ?? word;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
-}
-
-const pad = (number) => String(number).padStart(2, "0");
-
-/** A moment as yyyy-MM-dd HH:mm:ss in the reader's own zone; "–" for none. */
-export function sayTime(ms) {
-  if (ms == null) return "–";
-  const at = new Date(ms);
-  const day = [at.getFullYear(), pad(at.getMonth() + 1), pad(at.getDate())].join("-");
-  return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
-}
-
-/** A length of time, precise to what matters: 0.8 s, 12 s, 3 min 05 s, 2 h 07 min. */
-export function sayDuration(ms) {
-  if (ms == null) return "–";
-  const seconds = Math.max(0, ms) / 1000;
-  const [s, min, h] = [say("SECOND"), say("MINUTE"), say("HOUR")];
-  if (seconds < 10) return `${seconds.toFixed(1)} ${s}`;
-  if (seconds < 60) return `${Math.floor(seconds)} ${s}`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} ${min} ${pad(Math.floor(seconds % 60))} ${s}`;
-  return `${Math.floor(seconds / 3600)} ${h} ${pad(Math.floor((seconds % 3600) / 60))} ${min}`;
-}
+speak(preferred());
