@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version
 TESTED := --extra emulator --extra openlineage --group test pyproject.toml
 
 .PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench \
-	docs build pins clean
+	docs translations build pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,9 +34,10 @@ standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and
 test: lint types ## Lint, types and all tests but those with a target of their own (3 minutes)
 	@$(BIN)/pytest -q -n 2
 
-lint: $(READY) ## Check style and format
+lint: $(READY) ## Check style, format and spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
 
 format: $(READY) ## Mend style and format
 	@$(BIN)/ruff check --fix .
@@ -62,8 +63,15 @@ test-browser: $(READY) ## Use Airflow's web page as a person would
 bench: $(READY) ## Measure beside other providers
 	@$(BIN)/nox --session bench
 
-docs: $(READY) ## Build the documentation into docs/_build/html
-	@$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
+docs: $(READY) ## Build the documentation, English and Chinese, into docs/_build/html
+	@for language in en:en zh_CN:zh; do DOCS_LANGUAGE=$${language%:*} $(BIN)/sphinx-build -q -W --keep-going \
+		-d docs/_build/$${language#*:} docs docs/_build/html/$${language#*:} || exit 1; done
+	@cp docs/_root/index.html docs/_build/html/
+
+translations: $(READY) ## Bring the Chinese catalogues up to date with the English pages
+	@$(BIN)/sphinx-build -q -b gettext docs docs/_build/gettext
+	@rm -rf docs/_build/gettext/reference
+	@cd docs && ../$(BIN)/sphinx-intl update -p _build/gettext -l zh_CN -d locale --no-obsolete
 
 build: $(READY) ## Build the wheel and the source archive into dist
 	@$(BIN)/uv build --quiet

@@ -28,10 +28,11 @@ PYTHONS = {
     "3.0": ("3.11", "3.12"),
     "3.1": ("3.11", "3.12", "3.13"),
     "3.2": ("3.11", "3.12", "3.13"),
-    "3.3": ("3.11", "3.12", "3.13"),
+    "3.3": ("3.11", "3.12", "3.13", "3.14"),
 }
 MATRIX = [(airflow, python) for airflow, pythons in PYTHONS.items() for python in pythons]
 NEWEST = list(PYTHONS)[-1]
+MAIN_PYTHON = "3.13"  # or a line's newest, where that is older: the one that most tests run on
 FAULTS = "--ignore=tests/faults"  # a campaign that takes Airflow's part itself: the same on each
 NO_AIRFLOW = [f"--ignore=tests/{folder}" for folder in ("protocol", "client", "emulator")]
 RESULTS = Path(".nox/results")
@@ -51,7 +52,7 @@ def install(session: nox.Session, pins: str) -> None:
 
 def selection(airflow: str, python: str) -> list[str]:
     """Return which tests are worth their time: all on the newest Airflow, fewer the more is known from elsewhere."""
-    if python != PYTHONS[airflow][-1]:
+    if python != min(PYTHONS[airflow][-1], MAIN_PYTHON):
         return ["tests/airflow"]
     return [FAULTS] if airflow == NEWEST else [FAULTS, *NO_AIRFLOW]
 
@@ -77,6 +78,13 @@ def tests(session: nox.Session, airflow: str) -> None:
 def lowest(session: nox.Session) -> None:
     """Test the lowest versions that pyproject.toml allows."""
     run_tests(session, "lowest", [FAULTS])
+
+
+@nox.session(python="3.13")
+def next(session: nox.Session) -> None:
+    """Test Airflow's next pre-release, with nothing pinned: told, and allowed to fail."""
+    session.install("--pre", "--upgrade", "apache-airflow", "--group", "test", ".[emulator,openlineage]", silent=True)
+    session.run("pytest", "-q", "-n", "2", "-p", "no:cacheprovider", FAULTS, *NO_AIRFLOW)
 
 
 @nox.session(venv_backend="none")
@@ -135,11 +143,11 @@ def markdown(results: dict[tuple[str, ...], Result]) -> str:
         "# Supported versions",
         "",
         f"Made by `make test-matrix` on {datetime.date.today():%d %B %Y}, which runs the tests on each supported line",
-        "of Airflow and each Python of 3.11 to 3.13 that it runs on:",
+        "of Airflow and each Python of 3.11 to 3.14 that it runs on:",
         "",
-        f"- on {NEWEST} and its newest Python, all but those that need real processes or a browser, and the campaign",
+        f"- on {NEWEST} and Python {MAIN_PYTHON}, all but those that need real processes or a browser, and the campaign",
         "  of random faults;",
-        "- on the newest Python of each other line, the same without the tests of the protocol, the clients and the",
+        "- on that Python, or the newest, of each other line, the same without the tests of the protocol, the clients and the",
         "  emulator, which know nothing of Airflow;",
         "- on a line's other Pythons, those of `tests/airflow`, among which every example DAG is serialised as",
         "  Airflow's database keeps it, and run.",

@@ -1,11 +1,17 @@
-"""How Sphinx builds the documentation: ``make docs``."""
+"""How Sphinx builds the documentation: ``make docs``, English and Chinese from one source.
+
+The pages are written in English. Their Chinese stands in ``locale/zh_CN``; ``make translations`` brings its catalogues
+up to date with the pages. The reference, made of docstrings, stays English.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
 
 # Importing Airflow makes a home for it, which is not to be the reader's own.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
@@ -13,14 +19,16 @@ atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 from airflow_provider_flowengine import __version__  # noqa: E402 - Airflow's home comes first
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
 project = "airflow-provider-flowengine"
 author = "the airflow-provider-flowengine authors"
 copyright = f"2026, {author}"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton"]
-intersphinx_mapping: dict[str, tuple[str, None]] = {}  # the build reaches no network
-exclude_patterns = ["_build"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_root", "locale"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -34,10 +42,36 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_mock_imports: list[str] = []
 add_module_names = False
 
+language = os.environ.get("DOCS_LANGUAGE", "en")
+locale_dirs = ["locale"]
+gettext_compact = False  # a catalogue a page
+gettext_location = False  # which would change with each line that is added above
+
 html_theme = "furo"
 html_title = "FlowEngine for Airflow"
+html_search_language = "zh" if language == "zh_CN" else "en"
 html_static_path = ["_static"]
 html_show_sourcelink = False
+html_css_files = ["site.css"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+LANGUAGES = {
+    "en": {"folder": "en", "lang": "en", "name": "English"},
+    "zh_CN": {"folder": "zh", "lang": "zh-CN", "name": "中文"},
+}
+html_context = {
+    "language_folder": LANGUAGES[language]["folder"],
+    "other_language": next(each for name, each in LANGUAGES.items() if name != language),
+    "versions": os.environ.get("DOCS_VERSIONS", version).split(),
+}
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#2257c4", "color-brand-content": "#2257c4"},
     "dark_css_variables": {"color-brand-primary": "#8fb4ff", "color-brand-content": "#8fb4ff"},

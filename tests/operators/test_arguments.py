@@ -255,7 +255,7 @@ def test_a_name_that_two_pipelines_have(emulator, pipeline, run_task):
 
 
 def test_no_operator_asks_anything_while_the_dag_file_is_read(emulator):
-    with DAG("parsed"):
+    with DAG("parsed", schedule=None):
         for operator, more in ABOUT_ONE_PIPELINE:
             operator(task_id=operator.__name__, pipeline_key="nightly", **more)
 
