@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.http import Json
 
     class StateStore(Protocol):
         """The task state store of Airflow 3.3 and later: values that survive a task's tries and clears."""

@@ -25,8 +25,8 @@ def test_what_the_form_shows_as_default_is_what_an_empty_field_means():
     shown = {field.name: field.default for field in EXTRA_FIELDS if field.default is not None}
     words = StatusVocabulary()
 
-    assert replace(Settings.build(fl_url="http://gw", **shown), words=words) == replace(
-        Settings.build(fl_url="http://gw"), words=words
+    assert replace(Settings.build(fl_url="http://gw", **shown), vocabulary=words) == replace(
+        Settings.build(fl_url="http://gw"), vocabulary=words
     )
 
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -79,15 +80,13 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(module.split(".")[: -node.level]) if node.level else ""
             origin = ".".join(filter(None, (base, node.module)))
-            if origin == PACKAGE:
-                # `from package import name`: a part, or something of the package itself
-                yield from (f"{origin}.{alias.name}" if _is_part(alias.name) else origin for alias in node.names)
-            else:
-                yield origin
+            # `from package import name`: a module of it, or something that is defined in the package itself
+            yield from (f"{origin}.{alias.name}" if _is_module(origin, alias.name) else origin for alias in node.names)
 
 
-def _is_part(name):
-    return (ROOT / PACKAGE / name).is_dir() or (ROOT / PACKAGE / f"{name}.py").is_file()
+def _is_module(package, name):
+    folder = ROOT.joinpath(*package.split("."))
+    return (folder / name).is_dir() or (folder / f"{name}.py").is_file()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
@@ -103,6 +102,13 @@ def test_each_part_does_without_the_libraries_of_others(path):
     used = {module.split(".")[0] for module in imports(path)}
 
     assert not used & MUST_DO_WITHOUT.get(part(module_of(path)), set())
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {module_of(path).removesuffix(".__init__"): path for path in SOURCES}
+    imported = {module: set(imports(path)) & (modules.keys() - {module}) for module, path in modules.items()}
+
+    list(TopologicalSorter(imported).static_order())  # raises CycleError, which names the circle
 
 
 def test_there_are_no_drawers_for_odds_and_ends():

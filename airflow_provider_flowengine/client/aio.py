@@ -12,15 +12,16 @@ from yarl import URL
 
 from airflow_provider_flowengine.client import tls
 from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
-from airflow_provider_flowengine.protocol.api import Finished, Request, Sleep, T, advance
-from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.envelope import transport_error
 from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
+from airflow_provider_flowengine.protocol.http import Request, Response
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_flowengine.protocol.api import Flow
+    from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
 MAX_REQUESTS = 16
@@ -85,16 +86,15 @@ class AsyncClient:
             return error
 
     async def _send(self, request: Request) -> Response:
-        call = request.call
         session = await self._open()
         connect = min(request.timeout, MAX_CONNECT_TIMEOUT)
-        upload = await asyncio.to_thread(Upload, call.file) if call.file else None
+        upload = await asyncio.to_thread(Upload, request.file) if request.file else None
         try:
             async with session.request(
-                call.method,
+                request.method,
                 URL(request.url, encoded=True),
                 headers={**request.headers, **(upload.headers if upload else {})},
-                json=call.body,
+                json=request.body,
                 data=_pieces(upload) if upload else None,
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(
@@ -109,7 +109,7 @@ class AsyncClient:
                     response.status, body, {name.lower(): value for name, value in response.headers.items()}
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise transport_error(call, _reason(error), taken=_taken(error)) from error
+            raise transport_error(request, _reason(error), taken=_taken(error)) from error
         finally:
             if upload:
                 await asyncio.to_thread(upload.close)

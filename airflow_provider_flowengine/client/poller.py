@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_flowengine.client.aio import AsyncClient
-from airflow_provider_flowengine.protocol.api import NO_RETRY, Api
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
+from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import MIN_PAGE_SIZE, History
 from airflow_provider_flowengine.protocol.models import Engine
 

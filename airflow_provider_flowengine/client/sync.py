@@ -13,15 +13,16 @@ import urllib3
 
 from airflow_provider_flowengine.client import tls
 from airflow_provider_flowengine.client.upload import Upload
-from airflow_provider_flowengine.protocol.api import Finished, Request, Sleep, T, advance
-from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.envelope import transport_error
 from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
+from airflow_provider_flowengine.protocol.http import Request, Response
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.api import Flow
+    from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
 
@@ -77,15 +78,14 @@ class Client:
             return error
 
     def _send(self, request: Request) -> Response:
-        call = request.call
         verify = self._bundle
-        upload = Upload(call.file) if call.file else None
+        upload = Upload(request.file) if request.file else None
         try:
             response = self._session.request(
-                call.method,
+                request.method,
                 request.url,
                 headers={**request.headers, **(upload.headers if upload else {})},
-                json=call.body,
+                json=request.body,
                 data=upload,
                 auth=_no_netrc,
                 timeout=(min(request.timeout, MAX_CONNECT_TIMEOUT), request.timeout),
@@ -94,7 +94,7 @@ class Client:
                 verify=verify,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise transport_error(call, _reason(error), taken=_taken(error)) from error
+            raise transport_error(request, _reason(error), taken=_taken(error)) from error
         finally:
             if upload:
                 upload.close()

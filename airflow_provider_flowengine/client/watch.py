@@ -14,8 +14,9 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.cursor import Cursor, Look, look
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY
 from airflow_provider_flowengine.protocol.history import History
 
 if TYPE_CHECKING:

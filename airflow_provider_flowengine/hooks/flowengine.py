@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.client.sync import Client
     from airflow_provider_flowengine.protocol.arguments import Seconds
-    from airflow_provider_flowengine.protocol.endpoints import ApiVersion, Json
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import Engine, JsonObject, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.starting import JobParams
 
 log = logging.getLogger(__name__)
@@ -309,12 +309,12 @@ class FlowEngineHook(BaseHook):
         """Try the other generation where an engine was found but doesn't speak the connection's."""
         from dataclasses import replace
 
-        from airflow_provider_flowengine.protocol.endpoints import API_VERSIONS
+        from airflow_provider_flowengine.protocol.versions import API_VERSIONS
 
-        call = getattr(error, "call", None)
-        if isinstance(error, ConfigurationError) or call is None or "engine-manager" in call.path:
+        request = getattr(error, "request", None)
+        if isinstance(error, ConfigurationError) or request is None or "engine-manager" in request.path:
             return ""
-        other: ApiVersion = next(g for g in API_VERSIONS.values() if g != self.settings.generation)
+        other = next(g for g in API_VERSIONS.values() if g != self.settings.generation)
         try:
             api = Api(replace(self.settings, generation=other), self.engine_key or "").without_retries(_TEST_PATIENCE)
             engine = self.client.run(api.resolve())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
@@ -109,8 +109,6 @@ def decide(record: Checkpoint | None, run: PipelineRun | None, *, cleared: bool,
     :param cleared: whether a person has cleared the task since.
     :param resume: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
     """
-    from airflow_provider_flowengine.protocol.status import is_stopping
-
     if record is None or (record.phase is Phase.LOST and run is None):
         return Next.START
     if record.phase is Phase.DELIVERED and cleared:
@@ -121,7 +119,7 @@ def decide(record: Checkpoint | None, run: PipelineRun | None, *, cleared: bool,
         return Next.START if run is None or run.state.is_final else Next.REPLACE
     if record.phase is Phase.DELIVERED:
         return Next.TAKE
-    if run and is_stopping(run.status):
+    if run and run.is_stopping:
         return Next.START
     return {
         "succeeded": Next.TAKE,

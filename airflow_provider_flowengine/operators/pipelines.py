@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import JsonObject, Pipeline
+    from airflow_provider_flowengine.protocol.models import Pipeline
 
 IfExists = Literal["fail", "skip", "update"]
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.operators.base import Seconds
     from airflow_provider_flowengine.operators.checkpoint import Checkpoint
-    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.starting import Intent
@@ -240,11 +240,10 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
     def _running_run(self, pipeline_id: Identifier) -> PipelineRun | None:
         if not self.reuse_running_run:
             return None
-        from airflow_provider_flowengine.protocol.status import is_stopping
         from airflow_provider_flowengine.protocol.stopping import running_runs
 
         runs = self.hook.client.run(running_runs(self._history(pipeline_id)))
-        running = [run for run in runs if run.state == "running" and not is_stopping(run.status)]
+        running = [run for run in runs if run.state == "running" and not run.is_stopping]
         if not running:
             return None
         self.log.warning(

@@ -1,25 +1,21 @@
 """
-Conversations with FlowEngine, as generators that yield requests and sleeps and are sent answers.
+One connection's API client of one engine: the handshake, the retries, and the calls.
 
-A flow is driven by :mod:`airflow_provider_flowengine.client` over requests or aiohttp, or in a test by a list of
-answers and a fake clock; so it is written once, and sync and async never differ. :class:`Api` is one connection's view
-of one engine: the handshake, the retries, and the calls. The procedures built of them stand in :mod:`.history`
-(finding runs), :mod:`.starting` (started exactly once) and :mod:`.waiting`.
+The procedures that are built of them are in :mod:`.history` (finding runs), :mod:`.starting` (started exactly once),
+:mod:`.stopping` and :mod:`.waiting`.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from airflow_provider_flowengine.protocol import endpoints, envelope, models
-from airflow_provider_flowengine.protocol.envelope import Response
+from airflow_provider_flowengine.protocol import endpoints
+from airflow_provider_flowengine.protocol.envelope import parse_envelope
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -31,117 +27,35 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     known,
 )
-from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
-from airflow_provider_flowengine.protocol.models import (
-    Engine,
-    HistoryPage,
-    JsonObject,
-    Pipeline,
-    PipelineRun,
+from airflow_provider_flowengine.protocol.flow import NO_RETRY, Flow, Retry, Sleep
+from airflow_provider_flowengine.protocol.http import (
+    ENGINE_RELOCATED_STATUSES,
+    REDIRECT_STATUSES,
+    RETRYABLE_STATUSES,
+    Request,
+    Response,
 )
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
+from airflow_provider_flowengine.protocol.reply import Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from airflow_provider_flowengine.protocol.endpoints import Call, Json
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.settings import Settings
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Request:
-    """
-    A call made ready for the wire.
-
-    :param call: the call it sends.
-    :param url: the whole address, its query included.
-    :param headers: the headers.
-    :param timeout: seconds it may take to answer.
-    """
-
-    call: Call
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    timeout: float
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """Let so many seconds pass."""
-
-    seconds: float
-
-
-Flow = Generator[Request | Sleep, Response | None, T]
-
-
-@dataclass(frozen=True)
-class Finished(Generic[T]):
-    """A flow's end, with what it returned."""
-
-    value: T
-
-
-def advance(flow: Flow[T], outcome: Response | ServiceUnavailableError | None) -> Request | Sleep | Finished[T]:
-    """
-    Take a flow one step further: all that a transport needs to know of flows.
-
-    :param flow: the flow.
-    :param outcome: what came of its last step: the answer to a request, the error instead of one, None for a sleep and
-        for the very first step.
-    :return: what to do next, or the flow's end.
-    """
-    try:
-        return flow.throw(outcome) if isinstance(outcome, ServiceUnavailableError) else flow.send(outcome)
-    except StopIteration as end:
-        return Finished(end.value)
-
-
-MAX_RETRY_AFTER = 300.0
-"""Seconds that a server may ask to wait: what it asks beyond them is too long for a task that waits."""
-
-
-@dataclass(frozen=True)
-class Retry:
-    """
-    How often, and after which pauses, a call is sent again.
-
-    :param attempts: how often it is sent at most, default 5.
-    :param first_delay: seconds before the second time, doubled for each further one, default 0.5.
-    :param longest_delay: no pause of our own is longer, in seconds, default 30; what a server asks for by
-        ``Retry-After`` is obeyed up to :data:`MAX_RETRY_AFTER`.
-    :param jitter: by which part a pause may be longer, so that many clients don't come back at once, default 0.25.
-    """
-
-    attempts: int = 5
-    first_delay: float = 0.5
-    longest_delay: float = 30.0
-    jitter: float = 0.25
-
-    def delay(self, attempt: int, retry_after: float | None = None) -> float:
-        """Return the seconds to pause after so many attempts, at least what the server asked for."""
-        doubled = min(self.first_delay * 2.0 ** min(attempt - 1, 32), self.longest_delay)
-        return max(doubled, min(retry_after or 0.0, MAX_RETRY_AFTER)) * (1 + random.uniform(0, self.jitter))
-
-
-NO_RETRY = Retry(attempts=1)
-"""Send a call once and let the caller decide: while waiting, the next poll is the retry."""
-
-_REDIRECTS = (301, 302, 303, 307, 308)
-_MOST_REDIRECTS = 3
-_MOVED = (404, 502, 503)
-"""What a gateway answers for an engine that isn't there any more. Source: inference, from how traefik answers."""
-_WORTH_RETRYING = (None, 408, 425, 429, 502, 503, 504)
+_MAX_REDIRECTS = 3
 
 
 @dataclass
 class Api:
     """
-    One connection's view of one engine.
+    One connection's API client of one engine.
 
     :param settings: the connection.
     :param engine_key: the engine; default the connection's.
@@ -154,9 +68,9 @@ class Api:
     settings: Settings
     engine_key: str = ""
     engine: Engine | None = None
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     now: Callable[[], float] = time.time
-    _date: str = ""  # the last answer's
+    _server_time: datetime | None = None
 
     def __post_init__(self) -> None:
         self.engine_key = self.engine_key or self.settings.engine_key
@@ -173,64 +87,62 @@ class Api:
     @property
     def server_time(self) -> datetime | None:
         """What the server's clock said in its last answer; None where it didn't say."""
-        return envelope.parse_date(self._date)
+        return self._server_time
 
-    # --- one call -------------------------------------------------------------------------------------------------
+    # --- one request ----------------------------------------------------------------------------------------------
 
-    def request(self, call: Call) -> Request:
-        """Make a call ready for the wire."""
-        return Request(
-            call=call,
-            url=_address(self.settings.fl_url, call.path, tuple(call.query.items())),
+    def prepare(self, request: Request) -> Request:
+        """Make a request ready for the wire; no secret of the connection is quoted in an error about it."""
+        return replace(
+            request,
+            url=_address(self.settings.fl_url, request.path, tuple(request.query.items())),
             headers=self.settings.headers,
             timeout=self.settings.timeout,
+            redact=self.settings.redact,
         )
 
-    def _guarded(self, call: Call) -> Call:
-        """Let no secret of the connection be quoted in an error about this call."""
-        return call if call.redact == self.settings.redact else replace(call, redact=self.settings.redact)
-
-    def answer(self, call: Call) -> Flow[Response]:
-        """Send a call once; redirects are followed for reads, and on the same host only."""
-        request = self.request(call)
-        for _ in range(_MOST_REDIRECTS):
-            answer = cast("Response", (yield request))
-            target = _redirected(request.url, answer) if call.method == "GET" else None
+    def send_once(self, request: Request) -> Flow[Response]:
+        """Send a prepared request once; redirects are followed for reads, and on the same host only."""
+        for _ in range(_MAX_REDIRECTS):
+            response = cast("Response", (yield request))
+            target = _redirected(request.url, response) if request.method == "GET" else None
             if target is None:
                 break
             request = replace(request, url=target)
         else:
-            answer = cast("Response", (yield request))
-        self._date = answer.headers.get("date", "")
-        return answer
+            response = cast("Response", (yield request))
+        self._server_time = response.server_time
+        return response
 
     def send(
-        self, call: Call, before: Callable[[], None] = lambda: None, on_not_processed: Callable[[], None] = lambda: None
-    ) -> Flow[JsonObject]:
+        self,
+        request: Request,
+        on_attempt: Callable[[], None] = lambda: None,
+        on_not_processed: Callable[[], None] = lambda: None,
+    ) -> Flow[Reply]:
         """
-        Send a call, again where that does no harm, and return the good answer's whole object.
+        Send a request, again if that does no harm, and return the good answer.
 
-        A call that is not repeatable is sent again only when the server surely didn't take it.
+        A request that is not idempotent is sent again only if the server surely did not process it.
 
-        :param call: the call.
-        :param before: is called each time before it is sent; what it raises prevents that.
+        :param request: the request.
+        :param on_attempt: is called each time before it is sent; what it raises prevents that.
         :param on_not_processed: is called each time the server surely did not process it, before a retry or an error.
         """
-        call = self._guarded(call)
+        request = self.prepare(request)
         attempt = 1
         while True:
-            before()
+            on_attempt()
             try:
-                answer = yield from self.answer(call)
-                return envelope.read(call, answer)
+                response = yield from self.send_once(request)
+                return Reply(request, self.settings, parse_envelope(request, response), response.server_time)
             except RequestRejectedError:
                 on_not_processed()
                 raise
             except ServiceUnavailableError as error:
                 if error.taken is False:
                     on_not_processed()
-                again = error.taken is False or (call.idempotent and error.http_status in _WORTH_RETRYING)
-                if not again or attempt >= self.retry.attempts:
+                if attempt >= self.retry.attempts or not _may_resend(request, error):
                     raise
                 delay = self.retry.delay(attempt, error.retry_after)
                 log.warning("%s Trying again in %.1f s.", error, delay)
@@ -250,9 +162,9 @@ class Api:
         return self.engine
 
     def _handshake(self) -> Flow[Engine]:
-        call = self._guarded(endpoints.engine_info(self.engine_key))
+        request = endpoints.engine_info(self.engine_key)
         try:
-            whole = yield from self.send(call)
+            reply = yield from self.send(request)
         except AccessDeniedError:
             raise
         except RequestRejectedError as error:
@@ -262,52 +174,49 @@ class Api:
             )
             if error.http_status == 404 and error.status is None:
                 # Not FlowEngine's own answer: a gateway says so too while what stands behind it restarts.
-                raise EngineNotRunningError(text, call=call, taken=False, http_status=404) from error
+                raise EngineNotRunningError(text, request=request, taken=False, http_status=404) from error
             raise EngineNotFoundError(text) from error
-        url = models.parse_engine_url(call, whole, self.settings.fl_url)
+        url = reply.engine_url()
         if url is None:
             raise EngineNotFoundError(
                 f"FlowEngine knows no engine of key {self.engine_key!r}: its answer names no url "
-                f"({envelope.unexpected_response(call, 'a url', whole).excerpt})"
+                f"({reply.unexpected('a url', reply.payload).excerpt})"
             )
         generation = self.settings.generation
-        call = self._guarded(endpoints.engine_param(self.engine_key, url, generation))
-        whole = yield from self.send(call)
-        return Engine(self.engine_key, url, models.parse_engine_id(call, whole), generation)
+        reply = yield from self.send(endpoints.engine_param(self.engine_key, url, generation))
+        return Engine(self.engine_key, url, reply.engine_id(), generation)
 
-    def call(self, build: Callable[[Engine], Call]) -> Flow[tuple[Call, JsonObject]]:
+    def call(self, build: Callable[[Engine], Request]) -> Flow[Reply]:
         """
-        Send a call to the engine; where the engine has moved meanwhile, to its new address.
+        Send a request to the engine; if the engine has moved meanwhile, to its new address.
 
-        :param build: makes the call for an engine.
-        :return: the call that was sent, and the whole object that answered it.
+        :param build: builds the request for an engine.
+        :return: the answer.
         """
         engine = yield from self.resolve()
-        call = self._guarded(build(engine))
+        request = build(engine)
         try:
-            return call, (yield from self.send(call))
+            return (yield from self.send(request))
         except (RequestRejectedError, ServiceUnavailableError) as error:
-            harmless = call.idempotent or error.http_status == 404  # which nobody has taken
-            if error.http_status not in _MOVED or not harmless:
+            harmless = request.idempotent or error.http_status == 404  # which was surely not processed
+            if error.http_status not in ENGINE_RELOCATED_STATUSES or not harmless:
                 raise
             try:
                 self.engine = yield from self._handshake()
-            except FlowEngineError as trouble:
-                log.info("The engine could not be resolved again: %s", trouble)
+            except FlowEngineError as reason:
+                log.info("The engine could not be resolved again: %s", reason)
                 raise error from None
             if self.engine == engine:
                 raise
             log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
-            call = self._guarded(build(self.engine))
-            return call, (yield from self.send(call))
+            return (yield from self.send(build(self.engine)))
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
     def list_pipelines(self) -> Flow[list[Pipeline]]:
         """05: return the engine's pipelines."""
-        call, whole = yield from self.call(endpoints.list_pipelines)
-        rows, _ = models.parse_list(call, whole)
-        return [models.parse_pipeline(call, row) for row in rows]
+        reply = yield from self.call(endpoints.list_pipelines)
+        return [reply.pipeline(row) for row in reply.rows()]
 
     def get_pipeline(self, pipeline_id: Identifier) -> Flow[Pipeline]:
         """
@@ -315,23 +224,23 @@ class Api:
 
         :raises PipelineNotFoundError: when the engine has none of this id.
         """
-        trouble: FlowEngineError
+        reason: FlowEngineError
         try:
-            call, whole = yield from self.call(lambda engine: endpoints.get_pipeline(engine, pipeline_id))
-            if isinstance(whole.get("data"), dict):
-                return models.parse_pipeline(call, whole["data"])
-            trouble = envelope.unexpected_response(call, "a pipeline's object in data", whole)
+            reply = yield from self.call(lambda engine: endpoints.get_pipeline(engine, pipeline_id))
+            if isinstance(reply.data, dict):
+                return reply.pipeline(reply.data)
+            reason = reply.unexpected("a pipeline's object in data", reply.payload)
         except AccessDeniedError:
             raise
         except RequestRejectedError as error:
-            trouble = error
+            reason = error
         pipelines = yield from self.list_pipelines()
         if any(pipeline.id == pipeline_id for pipeline in pipelines):
-            raise trouble
+            raise reason
         raise PipelineNotFoundError(
             f"Engine {self.engine_key!r} has no pipeline {pipeline_id}; "
             f"{known('pipelines', map(_name_pipeline, pipelines))}"
-        ) from trouble
+        ) from reason
 
     def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Flow[Pipeline]:
         """
@@ -356,10 +265,9 @@ class Api:
 
     def create_pipeline(self, pipeline: JsonObject) -> Flow[Pipeline]:
         """03: create a pipeline and return it as FlowEngine made it."""
-        call, whole = yield from self.call(lambda engine: endpoints.create_pipeline(engine, pipeline))
-        data = whole.get("data")
-        made = identifier(data)  # text may also be a word such as "success"
-        return Pipeline(made) if isinstance(made, int) else models.parse_pipeline(call, data)
+        reply = yield from self.call(lambda engine: endpoints.create_pipeline(engine, pipeline))
+        created = identifier(reply.data)  # text may also be a word such as "success"
+        return Pipeline(created) if isinstance(created, int) else reply.pipeline(reply.data)
 
     def update_pipeline(self, pipeline: JsonObject) -> Flow[None]:
         """07: write a whole pipeline object back."""
@@ -382,8 +290,7 @@ class Api:
             path.open("rb").close()
         except OSError as error:
             raise ConfigurationError(f"path: {str(path)!r} can't be read: {error.strerror}") from error
-        _, whole = yield from self.call(lambda engine: endpoints.upload_file(engine, path, target))
-        return whole.get("data")
+        return (yield from self.call(lambda engine: endpoints.upload_file(engine, path, target))).data
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -403,32 +310,27 @@ class Api:
         :param size: how many runs a page holds.
         :param seen: runs of an earlier look, by id: a row that is as it was then needn't be read again.
         """
-        call, whole = yield from self.call(lambda engine: endpoints.list_runs(engine, pipeline_id, page, size))
-        rows, total = models.parse_list(call, whole)
-        words, zone = self.settings.words, self.settings.timezone
+        reply = yield from self.call(lambda engine: endpoints.list_runs(engine, pipeline_id, page, size))
 
-        def read(row: JsonObject) -> PipelineRun:
+        def parse(row: JsonObject) -> PipelineRun:
             run_id = identifier(row.get("id"))
             before = seen.get(run_id) if seen and run_id is not None else None
-            if before and before.content == row:
-                return before
-            return models.read_run(call, row, pipeline_id, words, zone)
+            return before if before and before.content == row else reply.run(row, pipeline_id)
 
-        return HistoryPage(tuple(map(read, rows)), total)
+        return HistoryPage(tuple(map(parse, reply.rows())), reply.total(), reply.server_time)
 
     def read_run(self, pipeline_id: Identifier, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run with its nodes by the one-run call, best effort: None where the call is missing or odd."""
         engine = yield from self.resolve()
-        call = self._guarded(endpoints.get_run(engine, run_id))
         try:
-            whole = yield from self.send(call)
-            data = whole.get("data")
+            reply = yield from self.send(endpoints.get_run(engine, run_id))
+            data = reply.data
             if not isinstance(data, dict):
                 return None
-            settings, whose = self.settings, identifier(data.get("pipelineId"))
-            if pipeline_id and whose not in (None, pipeline_id):
+            owner = identifier(data.get("pipelineId"))
+            if pipeline_id and owner not in (None, pipeline_id):
                 return None  # another pipeline's
-            run = models.read_run(call, data, pipeline_id or whose or "", settings.words, settings.timezone)
+            run = reply.run(data, pipeline_id or owner or "")
         except ServiceUnavailableError:
             raise
         except FlowEngineError as error:
@@ -436,6 +338,11 @@ class Api:
             return None
         # Without a status it isn't a run: where the call is missing, its path may be that of a pipeline.
         return run if run.id == run_id and run.status else None
+
+
+def _may_resend(request: Request, error: ServiceUnavailableError) -> bool:
+    no_answer_came = error.http_status is None
+    return error.taken is False or (request.idempotent and (no_answer_came or error.http_status in RETRYABLE_STATUSES))
 
 
 @lru_cache(maxsize=4096)
@@ -449,12 +356,12 @@ def _ascii(url: str) -> str:
     return quote(url, safe="%/:?#[]@!$&'()*+,;=~")
 
 
-def _redirected(url: str, answer: Response) -> str | None:
+def _redirected(url: str, response: Response) -> str | None:
     """Return where an answer leads to, where that is on the same host and no less safe: credentials go there too."""
-    if answer.status not in _REDIRECTS or not answer.headers.get("location"):
+    if response.status not in REDIRECT_STATUSES or not response.headers.get("location"):
         return None
     try:
-        target = _ascii(urljoin(url, answer.headers["location"]))
+        target = _ascii(urljoin(url, response.headers["location"]))
         here, there = urlsplit(url), urlsplit(target)
     except ValueError:
         return None

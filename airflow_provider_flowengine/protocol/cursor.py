@@ -21,9 +21,9 @@ from airflow_provider_flowengine.protocol.status import RunState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from airflow_provider_flowengine.protocol.api import Flow
-    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 log = logging.getLogger(__name__)

@@ -2,102 +2,31 @@
 Every call of FlowEngine's API, as a value.
 
 The numbers (01 to 12) are those of the vendor's API page, which decides where sources differ; what only the older
-generation does stands in :data:`AUTOML`.
+generation does stands in :data:`.versions.AUTOML`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.http import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Engine
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
-
-@dataclass(frozen=True)
-class Call:
-    """
-    One HTTP request that is yet to be sent.
-
-    :param name: what the call does, for messages, e.g. ``"start pipeline 12"``.
-    :param method: the HTTP method.
-    :param path: the path below the connection's host, with its leading slash.
-    :param query: the query's parameters.
-    :param body: what is sent as JSON; None sends no body.
-    :param file: the file that is sent as multipart instead of a body.
-    :param repeatable: whether sending it twice does no harm.
-    :param enveloped: whether its answer always carries the envelope's ``status``.
-    :param mask: hides the connection's secrets in whatever an error quotes.
-    """
-
-    name: str
-    method: str
-    path: str
-    query: Mapping[str, str | int] = field(default_factory=dict)
-    body: Json = None
-    file: Path | None = None
-    idempotent: bool = False
-    has_envelope: bool = True
-    redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    from airflow_provider_flowengine.protocol.versions import ApiVersion
 
 
-@dataclass(frozen=True)
-class ApiVersion:
-    """
-    What differs between the generations of FlowEngine's API.
-
-    :param root: the path between ``engineUrl`` and a call.
-    :param param_path: the handshake's second call.
-    :param start_query: what tells a single start from turning the schedule on.
-    :param schedule_off_method: the HTTP method that turns the schedule off.
-    :param schedule_off_body: the body that goes with it.
-    :param empty_body: the body of a stop or resume, which say everything in their path.
-    """
-
-    root: str
-    param_path: str
-    start_query: Mapping[str, str]
-    schedule_off_method: str
-    schedule_off_body: Json
-    empty_body: Json
-
-
-KERNEL = ApiVersion(
-    root="kernel/v1",
-    param_path="system/getParam",
-    start_query={},
-    schedule_off_method="POST",
-    schedule_off_body={"data": " "},
-    empty_body=None,
-)
-"""The newest generation. Source: the vendor's API page."""
-
-AUTOML = ApiVersion(
-    root="automl/v1",
-    param_path="system/getParamWithoutTemplate",
-    start_query={"once": "true"},
-    schedule_off_method="DELETE",
-    schedule_off_body={},
-    empty_body={},
-)
-"""The older generation. Sources: the vendor's older client, clients in the wild."""
-
-API_VERSIONS = {generation.root: generation for generation in (KERNEL, AUTOML)}
-
-
-def engine_info(engine_key: str) -> Call:
+def engine_info(engine_key: str) -> Request:
     """01: ask the gateway where an engine is; the slash before the query is the API's own."""
-    return Call(
+    return Request(
         name=f"resolve engine {engine_key!r}",
         method="GET",
         path="/engine-manager/v1/k8s/info/",
@@ -107,9 +36,9 @@ def engine_info(engine_key: str) -> Call:
     )
 
 
-def engine_param(engine_key: str, engine_url: str, generation: ApiVersion) -> Call:
+def engine_param(engine_key: str, engine_url: str, generation: ApiVersion) -> Request:
     """02: ask the engine for its id."""
-    return Call(
+    return Request(
         name=f"ask engine {engine_key!r} for its id",
         method="GET",
         path=f"{engine_url}/{generation.root}/{generation.param_path}",
@@ -119,7 +48,7 @@ def engine_param(engine_key: str, engine_url: str, generation: ApiVersion) -> Ca
     )
 
 
-def _call(
+def _request(
     engine: Engine,
     name: str,
     method: str,
@@ -128,9 +57,9 @@ def _call(
     query: Mapping[str, str | int] | None = None,
     body: Json = None,
     idempotent: bool = False,
-) -> Call:
+) -> Request:
     ensure_json_serializable(f"What is sent to {name}", body)
-    return Call(
+    return Request(
         name=name,
         method=method,
         path=f"{engine.url}/{engine.generation.root}/{path}",
@@ -160,9 +89,9 @@ def _segment(identifier: Identifier) -> str:
     return quote(str(identifier), safe="")
 
 
-def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
+def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
     """03: create a pipeline from the whole pipeline object."""
-    return _call(
+    return _request(
         engine,
         f"create a pipeline on engine {engine.key!r}",
         "POST",
@@ -171,9 +100,9 @@ def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
     )
 
 
-def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Call:
+def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Request:
     """04: upload a file for a FILE parameter; it alone takes no query. What ``target`` means isn't said anywhere."""
-    return Call(
+    return Request(
         name=f"upload {file.name!r}",
         method="POST",
         path=f"{engine.url}/{engine.generation.root}/template/uploadJobFileParam/{_segment(target)}",
@@ -181,9 +110,9 @@ def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Call:
     )
 
 
-def list_pipelines(engine: Engine) -> Call:
+def list_pipelines(engine: Engine) -> Request:
     """05: list the engine's pipelines."""
-    return _call(
+    return _request(
         engine,
         f"list pipelines of engine {engine.key!r}",
         "GET",
@@ -192,9 +121,9 @@ def list_pipelines(engine: Engine) -> Call:
     )
 
 
-def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Call:
+def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Request:
     """06: read one whole pipeline."""
-    return _call(
+    return _request(
         engine,
         f"read pipeline {pipeline_id}",
         "GET",
@@ -203,9 +132,9 @@ def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Call:
     )
 
 
-def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
+def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
     """07: write a whole pipeline back; sending the same object twice leaves the same pipeline."""
-    return _call(
+    return _request(
         engine,
         f"update pipeline {pipeline.get('id')}",
         "PUT",
@@ -215,11 +144,11 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Call:
     )
 
 
-def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Call:
+def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Request:
     """08: turn the pipeline's own schedule on or off."""
     path = f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}"
     if enabled:
-        return _call(
+        return _request(
             engine,
             f"turn the schedule of pipeline {pipeline_id} on",
             "POST",
@@ -228,7 +157,7 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Call
             body={"data": " "},
             idempotent=True,
         )
-    return _call(
+    return _request(
         engine,
         f"turn the schedule of pipeline {pipeline_id} off",
         engine.generation.schedule_off_method,
@@ -238,9 +167,9 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Call
     )
 
 
-def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[str, Json]) -> Call:
+def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[str, Json]) -> Request:
     """09: start a pipeline once. Never to be sent twice: each is a run."""
-    return _call(
+    return _request(
         engine,
         f"start pipeline {pipeline_id}",
         "POST",
@@ -250,9 +179,9 @@ def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[
     )
 
 
-def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> Call:
+def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> Request:
     """10: one page of a pipeline's run history; pages count from 1."""
-    return _call(
+    return _request(
         engine,
         f"list runs of pipeline {pipeline_id} (page {page})",
         "GET",
@@ -262,9 +191,9 @@ def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> 
     )
 
 
-def stop_run(engine: Engine, run_id: Identifier) -> Call:
+def stop_run(engine: Engine, run_id: Identifier) -> Request:
     """11: stop a run; it passes through "stopping"."""
-    return _call(
+    return _request(
         engine,
         f"stop run {run_id}",
         "DELETE",
@@ -274,9 +203,9 @@ def stop_run(engine: Engine, run_id: Identifier) -> Call:
     )
 
 
-def resume_run(engine: Engine, run_id: Identifier) -> Call:
+def resume_run(engine: Engine, run_id: Identifier) -> Request:
     """12: go on with a failed or stopped run from where it ended; the run keeps its id."""
-    return _call(
+    return _request(
         engine,
         f"resume run {run_id}",
         "POST",
@@ -286,6 +215,6 @@ def resume_run(engine: Engine, run_id: Identifier) -> Call:
     )
 
 
-def get_run(engine: Engine, run_id: Identifier) -> Call:
+def get_run(engine: Engine, run_id: Identifier) -> Request:
     """Read one run with its nodes. Only the vendor's older client has this call: it may be missing."""
-    return _call(engine, f"read run {run_id}", "GET", f"pipeline/{_segment(run_id)}/get", idempotent=True)
+    return _request(engine, f"read run {run_id}", "GET", f"pipeline/{_segment(run_id)}/get", idempotent=True)

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_provider_flowengine.protocol.endpoints import Call
+    from airflow_provider_flowengine.protocol.http import Request
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
@@ -55,7 +55,7 @@ class ServiceUnavailableError(FlowEngineError):
     FlowEngine gave no usable answer.
 
     :param message: what happened.
-    :param call: the call that had no answer.
+    :param request: the request that had no answer.
     :param taken: ``False`` when the server surely didn't take the call (the connection was refused, the name not
         resolved, the gateway answered 429 or 503), ``None`` when that can't be known.
     :param retry_after: seconds that the server asked to wait before the next try, or None.
@@ -66,13 +66,13 @@ class ServiceUnavailableError(FlowEngineError):
         self,
         message: str,
         *,
-        call: Call | None = None,
+        request: Request | None = None,
         taken: bool | None = None,
         retry_after: float | None = None,
         http_status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.call = call
+        self.request = request
         self.taken = taken
         self.retry_after = retry_after
         self.http_status = http_status
@@ -83,16 +83,16 @@ class UnexpectedResponseError(FlowEngineError):
     FlowEngine, or something in front of it, answered what nobody expected.
 
     :param message: what was expected and what came.
-    :param call: the call that was answered so.
+    :param request: the request that was answered so.
     :param http_status: the HTTP status of the answer.
     :param excerpt: the first 500 characters of the answer, secrets masked.
     """
 
     def __init__(
-        self, message: str, *, call: Call | None = None, http_status: int | None = None, excerpt: str = ""
+        self, message: str, *, request: Request | None = None, http_status: int | None = None, excerpt: str = ""
     ) -> None:
         super().__init__(message)
-        self.call = call
+        self.request = request
         self.http_status = http_status
         self.excerpt = excerpt
 
@@ -102,7 +102,7 @@ class RequestRejectedError(FlowEngineError):
     FlowEngine took the call and said no.
 
     :param message: the call, and FlowEngine's reason as it wrote it.
-    :param call: the call that was refused.
+    :param request: the request that was refused.
     :param status: the envelope's ``status``, or None when the refusal was HTTP's own.
     :param msg: the envelope's ``msg``, as FlowEngine wrote it.
     :param http_status: the HTTP status of the answer.
@@ -112,13 +112,13 @@ class RequestRejectedError(FlowEngineError):
         self,
         message: str,
         *,
-        call: Call | None = None,
+        request: Request | None = None,
         status: int | str | None = None,
         msg: str = "",
         http_status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.call = call
+        self.request = request
         self.status = status
         self.msg = msg
         self.http_status = http_status

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from airflow_provider_flowengine.protocol.api import Api, Flow
+    from airflow_provider_flowengine.protocol.api import Api
+    from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.settings import Settings
 

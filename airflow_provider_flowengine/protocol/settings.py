@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Self
@@ -10,13 +11,11 @@ from urllib.parse import urlsplit
 
 import pendulum
 
-from airflow_provider_flowengine.protocol.endpoints import API_VERSIONS, KERNEL, ApiVersion
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
-from airflow_provider_flowengine.protocol.status import StatusVocabulary
+from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
+from airflow_provider_flowengine.protocol.versions import API_VERSIONS, KERNEL, ApiVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 DEFAULT_USER = "1"
@@ -42,7 +41,7 @@ class Settings:
     :param verify: whether TLS certificates are checked, or the path of a CA bundle to check against; default True.
     :param timeout: seconds a request may take to answer, default 30.
     :param timezone: the zone of times that FlowEngine gives without one, default UTC.
-    :param words: the status words.
+    :param vocabulary: the status words.
     :param ui_url: the template of a run's page.
     :param secrets: what must never be seen in a log or an error.
     """
@@ -54,7 +53,7 @@ class Settings:
     verify: bool | str = True
     timeout: float = 30.0
     timezone: str = "UTC"
-    words: StatusVocabulary = field(default_factory=StatusVocabulary)
+    vocabulary: StatusVocabulary = field(default_factory=StatusVocabulary)
     ui_url: str = DEFAULT_UI_URL
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -112,7 +111,7 @@ class Settings:
             verify=_verify(verify),
             timeout=_timeout(timeout),
             timezone=_timezone(timezone),
-            words=StatusVocabulary(status_words),
+            vocabulary=_vocabulary(status_words),
             ui_url=_template(ui_url),
             secrets=_secrets(access_key, more),
         )
@@ -181,6 +180,31 @@ def _verify(value: object) -> bool | str:
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
     raise ConfigurationError(f"verify: {value!r} must be true, false, or the path of a CA bundle")
+
+
+_STATUS_WORDS_KEYS = {
+    "running": RunState.RUNNING,
+    "success": RunState.SUCCEEDED,
+    "succeeded": RunState.SUCCEEDED,
+    "failed": RunState.FAILED,
+    "failure": RunState.FAILED,
+    "stopped": RunState.STOPPED,
+}
+
+
+def _vocabulary(status_words: Mapping[str, str | Sequence[str]] | None) -> StatusVocabulary:
+    more: dict[RunState, list[str | int]] = {}
+    for key, words in (status_words or {}).items():
+        state = _STATUS_WORDS_KEYS.get(str(key).casefold())
+        if state is None:
+            raise ConfigurationError(
+                f"status_words has the key {key!r}; {known('keys', ('running', 'success', 'failed', 'stopped'))}"
+            )
+        listed = [words] if isinstance(words, str) else words
+        if not isinstance(listed, Sequence) or not all(isinstance(word, str | int) for word in listed):
+            raise ConfigurationError(f"status_words[{key!r}] must be a list of words, not {words!r}")
+        more.setdefault(state, []).extend(listed)
+    return StatusVocabulary(more)
 
 
 def _timeout(value: object) -> float:

@@ -23,9 +23,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_flowengine.protocol import endpoints, models
-from airflow_provider_flowengine.protocol.api import Api, Flow, Sleep
-from airflow_provider_flowengine.protocol.endpoints import Json
+from airflow_provider_flowengine.protocol import endpoints
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     ConfigurationError,
@@ -36,11 +34,15 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     known,
 )
+from airflow_provider_flowengine.protocol.flow import Flow, Sleep
 from airflow_provider_flowengine.protocol.history import History, is_newer, pick
+from airflow_provider_flowengine.protocol.http import Json
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 
 if TYPE_CHECKING:
-    from airflow_provider_flowengine.protocol.models import JsonObject, Node, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.api import Api
+    from airflow_provider_flowengine.protocol.models import Node, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.reply import Reply
 
 log = logging.getLogger(__name__)
 
@@ -145,12 +147,12 @@ def start_once(
         server_time=api.server_time.isoformat() if api.server_time else "",
     )
     engine = yield from api.resolve()
-    call = endpoints.start_pipeline(
+    request = endpoints.start_pipeline(
         engine, pipeline_id, {node: dict(params) for node, params in (job_params or {}).items()}
     )
     try:
-        whole = yield from api.send(
-            call, before=lambda: remember(replace(intent, noted=api.now())), on_not_processed=forget
+        reply = yield from api.send(
+            request, on_attempt=lambda: remember(replace(intent, noted=api.now())), on_not_processed=forget
         )
     except ServiceUnavailableError as error:
         if error.taken is False:
@@ -159,7 +161,7 @@ def start_once(
     except UnexpectedResponseError as error:
         doubt = str(error)
     else:
-        doubt, named = "", _run_in_answer(api, call, whole, intent)
+        doubt, named = "", _run_in_answer(reply, intent)
     if doubt:
         log.warning("%s Whether the start was taken isn't known; looking for its run in the history.", doubt)
     look = partial(_look, replace(history, api=api.without_retries(max(confirmation_timeout, 1.0))), intent, job_params)
@@ -295,7 +297,7 @@ def _plain(value: Json) -> str | float | None:
         return text.strip().casefold()
 
 
-def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: Intent) -> PipelineRun | None:
+def _run_in_answer(reply: Reply, intent: Intent) -> PipelineRun | None:
     """
     Return the run that a start's answer holds, where it can be one.
 
@@ -303,7 +305,7 @@ def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: In
     its ``id`` is the run's isn't said. It may be when it has a status and no part of a pipeline's object, and is newer
     than every run before.
     """
-    data = whole.get("data")
+    data = reply.data
     if (
         not isinstance(data, dict)
         or not data.get("status")
@@ -311,7 +313,7 @@ def _run_in_answer(api: Api, call: endpoints.Call, whole: JsonObject, intent: In
     ):
         return None
     try:
-        run = models.read_run(call, data, intent.pipeline_id, api.settings.words, api.settings.timezone)
+        run = reply.run(data, intent.pipeline_id)
     except UnexpectedResponseError:
         return None
     unsure = run.id == intent.pipeline_id or (intent.newest is None and not intent.known and not run.started)

@@ -4,15 +4,16 @@ FlowEngine's status words, and the five states they mean.
 No page lists the words of a run. ``running`` is seen on the wire; the web page's labels are Chinese; the same
 vendor's neighbouring enums use the others (sources: clients in the wild, the vendor's documentation, the vendor's
 older client). So the whole family is known, a word is read without regard to case, and a connection can add more.
-A word that nobody knows is never taken for success.
+An unknown word is never taken for success.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 class RunState(StrEnum):
@@ -57,37 +58,16 @@ def _fold(word: object) -> str:
 
 _MEANINGS = {_fold(word): state for state, words in _WORDS.items() for word in words.split()}
 
-_MORE_WORDS_KEYS = {
-    "running": RunState.RUNNING,
-    "success": RunState.SUCCEEDED,
-    "succeeded": RunState.SUCCEEDED,
-    "failed": RunState.FAILED,
-    "failure": RunState.FAILED,
-    "stopped": RunState.STOPPED,
-}
-
 
 class StatusVocabulary:
     """
-    The vocabulary of one connection.
+    The status words of one connection.
 
-    :param more: further words by what they mean, e.g. ``{"success": ["ok"], "running": ["warming up"]}``; keys are
-        ``running``, ``success``, ``failed`` and ``stopped``. A word given here wins over the built-in meaning.
-    :raises ConfigurationError: when a key is none of these, or its value isn't words.
+    :param more: further words by what they mean; a word given here wins over the built-in meaning.
     """
 
-    def __init__(self, more: Mapping[str, str | Sequence[str]] | None = None) -> None:
-        self._meanings = dict(_MEANINGS)
-        for key, words in (more or {}).items():
-            state = _MORE_WORDS_KEYS.get(str(key).casefold())
-            if state is None:
-                raise ConfigurationError(
-                    f"status_words has the key {key!r}; {known('keys', ('running', 'success', 'failed', 'stopped'))}"
-                )
-            listed = [words] if isinstance(words, str) else words
-            if not isinstance(listed, Sequence) or not all(isinstance(word, str | int) for word in listed):
-                raise ConfigurationError(f"status_words[{key!r}] must be a list of words, not {words!r}")
-            self._meanings.update({_fold(word): state for word in listed})
+    def __init__(self, more: Mapping[RunState, Iterable[str | int]] | None = None) -> None:
+        self._meanings = _MEANINGS | {_fold(word): state for state, words in (more or {}).items() for word in words}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StatusVocabulary) and self._meanings == other._meanings
@@ -95,12 +75,12 @@ class StatusVocabulary:
     def __hash__(self) -> int:
         return hash(frozenset(self._meanings.items()))
 
-    def read(self, word: object) -> RunState:
+    def state_of(self, word: object) -> RunState:
         """
         Return what a status word means.
 
         :param word: the word as FlowEngine wrote it; a number is read as its digits.
-        :return: its state; :attr:`RunState.UNKNOWN` for a word that nobody knows, for nothing, and for a thing that
+        :return: its state; :attr:`RunState.UNKNOWN` for an unknown word, for nothing, and for a thing that
             isn't a word.
         """
         if not isinstance(word, str | int) or isinstance(word, bool):

@@ -11,20 +11,21 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
-from airflow_provider_flowengine.protocol.api import Api, Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.errors import (
     RequestRejectedError,
     RunNotFoundError,
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.status import RunState, is_stopping
+from airflow_provider_flowengine.protocol.flow import Flow, Retry, Sleep
+from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.endpoints import Call
+    from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.http import Request
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Engine, PipelineRun
 
@@ -55,7 +56,7 @@ def stop(
             if history and not unseen:
                 raise _not_found(history, run_id)
             return False
-        return run.state.is_final or is_stopping(run.status)
+        return run.state.is_final or run.is_stopping
 
     run, unanswered = yield from _insist(api, history, run_id, endpoints.stop_run, needs_no_stop, patience)
     return run is None or (unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
@@ -86,7 +87,7 @@ def resume(
             if history:
                 raise _not_found(history, run_id)
             return False
-        if is_stopping(run.status):
+        if run.is_stopping:
             raise ServiceUnavailableError(f"Run {run_id} is still stopping, and can't be resumed yet.", taken=False)
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
@@ -106,7 +107,7 @@ def _insist(
     api: Api,
     history: History | None,
     run_id: Identifier,
-    build: Callable[[Engine, Identifier], Call],
+    build: Callable[[Engine, Identifier], Request],
     is_settled: Callable[[PipelineRun | None], bool],
     patience: float,
 ) -> Flow[tuple[PipelineRun | None, bool]]:
@@ -135,7 +136,7 @@ def _insist(
         except (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError) as error:
             if error is refusal:
                 raise
-            sent = api.engine is not None and error.call == build(api.engine, run_id)
+            sent = api.engine is not None and error.request == build(api.engine, run_id)
             if sent and isinstance(error, RequestRejectedError):
                 refusal = error  # a look decides whether it matters
                 continue

@@ -11,7 +11,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api, Flow, Sleep
 from airflow_provider_flowengine.protocol.errors import (
     EngineNotFoundError,
     FlowEngineError,
@@ -26,13 +25,15 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     sentence,
 )
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Flow, Sleep
 from airflow_provider_flowengine.protocol.models import newest_first
-from airflow_provider_flowengine.protocol.status import RunState, is_stopping
+from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
@@ -253,7 +254,7 @@ class RunMonitor:
         if run.state is RunState.UNKNOWN:
             word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
             return f"{sentence(run)} has {word}; the connection's status_words can say what it means"
-        if run.ended and not is_stopping(run.status) and not self._is_earlier_end(run.ended, run.started):
+        if run.ended and not run.is_stopping and not self._is_earlier_end(run.ended, run.started):
             return f"{sentence(run)} has ended at {run.ended}, but its status is still {run.status!r}"
         return ""
 

@@ -205,7 +205,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _prepare(self, context: Context) -> tuple[RunMonitor, History]:
         """Build what decides about the wait, once a process: rescheduled, each look is a new one."""
         if self._waiter is None or self._history is None:
-            from airflow_provider_flowengine.protocol.api import NO_RETRY
+            from airflow_provider_flowengine.protocol.flow import NO_RETRY
             from airflow_provider_flowengine.protocol.history import History
 
             make = self._waiter_maker(context)  # before anything that takes time

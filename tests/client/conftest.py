@@ -18,8 +18,9 @@ import trustme
 
 from airflow_provider_flowengine.client.aio import AsyncClient
 from airflow_provider_flowengine.client.sync import Client
-from airflow_provider_flowengine.protocol.api import NO_RETRY, Api
-from airflow_provider_flowengine.protocol.endpoints import Call
+from airflow_provider_flowengine.protocol.api import Api
+from airflow_provider_flowengine.protocol.flow import NO_RETRY
+from airflow_provider_flowengine.protocol.http import Request
 from airflow_provider_flowengine.protocol.settings import Settings
 
 KEPT = 64 * 1024  # bytes of a body that are kept; of a larger one only the length is
@@ -249,7 +250,9 @@ class Conversation:
 
     def send(self, method="GET", path="/x", **call):
         """Send a call and return the bare answer."""
-        return self.client.run(self.api.answer(Call(name="try it", method=method, path=path, **call)))
+        return self.client.run(
+            self.api.send_once(self.api.prepare(Request(name="try it", method=method, path=path, **call)))
+        )
 
     def upload(self, path):
         return self.client.run(self.api.upload_file(path))

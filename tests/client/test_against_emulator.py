@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_flowengine.protocol.api import Api, Retry
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import (
     EngineNotFoundError,
     PipelineNotFoundError,
     RequestRejectedError,
     ServiceUnavailableError,
 )
+from airflow_provider_flowengine.protocol.flow import Retry
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import look_for, resolve_job_params, start_once

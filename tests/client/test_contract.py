@@ -14,12 +14,12 @@ from functools import partial
 import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
-from airflow_provider_flowengine.protocol.api import Sleep
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowengine.protocol.flow import Sleep
 from airflow_provider_flowengine.protocol.models import Engine
 
 from .conftest import chunked, cut_off, hang_up, http, ok, reset, zipped
@@ -135,7 +135,7 @@ def test_an_answer_that_breaks_off_leaves_it_unknown_whether_the_call_was_taken(
     assert error.taken is None
     assert error.http_status is None
     assert str(error).startswith("Could not try it: ")
-    assert error.call.method == "POST"
+    assert error.request.method == "POST"
     assert len(conversation.server.requests) == 1
 
 
@@ -294,10 +294,9 @@ def test_without_a_body_none_is_sent(conversation, method):
     [("demo", 19), ("a b&c=中/文?#%+", "../19 x"), ("100%", "a%2Fb"), ("~a-b_c.d", "中;x,y=z@:!")],
 )
 def test_an_address_arrives_as_it_was_written(conversation, key, pipeline_id):
-    call = endpoints.list_runs(Engine(key, "/engine/15/x", 6), pipeline_id, 1, 20)
-    request = conversation.api.request(call)
+    request = conversation.api.prepare(endpoints.list_runs(Engine(key, "/engine/15/x", 6), pipeline_id, 1, 20))
 
-    conversation.client.run(conversation.api.answer(call))
+    conversation.client.run(conversation.api.send_once(request))
 
     assert conversation.server.requests[0].target == request.url.removeprefix(conversation.server.url)
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_flowengine.client import aio, poller, watch
-from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     RunTimeoutError,
     ServiceUnavailableError,
     StatusUnavailableError,
 )
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 

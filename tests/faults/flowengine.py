@@ -25,15 +25,16 @@ from airflow_provider_flowengine.emulator.files import Files
 from airflow_provider_flowengine.emulator.options import Options
 from airflow_provider_flowengine.emulator.store import Store
 from airflow_provider_flowengine.emulator.world import World
-from airflow_provider_flowengine.protocol.api import Finished, Flow, Request, Sleep, T, advance
-from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.envelope import transport_error
 from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.flow import Finished, Flow, Sleep, T, advance
+from airflow_provider_flowengine.protocol.http import Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from airflow_provider_flowengine.emulator.world import Run
-    from airflow_provider_flowengine.protocol.endpoints import Call
+    from airflow_provider_flowengine.protocol.http import Request
 
     from .airflow import Process, Triggerer
     from .case import Case
@@ -81,18 +82,18 @@ class Outage:
     kind: str
 
 
-def _page(status: int, text: str, **headers: str) -> Callable[[Call, Response], Outcome]:
+def _page(status: int, text: str, **headers: str) -> Callable[[Request, Response], Outcome]:
     page = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>".encode()
     return lambda call, right: Response(
         status, page, {name.replace("_", "-"): value for name, value in headers.items()}
     )
 
 
-def _silence(reason: str, taken: bool | None) -> Callable[[Call, Response], Outcome]:
+def _silence(reason: str, taken: bool | None) -> Callable[[Request, Response], Outcome]:
     return lambda call, right: transport_error(call, reason, taken=taken)
 
 
-BREAKAGES: dict[str, Callable[[Call, Response], Outcome]] = {
+BREAKAGES: dict[str, Callable[[Request, Response], Outcome]] = {
     "500": _page(500, "Internal Server Error"),
     "502": _page(502, "Bad Gateway"),
     "503": _page(503, "Service Unavailable"),
@@ -119,7 +120,7 @@ A server that starts a run and then says that it didn't can't be helped: whoever
 
 def call_name(request: Request) -> str:
     """The first two words of what a call does."""
-    return " ".join(request.call.name.split()[:2])
+    return " ".join(request.name.split()[:2])
 
 
 @dataclass
@@ -221,7 +222,7 @@ class FlowEngine:
         name = call_name(request)
         self.counts[name] = self.counts.get(name, 0) + 1
         if name == "stop run":
-            self.stops.append(int(request.call.path.split("/")[-2]))
+            self.stops.append(int(request.path.split("/")[-2]))
             self.on_stop(self.stops[-1])
         fault = self._fault(name)
         seconds = self._random.uniform(0.01, 0.5)
@@ -232,9 +233,9 @@ class FlowEngine:
         self.troubles += 1
         if fault.kind == "late":
             self.clock.at(self.clock.now + fault.seconds, lambda: self._work(request, name))
-            return BREAKAGES["hang"](request.call, Response(200)), request.timeout
+            return BREAKAGES["hang"](request, Response(200)), request.timeout
         right = self._work(request, name) if fault.after else Response(200, b'{"status": 0, "data": {}}')
-        return BREAKAGES[fault.kind](request.call, right), request.timeout if fault.kind == "hang" else seconds
+        return BREAKAGES[fault.kind](request, right), request.timeout if fault.kind == "hang" else seconds
 
     def _fault(self, name: str) -> Fault | None:
         elapsed = self.clock.now - self._began
@@ -267,10 +268,10 @@ class FlowEngine:
 
     def _through_gateway(self, request: Request) -> Response:
         parts = urlsplit(request.url)
-        body = b"" if request.call.body is None else json.dumps(request.call.body).encode()
+        body = b"" if request.body is None else json.dumps(request.body).encode()
         scope = {
             "type": "http",
-            "method": request.call.method,
+            "method": request.method,
             "path": parts.path,
             "query_string": parts.query.encode(),
             "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],

@@ -79,7 +79,7 @@ def test_what_a_form_stores_as_text_means_the_same():
     as_values = {"verify": False, "timeout": 5, "headers": {"X-Tenant": "risk"}, "status_words": {"success": ["ok"]}}
     from_text, from_values = settings_of(connection(extra=as_text)), settings_of(connection(extra=as_values))
 
-    assert from_text.words.read("OK") == from_values.words.read("OK") == "succeeded"
+    assert from_text.vocabulary.state_of("OK") == from_values.vocabulary.state_of("OK") == "succeeded"
     assert [getattr(from_text, name) for name in ("verify", "timeout", "headers")] == [
         getattr(from_values, name) for name in ("verify", "timeout", "headers")
     ]

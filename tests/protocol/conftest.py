@@ -8,10 +8,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import HealthCheck, settings
 
-from airflow_provider_flowengine.protocol.api import Api, Finished, Sleep, advance
-from airflow_provider_flowengine.protocol.endpoints import Call
-from airflow_provider_flowengine.protocol.envelope import Response, transport_error
+from airflow_provider_flowengine.protocol.api import Api
+from airflow_provider_flowengine.protocol.envelope import transport_error
+from airflow_provider_flowengine.protocol.flow import Finished, Sleep, advance
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.http import Request, Response
 from airflow_provider_flowengine.protocol.settings import Settings
 
 settings.register_profile("quick", max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,12 +54,12 @@ def answer(status, content, **headers):
 
 def not_connected(request):
     """The connection is refused: the call was surely not taken."""
-    return transport_error(request.call, "connection refused", taken=False)
+    return transport_error(request, "connection refused", taken=False)
 
 
 def no_reply(request):
     """The connection breaks, or nothing comes in time: nobody knows whether the call was taken."""
-    return transport_error(request.call, "connection reset", taken=None)
+    return transport_error(request, "connection reset", taken=None)
 
 
 class FakeServer:
@@ -213,9 +214,9 @@ class _Endless(list):
 
 
 def kind(request):
-    path = request.call.path
+    path = request.path
     found = next((call for end, call in KINDS.items() if path.endswith(end)), None)
-    if found == "start" and request.call.query.get("once") == "false":
+    if found == "start" and request.query.get("once") == "false":
         return "schedule on"
     if "/uploadJobFileParam/" in path:
         return "upload"
@@ -229,4 +230,4 @@ def server():
 
 @pytest.fixture
 def call():
-    return Call(name="read pipeline 19", method="GET", path="/engine/15/x/kernel/v1/pipeline/19", idempotent=True)
+    return Request(name="read pipeline 19", method="GET", path="/engine/15/x/kernel/v1/pipeline/19", idempotent=True)

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
-from airflow_provider_flowengine.protocol.api import MAX_RETRY_AFTER, NO_RETRY, Api, Retry
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -16,6 +16,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Retry
 from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.retry import should_retry
@@ -213,7 +214,7 @@ def test_a_hurried_view_asks_once_and_briefly(server):
     api = server.api()
     without_retries = api.without_retries(4)
 
-    assert (without_retries.request(endpoints.engine_info("demo")).timeout, without_retries.retry) == (4, NO_RETRY)
+    assert (without_retries.prepare(endpoints.engine_info("demo")).timeout, without_retries.retry) == (4, NO_RETRY)
     assert api.without_retries(90).settings.timeout == 30
     assert (api.settings.timeout, api.retry.attempts) == (30, 5)
 
@@ -433,7 +434,7 @@ def test_updating_and_scheduling_send_what_they_say(server):
     server.drive(api.set_schedule(19, False))
 
     assert server.calls[2:] == ["update", "schedule on", "schedule off"]
-    assert server.requests[2].call.body == PIPELINE
+    assert server.requests[2].body == PIPELINE
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -445,7 +446,7 @@ def test_an_upload_returns_what_the_server_answers(server, tmp_path):
     server.on("upload", sample("upload"))
 
     assert server.drive(server.api().upload_file(path))["size"] == 11
-    assert server.requests[-1].call.file == path
+    assert server.requests[-1].file == path
 
 
 @pytest.mark.parametrize(

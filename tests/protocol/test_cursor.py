@@ -193,7 +193,7 @@ def test_a_look_after_a_deep_one_is_short_again(server):
     server.drive(look(history, [Cursor(newest=700)]))
     server.drive(look(history, [Cursor(newest=700)]))
 
-    assert server.requests[-1].call.query["size"] == 100
+    assert server.requests[-1].query["size"] == 100
 
 
 def test_a_run_that_is_resumed_is_noticed_as_long_as_it_is_among_the_newest_hundred(server):

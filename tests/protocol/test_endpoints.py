@@ -6,9 +6,9 @@ import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
 from airflow_provider_flowengine.protocol.api import Api
-from airflow_provider_flowengine.protocol.endpoints import AUTOML, KERNEL
 from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.protocol.versions import AUTOML, KERNEL
 
 NEW = Engine("demo", "/engine/15/cess-data-3", 6, KERNEL)
 OLD = Engine("demo", "/automl-engine/2", 6, AUTOML)
@@ -118,7 +118,7 @@ CALLS = [
 def test_a_call_is_sent_as_the_sources_say(build, new, old, generation):
     engine, expected = (NEW, new) if generation == "kernel/v1" else (OLD, old)
     call = build(engine)
-    request = Api(Settings.build(fl_url=GATEWAY, engine_key="demo")).request(call)
+    request = Api(Settings.build(fl_url=GATEWAY, engine_key="demo")).prepare(call)
 
     assert (call.method, request.url, call.body) == expected
 
@@ -141,7 +141,7 @@ def test_what_makes_a_difference_twice_is_never_repeated():
 def test_a_path_of_the_gateway_is_kept_and_its_slash_is_not_doubled():
     api = Api(Settings.build(fl_url="https://gw.example.com/fl/", engine_key="demo"))
 
-    assert api.request(endpoints.engine_info("demo")).url == (
+    assert api.prepare(endpoints.engine_info("demo")).url == (
         "https://gw.example.com/fl/engine-manager/v1/k8s/info/?engineKey=demo"
     )
 
@@ -149,14 +149,14 @@ def test_a_path_of_the_gateway_is_kept_and_its_slash_is_not_doubled():
 def test_a_path_that_no_address_may_hold_is_escaped_once():
     api = Api(Settings.build(fl_url="https://gw/流|/%E6%B5%81", engine_key="demo"))
 
-    assert api.request(endpoints.engine_info("demo")).url.startswith("https://gw/%E6%B5%81%7C/%E6%B5%81/engine-manager")
+    assert api.prepare(endpoints.engine_info("demo")).url.startswith("https://gw/%E6%B5%81%7C/%E6%B5%81/engine-manager")
 
 
 def test_an_odd_key_and_an_odd_id_are_escaped():
     engine = Engine("a b&c=中", "/engine/1/x", "6/7")
     api = Api(Settings.build(fl_url=GATEWAY, engine_key="demo"))
 
-    url = api.request(endpoints.get_pipeline(engine, "../19?x#y")).url
+    url = api.prepare(endpoints.get_pipeline(engine, "../19?x#y")).url
 
     assert url == (
         f"{GATEWAY}/engine/1/x/kernel/v1/pipeline/template/6%2F7/..%2F19%3Fx%23y/get?engineKey=a+b%26c%3D%E4%B8%AD"

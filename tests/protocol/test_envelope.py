@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.protocol import envelope
-from airflow_provider_flowengine.protocol.endpoints import Call
-from airflow_provider_flowengine.protocol.envelope import Response
+from airflow_provider_flowengine.protocol.envelope import parse_envelope, transport_error, unexpected_response
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     FlowEngineError,
@@ -18,23 +16,24 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowengine.protocol.http import Request, Response
 
 from .conftest import answer, refused, sample
 
-CALL = Call(name="read pipeline 19", method="GET", path="/engine/15/x/pipeline/19", idempotent=True)
-SECRETIVE = replace(CALL, redact=lambda text: text.replace("s3cret", "***"))
-HANDSHAKE = replace(CALL, has_envelope=False)
+REQUEST = Request(name="read pipeline 19", method="GET", path="/engine/15/x/pipeline/19", idempotent=True)
+SECRETIVE = replace(REQUEST, redact=lambda text: text.replace("s3cret", "***"))
+HANDSHAKE = replace(REQUEST, has_envelope=False)
 
 
-def caught(answer, call=CALL):
+def caught(answer, request=REQUEST):
     with pytest.raises(FlowEngineError) as error:
-        envelope.read(call, answer)
+        parse_envelope(request, answer)
     return error.value
 
 
 @pytest.mark.parametrize("name", ["get", "history.plain", "start.empty", "upload", "resume"])
 def test_a_good_answer_is_its_whole_object(name):
-    whole = envelope.read(CALL, sample(name))
+    whole = parse_envelope(REQUEST, sample(name))
 
     assert whole == json.loads(sample(name).body)
 
@@ -42,7 +41,7 @@ def test_a_good_answer_is_its_whole_object(name):
 @pytest.mark.parametrize("status", [0, "0", " 0 "])
 @pytest.mark.parametrize("http", [200, 201, 202])
 def test_success_is_0_as_a_number_or_as_text(status, http):
-    assert envelope.read(CALL, answer(http, {"status": status, "data": 1}))["data"] == 1
+    assert parse_envelope(REQUEST, answer(http, {"status": status, "data": 1}))["data"] == 1
 
 
 @pytest.mark.parametrize("name", ["refused", "refused.text"])
@@ -53,7 +52,7 @@ def test_a_refusal_carries_the_status_and_the_reason_as_flowengine_wrote_it(name
     assert error.status in (1, "1")
     assert error.msg == "pipeline 99 does not exist"
     assert str(error).startswith("FlowEngine refused to read pipeline 19: pipeline 99 does not exist (status 1, GET")
-    assert error.call == CALL
+    assert error.request == REQUEST
 
 
 @pytest.mark.parametrize("status", [1, -1, "500", True, False, 0.5, [], {}, "zero", ""])
@@ -122,7 +121,7 @@ def test_an_object_without_a_status_is_no_answer_of_flowengines():
     [{"url": "/e"}, {"engineId": 6, "status": "running"}, {"url": "/e", "status": 1}, {"data": {"url": "/e"}}],
 )
 def test_the_handshake_may_answer_without_an_envelope(content):
-    assert envelope.read(HANDSHAKE, answer(200, content)) == content
+    assert parse_envelope(HANDSHAKE, answer(200, content)) == content
 
 
 def test_the_handshake_may_be_refused_all_the_same():
@@ -160,12 +159,12 @@ def test_what_is_nested_too_deeply_to_be_quoted_is_called_so():
     for _ in range(100_000):
         deep = [deep]
 
-    assert "nested too deeply" in str(envelope.unexpected_response(CALL, "a list", deep))
+    assert "nested too deeply" in str(unexpected_response(REQUEST, "a list", deep))
 
 
 def test_no_answer_says_what_to_check_only_when_nothing_got_through():
-    refused = envelope.transport_error(SECRETIVE, "refused by s3cret.host", taken=False)
-    lost = envelope.transport_error(CALL, "timed out", taken=None)
+    refused = transport_error(SECRETIVE, "refused by s3cret.host", taken=False)
+    lost = transport_error(REQUEST, "timed out", taken=None)
 
     assert str(refused) == (
         "Could not read pipeline 19: refused by ***.host."
@@ -221,7 +220,7 @@ JSON = st.recursive(
 )
 def test_whatever_comes_is_an_object_or_an_error_of_ours(status, body, headers, has_envelope):
     try:
-        whole = envelope.read(replace(CALL, has_envelope=has_envelope), Response(status, body, headers))
+        whole = parse_envelope(replace(REQUEST, has_envelope=has_envelope), Response(status, body, headers))
     except FlowEngineError:
         return
     assert 200 <= status < 300

@@ -29,9 +29,7 @@ def ids(runs):
 def asked(server):
     """The pages that were asked for: (page, size)."""
     return [
-        (request.call.query["page"], request.call.query["size"])
-        for request in server.requests
-        if "historyList" in request.url
+        (request.query["page"], request.query["size"]) for request in server.requests if "historyList" in request.url
     ]
 
 

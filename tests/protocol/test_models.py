@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.protocol import models
-from airflow_provider_flowengine.protocol.endpoints import Call
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, UnexpectedResponseError
+from airflow_provider_flowengine.protocol.http import Request
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.models import (
     NodeRun,
@@ -20,13 +19,18 @@ from airflow_provider_flowengine.protocol.models import (
     newest_first,
     run_from_dict,
 )
-from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
+from airflow_provider_flowengine.protocol.reply import Reply
+from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.protocol.status import RunState
 
 from .conftest import sample
 
-CALL = Call(name="list runs of pipeline 19", method="GET", path="/engine/15/x/pipeline/19/historyList")
+REQUEST = Request(name="list runs of pipeline 19", method="GET", path="/engine/15/x/pipeline/19/historyList")
 GATEWAY = "http://gw:31101"
-WORDS = StatusVocabulary()
+
+
+def reply(payload=None, gateway=GATEWAY, zone="UTC"):
+    return Reply(REQUEST, Settings.build(fl_url=gateway, timezone=zone), payload or {})
 
 
 def content(name):
@@ -34,7 +38,7 @@ def content(name):
 
 
 def read_run(row, zone="UTC"):
-    return models.read_run(CALL, row, 19, WORDS, zone)
+    return reply(zone=zone).run(row, 19)
 
 
 # --- the handshake ----------------------------------------------------------------------------------------------------
@@ -42,16 +46,16 @@ def read_run(row, zone="UTC"):
 
 @pytest.mark.parametrize("name", ["engine_url", "engine_url.top", "engine_url.nested"])
 def test_the_engines_url_is_found_wherever_it_stands(name):
-    assert models.parse_engine_url(CALL, content(name), GATEWAY) == "/engine/15/cess-data-3"
+    assert reply(content(name)).engine_url() == "/engine/15/cess-data-3"
 
 
 @pytest.mark.parametrize("name", ["engine_id", "engine_id.top", "engine_id.nested", "engine_id.automl"])
 def test_the_engines_id_is_found_wherever_it_stands(name):
-    assert models.parse_engine_id(CALL, content(name)) == 6
+    assert reply(content(name)).engine_id() == 6
 
 
 def test_a_list_may_hold_the_engines_url():
-    assert models.parse_engine_url(CALL, {"data": [None, {"url": "/engine/15/x"}]}, GATEWAY) == "/engine/15/x"
+    assert reply({"data": [None, {"url": "/engine/15/x"}]}).engine_url() == "/engine/15/x"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_a_list_may_hold_the_engines_url():
     ],
 )
 def test_the_engines_url_is_a_path_below_the_gateway(gateway, url, path):
-    assert models.parse_engine_url(CALL, {"data": {"url": url}}, gateway) == path
+    assert reply({"data": {"url": url}}, gateway).engine_url() == path
 
 
 @pytest.mark.parametrize(
@@ -94,20 +98,20 @@ def test_the_engines_url_is_a_path_below_the_gateway(gateway, url, path):
 )
 def test_an_engine_url_that_credentials_must_not_follow_is_refused(url):
     with pytest.raises(UnexpectedResponseError, match="url"):
-        models.parse_engine_url(CALL, {"data": {"url": url}}, GATEWAY)
+        reply({"data": {"url": url}}).engine_url()
 
 
 @pytest.mark.parametrize(
     "whole", [{}, {"data": None}, {"data": {"url": None}}, {"data": ""}, {"data": [1]}, {"url": ""}]
 )
 def test_an_answer_may_name_no_engine(whole):
-    assert models.parse_engine_url(CALL, whole, GATEWAY) is None
+    assert reply(whole).engine_url() is None
 
 
 @pytest.mark.parametrize("whole", [{}, {"data": {"engineId": None}}, {"data": {"engineId": {}}}, {"engineId": True}])
 def test_an_answer_without_an_engine_id_is_unexpected(whole):
     with pytest.raises(UnexpectedResponseError, match="expected an engineId"):
-        models.parse_engine_id(CALL, whole)
+        reply(whole).engine_id()
 
 
 # --- ids and times ----------------------------------------------------------------------------------------------------
@@ -163,7 +167,7 @@ MOMENT = datetime(2020, 6, 30, 2, 22, 9, tzinfo=UTC)
     ],
 )
 def test_a_time_is_epoch_milliseconds_or_text_in_the_connections_zone(value):
-    moment = models.parse_time(value, "Asia/Shanghai", CALL)
+    moment = reply(zone="Asia/Shanghai").time(value)
 
     assert moment == MOMENT
     assert moment.tzinfo is not None
@@ -171,7 +175,7 @@ def test_a_time_is_epoch_milliseconds_or_text_in_the_connections_zone(value):
 
 @pytest.mark.parametrize("value", [None, "", "-", 0, "0", "00", False])
 def test_a_time_may_be_missing(value):
-    assert models.parse_time(value, "UTC", CALL) is None
+    assert reply(zone="UTC").time(value) is None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +200,7 @@ def test_a_time_may_be_missing(value):
 )
 def test_what_is_no_time_is_quoted(value):
     with pytest.raises(UnexpectedResponseError, match="expected a time as epoch milliseconds"):
-        models.parse_time(value, "UTC", CALL)
+        reply(zone="UTC").time(value)
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -218,7 +222,9 @@ def test_what_is_no_time_is_quoted(value):
     ],
 )
 def test_a_list_stands_in_data_or_under_any_name_in_it(data, rows, total):
-    assert models.parse_list(CALL, {"status": 0, "data": data}) == (rows, total)
+    listed = reply({"status": 0, "data": data})
+
+    assert (listed.rows(), listed.total()) == (rows, total)
 
 
 @pytest.mark.parametrize(
@@ -237,14 +243,14 @@ def test_a_list_stands_in_data_or_under_any_name_in_it(data, rows, total):
 )
 def test_what_holds_no_list_or_two_is_unexpected(whole):
     with pytest.raises(UnexpectedResponseError, match="expected a list of objects in data"):
-        models.parse_list(CALL, whole)
+        reply(whole).rows()
 
 
 @pytest.mark.parametrize(
     "name", ["history.paged", "history.plain", "history.upper", "history.text_times", "history.ascending"]
 )
 def test_a_history_reads_the_same_in_each_of_its_shapes(name):
-    rows, _ = models.parse_list(CALL, content(name))
+    rows = reply(content(name)).rows()
 
     older, newer = sorted((read_run(row, "Asia/Shanghai") for row in rows), key=lambda run: run.id)
 
@@ -335,7 +341,7 @@ def test_where_ids_are_text_the_newest_run_started_last():
 
 
 def test_a_pipeline_is_read_from_the_vendors_own_object():
-    pipeline = models.parse_pipeline(CALL, content("get")["data"])
+    pipeline = reply().pipeline(content("get")["data"])
 
     assert (pipeline.id, pipeline.name, pipeline.key) == (19, "test1", "test1")
     assert [(node.id, node.name, node.type, node.params) for node in pipeline.nodes] == [
@@ -345,8 +351,7 @@ def test_a_pipeline_is_read_from_the_vendors_own_object():
 
 
 def test_a_nodes_params_are_read():
-    pipeline = models.parse_pipeline(
-        CALL,
+    pipeline = reply().pipeline(
         {
             "id": "19",
             "data": {
@@ -370,11 +375,11 @@ def test_a_nodes_params_are_read():
 @pytest.mark.parametrize("content", [None, [], "19", {}, {"id": None}, {"pipelineKey": "k"}])
 def test_what_has_no_id_is_no_pipeline(content):
     with pytest.raises(UnexpectedResponseError, match="expected a pipeline with an id"):
-        models.parse_pipeline(CALL, content)
+        reply().pipeline(content)
 
 
 def test_a_pipeline_may_have_no_definition():
-    assert models.parse_pipeline(CALL, {"id": 1, "name": "n", "data": "gone"}).nodes == ()
+    assert reply().pipeline({"id": 1, "name": "n", "data": "gone"}).nodes == ()
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------
@@ -402,13 +407,13 @@ OBJECT = st.dictionaries(st.sampled_from(NAMES), JSON)
 @given(OBJECT)
 def test_whatever_an_answer_holds_is_read_or_refused_by_our_own_error(whole):
     def read_rows():
-        rows, _ = models.parse_list(CALL, whole)
+        rows = reply(whole).rows()
         return newest_first([read_run(row) for row in rows])
 
     for read in (
-        lambda: models.parse_engine_url(CALL, whole, GATEWAY),
-        lambda: models.parse_engine_id(CALL, whole),
-        lambda: models.parse_pipeline(CALL, whole),
+        lambda: reply(whole).engine_url(),
+        lambda: reply(whole).engine_id(),
+        lambda: reply().pipeline(whole),
         lambda: read_run(whole),
         read_rows,
     ):
@@ -419,7 +424,7 @@ def test_whatever_an_answer_holds_is_read_or_refused_by_our_own_error(whole):
 @given(st.text() | st.from_regex(r"(https?:)?/{0,3}\S{0,30}", fullmatch=True))
 def test_whatever_url_an_engine_has_its_requests_stay_on_the_gateway(url):
     try:
-        path = models.parse_engine_url(CALL, {"data": {"url": url}}, GATEWAY)
+        path = reply({"data": {"url": url}}).engine_url()
     except FlowEngineError:
         return
     assert path is None or (path.startswith("/") and not path.startswith("//"))
@@ -428,7 +433,7 @@ def test_whatever_url_an_engine_has_its_requests_stay_on_the_gateway(url):
 @given(st.text() | st.integers() | st.floats())
 def test_a_time_is_aware_or_none_or_an_error_of_ours(value):
     try:
-        moment = models.parse_time(value, "Asia/Shanghai", CALL)
+        moment = reply(zone="Asia/Shanghai").time(value)
     except FlowEngineError:
         return
     assert moment is None or moment.utcoffset() is not None

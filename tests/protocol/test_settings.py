@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.protocol.endpoints import AUTOML, KERNEL
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.protocol.versions import AUTOML, KERNEL
 
 
 def build(**fields):
@@ -196,3 +196,16 @@ def test_whatever_is_typed_is_taken_or_refused_by_our_own_error(fields):
     except ConfigurationError:
         return
     assert settings.run_url(engine_url="/e", engine_key="k", pipeline_id=1, run_id=2) is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"good": ["ok"]}, "'good'; keys there are: running, success, failed, stopped"),
+        ({"success": 1}, r"status_words\['success'\] must be a list of words, not 1"),
+        ({"success": [["ok"]]}, "must be a list of words"),
+    ],
+)
+def test_status_words_that_cannot_be_parsed_are_refused_by_name(more, says):
+    with pytest.raises(ConfigurationError, match=says):
+        build(status_words=more)

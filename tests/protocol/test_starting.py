@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.protocol import models
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     AmbiguousRunError,
@@ -18,6 +17,7 @@ from airflow_provider_flowengine.protocol.errors import (
     StartUnconfirmedError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowengine.protocol.reply import Reply
 from airflow_provider_flowengine.protocol.starting import Intent, look_for, resolve_job_params, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
@@ -157,7 +157,7 @@ def test_job_params_are_sent_as_given_and_an_empty_object_without(server):
     start(server, {"train": {"rounds": 3}})
     start(server)
 
-    assert [request.call.body for request in server.requests if "start" in request.url] == [
+    assert [request.body for request in server.requests if "start" in request.url] == [
         {"train": {"rounds": 3}},
         {},
     ]
@@ -644,8 +644,7 @@ def test_a_next_try_that_cant_look_fails_and_doesnt_say_that_there_is_nothing(se
 
 
 def pipeline(*nodes):
-    return models.parse_pipeline(
-        None,
+    return Reply(None, None).pipeline(
         {
             "id": 19,
             "data": {

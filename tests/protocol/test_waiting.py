@@ -56,7 +56,7 @@ def wait_for(server, waiter=None, *, poll_immediately=True, **limits):
 
 
 def a_run(status="running", *, run_id=1, **fields):
-    return PipelineRun(run_id, 19, status, StatusVocabulary().read(status), **fields)
+    return PipelineRun(run_id, 19, status, StatusVocabulary().state_of(status), **fields)
 
 
 def later(server, seconds, **changes):

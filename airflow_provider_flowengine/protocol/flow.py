@@ -1,0 +1,81 @@
+"""
+Conversations with FlowEngine, as generators that yield requests and sleeps and are sent responses.
+
+A flow is driven by :mod:`airflow_provider_flowengine.client` over requests or aiohttp, or in a test by a list of
+responses and a fake clock; so it is written once, and sync and async never differ.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.http import Request, Response
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Let so many seconds pass."""
+
+    seconds: float
+
+
+Flow = Generator[Request | Sleep, Response | None, T]
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """A flow's end, with what it returned."""
+
+    value: T
+
+
+def advance(flow: Flow[T], outcome: Response | ServiceUnavailableError | None) -> Request | Sleep | Finished[T]:
+    """
+    Take a flow one step further: all that a transport needs to know of flows.
+
+    :param flow: the flow.
+    :param outcome: what came of its last step: the response to a request, the error instead of one, None for a sleep
+        and for the very first step.
+    :return: what to do next, or the flow's end.
+    """
+    try:
+        return flow.throw(outcome) if isinstance(outcome, ServiceUnavailableError) else flow.send(outcome)
+    except StopIteration as end:
+        return Finished(end.value)
+
+
+MAX_RETRY_AFTER = 300.0
+"""Seconds that a server may ask to wait: what it asks beyond them is too long for a task that waits."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """
+    How often, and after which pauses, a request is sent again.
+
+    :param attempts: how often it is sent at most, default 5.
+    :param first_delay: seconds before the second time, doubled for each further one, default 0.5.
+    :param longest_delay: no pause of our own is longer, in seconds, default 30; what a server asks for by
+        ``Retry-After`` is obeyed up to :data:`MAX_RETRY_AFTER`.
+    :param jitter: by which part a pause may be longer, so that many clients don't come back at once, default 0.25.
+    """
+
+    attempts: int = 5
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    jitter: float = 0.25
+
+    def delay(self, attempt: int, retry_after: float | None = None) -> float:
+        """Return the seconds to pause after so many attempts, at least what the server asked for."""
+        doubled = min(self.first_delay * 2.0 ** min(attempt - 1, 32), self.longest_delay)
+        return max(doubled, min(retry_after or 0.0, MAX_RETRY_AFTER)) * (1 + random.uniform(0, self.jitter))
+
+
+NO_RETRY = Retry(attempts=1)
+"""Send a request once and let the caller decide: while waiting, the next poll is the retry."""

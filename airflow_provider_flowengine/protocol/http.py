@@ -1,0 +1,105 @@
+"""Requests and responses as values, and what HTTP's status codes mean for them. Imports nothing of this package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+JsonObject = dict[str, Json]
+
+UNAVAILABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""The server, or a gateway before it, was unable to answer."""
+
+RETRYABLE_STATUSES = UNAVAILABLE_STATUSES - {500}
+"""Sending an idempotent request again may help."""
+
+UNPROCESSED_STATUSES = frozenset({429, 503})
+"""The server was too busy to process the request."""
+
+DENIED_STATUSES = frozenset({401, 403})
+"""The server refuses this user."""
+
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+UNPROCESSED_REDIRECTS = frozenset({301, 307, 308})
+"""The same request is wanted elsewhere, so it was not processed; other redirects may follow processing (RFC 9110)."""
+
+ENGINE_RELOCATED_STATUSES = frozenset({404, 502, 503})
+"""What a gateway answers for an engine that is not there any more. Source: inference, from how traefik answers."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    One HTTP request.
+
+    :param name: what it does, for messages, e.g. ``"start pipeline 12"``.
+    :param method: the HTTP method.
+    :param path: the path below the gateway, with its leading slash.
+    :param query: the query's parameters.
+    :param body: what is sent as JSON; None sends no body.
+    :param file: the file that is sent as multipart instead of a body.
+    :param idempotent: whether sending it twice does no harm.
+    :param has_envelope: whether its answer always carries the envelope's ``status``.
+    :param url: the whole address, its query included; empty until a connection has prepared the request.
+    :param headers: the headers, likewise.
+    :param timeout: seconds it may take to answer, likewise.
+    :param redact: hides the connection's secrets in whatever an error quotes, likewise.
+    """
+
+    name: str
+    method: str
+    path: str
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Json = None
+    file: Path | None = None
+    idempotent: bool = False
+    has_envelope: bool = True
+    url: str = field(default="", compare=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    timeout: float = field(default=30.0, compare=False)
+    redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Response:
+    """
+    What came back for one request.
+
+    :param status: the HTTP status.
+    :param body: the body's bytes.
+    :param headers: the headers, their names in lower case.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What the server's clock said, from its ``Date`` header; None if it sent none."""
+        return parse_date(self.headers.get("date", ""))
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait (``Retry-After``, as seconds or as a date); None if it doesn't."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value)
+        moment = parse_date(value)
+        return max(0.0, (moment - (self.server_time or datetime.now(UTC))).total_seconds()) if moment else None
+
+
+def parse_date(text: str) -> datetime | None:
+    """Return the moment that a header such as ``Date`` names; None if it names none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,276 @@
+"""
+What FlowEngine's answers hold: engines, pipelines, nodes, runs.
+
+Answers are read tolerantly (ids as numbers or text, times as epoch milliseconds or as text, lists under any name) and
+checked strictly: what can't be parsed ends in an :class:`~.errors.UnexpectedResponseError` that quotes it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+from urllib.parse import SplitResult, urlsplit
+
+import pendulum
+
+from airflow_provider_flowengine.protocol.envelope import unexpected_response
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.models import Node, NodeRun, Param, Pipeline, PipelineRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject, Request
+    from airflow_provider_flowengine.protocol.settings import Settings
+
+_LIST_NAMES = ("list", "records", "content", "rows", "items", "historyList", "engineJobPipelineTemplateList")
+_TOTAL_NAMES = ("total", "totalCount", "totalElements", "totalNum", "totalSize")
+
+_STARTED = ("startTime", "start_time", "startAt")
+_ENDED = ("endTime", "end_time", "endAt")
+_TRIGGER = ("triggerType", "triggerKind", "trigger", "startType", "runType")
+_MESSAGE = ("message", "errorMsg", "errorMessage", "failReason")
+_NODE_LISTS = ("nodes", "nodeList", "jobs", "jobList", "nodeRuns", "jobHistoryList")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """
+    A good answer of FlowEngine's, with all that is needed to parse it.
+
+    :param request: the request that was answered, for errors.
+    :param settings: the connection: its status words, its time zone, its gateway.
+    :param payload: the answer's whole JSON object.
+    :param server_time: what the server's clock said, aware; None if it said nothing.
+    """
+
+    request: Request
+    settings: Settings
+    payload: JsonObject = field(default_factory=dict)
+    server_time: datetime | None = None
+
+    @property
+    def data(self) -> Json:
+        """The envelope's ``data``."""
+        return self.payload.get("data")
+
+    def unexpected(self, expected: str, came: object) -> UnexpectedResponseError:
+        """Build the error about an answer that doesn't hold what it should."""
+        return unexpected_response(self.request, expected, came)
+
+    # --- the handshake --------------------------------------------------------------------------------------------
+
+    def engine_url(self) -> str | None:
+        """
+        Return ``engineUrl``, the engine's path below the gateway.
+
+        :return: the path without a trailing slash, or None if the answer names none.
+        :raises UnexpectedResponseError: if it isn't a path, or is on another host, where credentials would follow it.
+        """
+        url = self._nested("url")
+        if url is None:
+            return None
+        parts, gateway = self._split_url(url), urlsplit(self.settings.fl_url)
+        if (parts.scheme or parts.netloc) and (parts.hostname or "").lower() != (gateway.hostname or "").lower():
+            raise self.unexpected(
+                f"an engine url on the connection's host {gateway.hostname}, where credentials may go", url
+            )
+        path = "/" + parts.path.strip("/")
+        if parts.netloc and f"{path}/".startswith(f"{gateway.path}/"):
+            path = path.removeprefix(gateway.path)
+        if path in ("", "/"):
+            raise self.unexpected("the engine's url as a path", url)
+        return path
+
+    def _split_url(self, url: Json) -> SplitResult:
+        try:
+            if isinstance(url, str) and not re.search(r"[\s\\?#]", url.strip()):
+                return urlsplit(url.strip())
+        except ValueError:
+            pass
+        raise self.unexpected("the engine's url as a path", url)
+
+    def engine_id(self) -> Identifier:
+        """
+        Return ``engineId``.
+
+        :raises UnexpectedResponseError: if the answer holds none.
+        """
+        engine_id = identifier(self._nested("engineId"))
+        if engine_id is None:
+            raise self.unexpected("an engineId", self.payload)
+        return engine_id
+
+    def _nested(self, name: str) -> Json:
+        """Find a value in ``data``, at top level, or nested once in ``data``: where it stands isn't documented."""
+        data = self.data
+        places: list[Json] = [data, self.payload]
+        if isinstance(data, dict):
+            places += list(data.values())
+        elif isinstance(data, list):
+            places += data
+        for place in places:
+            if isinstance(place, dict) and place.get(name) not in (None, ""):
+                return place[name]
+        return None
+
+    # --- lists ----------------------------------------------------------------------------------------------------
+
+    def rows(self) -> list[JsonObject]:
+        """
+        Return the rows of a list: ``data`` itself, or the one list that ``data`` holds under any name.
+
+        :raises UnexpectedResponseError: if there is no list, or it cannot be determined which.
+        """
+        rows = self._only_list(self.data) if isinstance(self.data, dict) else self.data
+        if rows is None and "data" in self.payload:
+            rows = []
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self.unexpected("a list of objects in data", self.payload)
+        return cast("list[JsonObject]", rows)
+
+    def total(self) -> int | None:
+        """Return how many rows there are in all, if the answer says so."""
+        count = identifier(_first(self.data, *_TOTAL_NAMES)) if isinstance(self.data, dict) else None
+        return count if isinstance(count, int) else None
+
+    def _only_list(self, data: JsonObject) -> Json:
+        lists = {name: value for name, value in data.items() if isinstance(value, list)}
+        if len(lists) > 1:
+            lists = {name: value for name, value in lists.items() if name in _LIST_NAMES}
+        if len(lists) == 1:
+            return next(iter(lists.values()))
+        is_empty = not lists and None in data.values() and self.total() in (0, None)
+        return [] if is_empty else "no list"
+
+    # --- pipelines ------------------------------------------------------------------------------------------------
+
+    def pipeline(self, content: Json) -> Pipeline:
+        """
+        Return a pipeline.
+
+        :param content: the pipeline's object.
+        :raises UnexpectedResponseError: if it isn't an object with an id.
+        """
+        if not isinstance(content, dict) or (pipeline_id := identifier(content.get("id"))) is None:
+            raise self.unexpected("a pipeline with an id", content)
+        data = content.get("data")
+        definition = data if isinstance(data, dict) else {}
+        nodes = definition.get("nodes")
+        return Pipeline(
+            id=pipeline_id,
+            name=as_text(_first(definition, "name") or _first(content, "name")),
+            key=as_text(_first(content, "pipelineKey") or _first(definition, "pipelineKey")),
+            nodes=tuple(map(_node, _objects(nodes))),
+            content=content,
+        )
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    def run(self, row: JsonObject, pipeline_id: Identifier) -> PipelineRun:
+        """
+        Return one run.
+
+        :param row: the run's object.
+        :param pipeline_id: the pipeline that it belongs to, for a row that doesn't say.
+        :raises UnexpectedResponseError: if it has no id, or a time that can't be parsed.
+        """
+        run_id = identifier(_first(row, "id", "pipelineRunId", "runId"))
+        if run_id is None:
+            raise self.unexpected("a run with an id", row)
+        word = row.get("status")
+        return PipelineRun(
+            id=run_id,
+            pipeline_id=pipeline_id,
+            status=as_text(word),
+            state=self.settings.vocabulary.state_of(word),
+            started=self.time(_first(row, *_STARTED)),
+            ended=self.time(_first(row, *_ENDED)),
+            trigger=as_text(_first(row, *_TRIGGER)),
+            message=self._message(row, *_MESSAGE),
+            nodes=self._node_runs(row),
+            content=row,
+        )
+
+    def _node_runs(self, row: JsonObject) -> tuple[NodeRun, ...]:
+        """
+        Return what a run's nodes did, if its object says so: in itself, in its ``data`` or its ``pipeline``.
+
+        Node details decorate a run: what can't be parsed of them must not hide the run itself.
+        """
+        places = _objects([row, row.get("data"), row.get("pipeline")])
+        nodes = next((found for place in places if (found := _first(place, *_NODE_LISTS))), None)
+        try:
+            return tuple(map(self._node_run, _objects(nodes)))
+        except Exception:
+            return ()
+
+    def _node_run(self, node: JsonObject) -> NodeRun:
+        word, node_id = node.get("status"), as_text(_first(node, "nodeId", "id", "name"))
+        return NodeRun(
+            id=node_id,
+            name=as_text(_first(node, "title", "name")) or node_id,
+            status=as_text(word),
+            state=self.settings.vocabulary.state_of(word),
+            started=self.time(_first(node, *_STARTED)),
+            ended=self.time(_first(node, *_ENDED)),
+            message=self._message(node, *_MESSAGE, "msg"),
+        )
+
+    def _message(self, content: JsonObject, *names: str) -> str:
+        return self.settings.redact(as_text(_first(content, *names)))
+
+    def time(self, value: Json) -> datetime | None:
+        """
+        Return a time, aware.
+
+        :param value: epoch milliseconds as a number or in digits, text such as ``2023-04-14 18:32:50``, or nothing
+            (null, empty, 0, ``-``). Whether times are numbers or text isn't documented; text is in the connection's
+            time zone.
+        :raises UnexpectedResponseError: if it is none of these.
+        """
+        if value is None or value in ("", "-", 0, "0"):
+            return None
+        try:
+            if isinstance(value, str) and value.strip().isdigit():
+                return self.time(int(value))
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return pendulum.from_timestamp(value / 1000 if abs(value) >= 1e11 else value)
+            # pendulum also reads times of day, weeks, durations and "now": none of these is when something happened.
+            if isinstance(value, str) and re.fullmatch(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T].*)?", value.strip()):
+                return cast("datetime", pendulum.parse(value.strip(), tz=self.settings.timezone))
+        except (ValueError, TypeError, OverflowError, OSError):
+            pass
+        raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)
+
+
+def _node(content: JsonObject) -> Node:
+    params = content.get("params")
+    values = params.get("values") if isinstance(params, dict) else params
+    return Node(
+        id=as_text(_first(content, "nodeId", "id")),
+        name=as_text(_first(content, "name", "title")),
+        type=as_text(content.get("indexType")),
+        params=tuple(
+            Param(as_text(value.get("key")), value.get("value"), as_text(value.get("type")) or "TEXT")
+            for value in _objects(values)
+            if value.get("key")
+        ),
+    )
+
+
+def _objects(values: Json) -> list[JsonObject]:
+    """Return the objects of a list; what is no list holds none."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _first(content: Mapping[str, Json], *names: str) -> Json:
+    return next((content[name] for name in names if content.get(name) not in (None, "")), None)
+
+
+def as_text(value: Json) -> str:
+    """Return a JSON value as text; nothing becomes an empty text."""
+    return "" if value is None else str(value)
