@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, TypeGuard
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_flowengine.protocol.endpoints import Json
-    from airflow_provider_flowengine.protocol.models import JsonObject
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from airflow_provider_flowengine.definitions.content import Shape
-    from airflow_provider_flowengine.protocol.endpoints import Json
-    from airflow_provider_flowengine.protocol.models import JsonObject
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
 
 Unnamed = Literal["remove", "keep"]
 

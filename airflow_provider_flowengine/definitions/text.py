@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_flowengine.protocol.endpoints import Json
+    from airflow_provider_flowengine.protocol.http import Json
 
 MAX_VALUE_LENGTH = 80
 """Characters of a value that a line shows."""

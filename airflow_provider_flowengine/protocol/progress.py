@@ -17,8 +17,8 @@ from airflow_provider_flowengine.protocol.status import RunState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow_provider_flowengine.protocol.endpoints import Json
-    from airflow_provider_flowengine.protocol.models import JsonObject, Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
 MAX_MESSAGE_LENGTH = 1000
 """Characters of a node's message that are kept: XCom is no place for a log."""
