@@ -55,6 +55,16 @@ class AirflowApi:
         run = self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         return Task(self, dag_id, run["dag_run_id"])
 
+    def task_states(self, dag_id: str, run_id: str, task_id: str) -> list[str | None]:
+        """The states of all instances of a mapped task."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped"
+        states: list[str | None] = []
+        while True:
+            page = self.call("GET", path, params={"limit": 100, "offset": len(states)})
+            states += [instance["state"] for instance in page["task_instances"]]
+            if len(states) >= page["total_entries"]:
+                return states
+
 
 class Task:
     """

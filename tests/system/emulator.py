@@ -63,9 +63,10 @@ class FlowEngine:
 
     # --- what happens there -----------------------------------------------------------------------------------------
 
-    def create_pipeline(self, key: str = "") -> int:
-        """A pipeline of one node, whose runs go on until somebody ends them."""
-        values = [{"key": "duration", "value": "forever", "type": "TEXT"}]
+    def create_pipeline(self, key: str = "", duration: str = "forever", params: tuple[str, ...] = ()) -> int:
+        """A pipeline of one node, whose runs go on until somebody ends them, or for some seconds."""
+        texts = {"duration": duration, **dict.fromkeys(params, "")}
+        values = [{"key": key, "value": value, "type": "TEXT"} for key, value in texts.items()]
         node = {"nodeId": "train", "name": "train", "type": "TASK", "indexType": "SHELL", "params": {"values": values}}
         data = {"name": f"pipeline {next(self._names)}", "nodes": [node], "edges": []}
         pipeline = {"data": data, "pipelineKey": key}
