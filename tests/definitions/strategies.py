@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-words = st.text("abc é中-_.", min_size=1, max_size=6)
+words = st.text("aAbc é中-_.", min_size=1, max_size=6)
 texts = st.text("ab\n\r\t\"'${}é中\u2028", max_size=20)
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | texts
 values = st.recursive(

@@ -1,0 +1,76 @@
+"""
+What of a definition differs per environment, kept beside it in a file of its own.
+
+::
+
+    {"*": {"data": {"executionConfig": {"retryCount": 2}}},
+     "churn": {"data": {"describe": "Production", "nodes": {"train": {"params": {"trees": "500"}}}}}}
+
+By ``pipelineKey``, ``*`` for all of them. Objects are merged, nodes are named by their ids and params by their keys,
+null removes, and everything else is put in whole.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.definitions.content import is_object, key_and_name
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+
+FOR_ALL = "*"
+
+
+def overlaid(pipeline: Mapping[str, Json], overlay: Mapping[str, Json]) -> JsonObject:
+    """
+    Return a pipeline as an environment has it.
+
+    :param pipeline: the whole pipeline object.
+    :param overlay: the environment's overlay.
+    :raises ConfigurationError: if the overlay names a node or param that the pipeline doesn't have.
+    """
+    result = copy.deepcopy(dict(pipeline))
+    for key in (FOR_ALL, *filter(None, key_and_name(pipeline)[:1])):
+        changes = overlay.get(key, {})
+        if not is_object(changes):
+            raise ConfigurationError(f"overlay: {key!r} must hold an object")
+        result = _merge(result, changes, f"overlay: {key}", strict=key != FOR_ALL)
+    return result
+
+
+def _merge(value: JsonObject, changes: JsonObject, where: str, *, strict: bool) -> JsonObject:
+    merged = dict(value)
+    for name, change in changes.items():
+        place, old = f"{where}, {name}", merged.get(name)
+        if change is None:
+            merged.pop(name, None)
+        elif name == "nodes" and is_object(change):
+            merged[name] = _merge_items(old, change, "nodeId", place, strict=strict)
+        elif name == "params" and is_object(change) and "values" not in change:
+            params = old if is_object(old) else {}
+            values = {key: {"value": setting} for key, setting in change.items()}
+            merged[name] = params | {"values": _merge_items(params.get("values"), values, "key", place, strict=strict)}
+        elif is_object(change):
+            merged[name] = _merge(old if is_object(old) else {}, change, place, strict=strict)
+        else:
+            merged[name] = copy.deepcopy(change)
+    return merged
+
+
+def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where: str, *, strict: bool) -> list[Json]:
+    """Merge changes into the items of a list by what names them; for all pipelines, into those that it has."""
+    listed = items if isinstance(items, list) else []
+    names = [item.get(named_by) for item in listed if is_object(item)]
+    strangers = [name for name in changes if name not in names]
+    if strangers and strict:
+        raise ConfigurationError(f"{where}: the pipeline has no {strangers[0]!r}; {known('names', names)}")
+    merged: list[Json] = []
+    for item in listed:
+        change = changes.get(str(item.get(named_by))) if is_object(item) else None
+        merged.append(_merge(item, change, where, strict=strict) if is_object(item) and is_object(change) else item)
+    return merged

@@ -1,0 +1,147 @@
+"""How a pipeline is kept in files: what is exported comes back, fit for review."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_flowengine.definitions.content import without_server_fields
+from airflow_provider_flowengine.definitions.diff import diff
+from airflow_provider_flowengine.definitions.files import file_stem, from_text, to_files
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+from .strategies import pipelines
+
+
+def read_back(files, stem="churn"):
+    return from_text(files[f"{stem}.json"], f"{stem}.json", files.__getitem__)
+
+
+@given(pipelines(whole=True))
+def test_a_pipeline_comes_back_from_its_files_as_it_was(pipeline):
+    for inline in (False, True):
+        back = read_back(to_files(pipeline, "churn", inline=inline))
+
+        assert back == without_server_fields(pipeline)
+        assert diff(pipeline, back).is_empty
+
+
+@given(pipelines(whole=True))
+def test_each_file_can_be_written_beside_the_others_on_any_file_system(pipeline):
+    files = to_files(pipeline, "churn")
+
+    assert len({path.casefold() for path in files}) == len(files)
+    for path, text in files.items():
+        assert path == "churn.json" or path.startswith("churn/")
+        assert text.encode().decode() == text
+
+
+@pytest.fixture
+def pipeline():
+    script = "import sys\r\nprint('你好')"
+    return {
+        "id": 19,
+        "createTime": 1681468370000,
+        "jobKey": None,
+        "pipelineKey": "churn",
+        "data": {
+            "id": "b49a",
+            "status": "init",
+            "name": "流失",
+            "onError": "echo one line",
+            "nodes": [
+                {
+                    "nodeId": "train",
+                    "status": "INITIALIZED",
+                    "indexType": "PYTHON3",
+                    "indexSource": script,
+                    "onError": {"indexType": "PYTHON3", "indexSource": "a\nb"},
+                    "onComplete": "c\nd\n",
+                    "sensorJobConfig": None,
+                    "executionConfig": {"retry_count": 1},
+                }
+            ],
+            "openNodeMsgTopicConfig": [{"type": "POST_START", "topic": "T"}],
+        },
+    }
+
+
+def test_scripts_stand_beside_the_json_to_the_byte(pipeline):
+    files = to_files(pipeline, "churn")
+
+    assert list(files) == ["churn.json", "churn/train.py", "churn/train.onComplete.sh", "churn/train.onError.py"]
+    assert files["churn/train.py"] == "import sys\r\nprint('你好')"
+    assert json.loads(files["churn.json"])["data"]["nodes"][0]["indexSource"] == {"$file": "churn/train.py"}
+
+
+def test_the_json_is_fit_for_review(pipeline):
+    text = to_files(pipeline, "churn")["churn.json"]
+    kept = json.loads(text)
+
+    assert text == json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    assert list(kept) == ["data", "pipelineKey"]
+    assert "流失" in text
+    assert not {"id", "status"} & {*kept["data"], *kept["data"]["nodes"][0]}
+    assert "null" not in text
+
+
+def test_unknown_fields_are_kept(pipeline):
+    data = read_back(to_files(pipeline, "churn"))["data"]
+
+    assert data["openNodeMsgTopicConfig"] == [{"type": "POST_START", "topic": "T"}]
+    assert data["nodes"][0]["executionConfig"] == {"retry_count": 1}
+
+
+def test_half_a_character_stays_in_the_json(pipeline):
+    pipeline["data"]["nodes"][0]["indexSource"] = "a\n\ud800"
+
+    files = to_files(pipeline, "churn")
+
+    assert "churn/train.py" not in files
+    assert files["churn.json"].encode()
+    assert read_back(files)["data"]["nodes"][0]["indexSource"] == "a\n\ud800"
+
+
+@pytest.mark.parametrize("name", ["churn-model_2.v1", "流失模型"])
+def test_a_name_that_any_file_can_have_is_kept(name):
+    assert file_stem(name, {"churn.json"}) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a/b", "a_b"), ("../x", "_x"), ("con", "con"), ("", "pipeline"), ("CHURN", "CHURN"), ("x" * 300, "x" * 80)],
+)
+def test_a_name_that_no_file_can_have_is_replaced_and_stays_unique(name, stem):
+    assert re.fullmatch(f"{stem}-[0-9a-f]{{8}}", file_stem(name, {"churn.json"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "line 1, column 2: not JSON"),
+        ("[]", "one JSON object, not a list"),
+        ('{"a": 1, "a": 2}', "'a' stands twice"),
+        ("[" * 100_000, "not JSON"),
+        ('{"data": {"x": {"$file": "../secret"}}}', "below churn.json's folder"),
+        ('{"data": {"x": {"$file": "/etc/passwd"}}}', "below churn.json's folder"),
+        ('{"data": {"x": {"$file": "C:\\\\x"}}}', "below churn.json's folder"),
+        ('{"data": {"x": {"$file": 3}}}', "below churn.json's folder"),
+    ],
+)
+def test_a_bad_file_is_named_with_the_reason(text, reason):
+    with pytest.raises(ConfigurationError, match=reason) as raised:
+        from_text(text, "churn.json", lambda path: pytest.fail(f"{path} was read"))
+
+    assert str(raised.value).startswith("churn.json: ")
+
+
+def test_a_file_that_an_editor_began_with_a_byte_order_mark_is_read():
+    assert from_text('\ufeff{"nodes": []}', "a.json", str) == {"data": {"nodes": []}}
+
+
+def test_a_field_that_would_be_taken_for_a_file_is_refused(pipeline):
+    pipeline["data"]["x"] = {"$file": "y"}
+
+    with pytest.raises(ConfigurationError, match=r"\$file"):
+        to_files(pipeline, "churn")

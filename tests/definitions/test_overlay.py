@@ -1,0 +1,68 @@
+"""What differs per environment is laid over a definition."""
+
+import copy
+
+import pytest
+
+from airflow_provider_flowengine.definitions.overlay import overlaid
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+
+@pytest.fixture
+def pipeline():
+    params = {"values": [{"key": "trees", "value": "100", "type": "TEXT"}, {"key": "day", "value": "1"}]}
+    nodes = [{"nodeId": "train", "params": params}, {"nodeId": "publish"}]
+    return {"pipelineKey": "churn", "data": {"name": "Churn", "describe": "dev", "nodes": nodes}}
+
+
+def test_params_are_named_by_node_and_key(pipeline):
+    result = overlaid(pipeline, {"churn": {"data": {"nodes": {"train": {"params": {"trees": "500"}}}}}})
+
+    (trees, day) = result["data"]["nodes"][0]["params"]["values"]
+    assert trees == {"key": "trees", "value": "500", "type": "TEXT"}
+    assert day == {"key": "day", "value": "1"}
+
+
+def test_objects_are_merged_and_null_removes(pipeline):
+    changes = {"data": {"describe": None, "executionConfig": {"runMode": "SINGLE"}}}
+
+    result = overlaid(pipeline, {"churn": changes})
+
+    assert result["data"] == {
+        "name": "Churn",
+        "nodes": pipeline["data"]["nodes"],
+        "executionConfig": {"runMode": "SINGLE"},
+    }
+
+
+def test_what_is_for_all_comes_before_what_is_for_one(pipeline):
+    overlay = {"*": {"data": {"describe": "all", "name": "all"}}, "churn": {"data": {"name": "one"}}, "other": 3}
+
+    data = overlaid(pipeline, overlay)["data"]
+
+    assert (data["describe"], data["name"]) == ("all", "one")
+
+
+def test_what_is_for_all_skips_what_a_pipeline_doesnt_have(pipeline):
+    assert overlaid(pipeline, {"*": {"data": {"nodes": {"other": {"params": {"x": "1"}}}}}}) == pipeline
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": {"nodes": {"tran": {}}}}, "nodes: the pipeline has no 'tran'; names there are: train, p"),
+        ({"data": {"nodes": {"train": {"params": {"tree": 1}}}}}, "has no 'tree'; names there are: trees, day"),
+        ([], "overlay: 'churn' must hold an object"),
+    ],
+)  # fmt: skip
+def test_what_the_pipeline_doesnt_have_is_named(pipeline, changes, said):
+    with pytest.raises(ConfigurationError, match=said):
+        overlaid(pipeline, {"churn": changes})
+
+
+def test_the_definition_itself_is_left_as_it_is(pipeline):
+    before = copy.deepcopy(pipeline)
+
+    overlaid(pipeline, {"churn": {"data": {"nodes": {"train": {"params": {"trees": "500"}}}}}})
+
+    assert pipeline == before
