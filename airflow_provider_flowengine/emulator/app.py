@@ -8,20 +8,31 @@ import math
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from . import wire
-from .answers import Hangup, broken, framework_error, gateway_error, json_answer, login_page
-from .api import GATEWAY, ROOTS, BadRequest, Call, Sent, carry_out, find_call
+from . import redact, serialization
+from .api import BadRequest, Call, ParsedRequest, dispatch, find_call
 from .control import router as control_router
-from .definition import Refused
+from .definition import RequestRejected
+from .generations import DIALECTS, GATEWAY
 from .page import mount as mount_page
+from .responses import (
+    ConnectionDropped,
+    apply_fault,
+    encode_json,
+    framework_error,
+    json_answer,
+    login_page,
+    no_backend,
+)
+from .sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,36 +40,21 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from .engine import Engine
     from .faults import Fault, Faults
     from .files import Files
     from .options import Options
-    from .world import World
 
 _LOGGED_BYTES = 64 * 2**10  # how much of a body the log keeps
-_NO_ENGINE = "no engine"  # as an API root: where an engine might be and isn't
-_NO_ROOT = "no root"  # as an API root: a path of the engine's that is none of its API
+_MAX_DEPTH = 100  # of a JSON body: far more than a pipeline has, far less than Python's own recursion bears
+_NO_ENGINE = "no engine"  # in place of a dialect: a path where an engine might be and isn't
+_UNKNOWN = "unknown"  # in place of a dialect: a path of the engine's that is none of its API
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
-
-
-def _may_call(request: Request, options: Options, session: str) -> bool:
-    if options.access_key:
-        return _has_key(request.headers, options)
-    if options.authentication == "session":
-        return secrets.compare_digest(request.cookies.get("User-Token", "").encode(), session.encode())
-    return bool(request.headers.get("Access-Key" if options.authentication == "access_key" else "X-FlowEngine-UserId"))
-
-
-def _split(path: str, engine_url: str) -> tuple[str, str]:
-    """The API root that a path is under, and the path below it."""
-    if path.startswith(engine_url + "/"):
-        below = path[len(engine_url) + 1 :]
-        root = next((root for root in ROOTS if below.startswith(f"{root}/")), _NO_ROOT)
-        return root, below.removeprefix(root)
-    return (_NO_ENGINE if path.startswith(("/engine/", "/automl-engine/")) else GATEWAY), path
+_ROOTS = dict.fromkeys(dialect.root for dialect in DIALECTS.values())
 
 
 async def _read(request: Request, limit: int) -> bytes | None:
-    """The body; None if it is too long: all of it is taken, so that the client gets to read the refusal."""
+    """Return the body; None if it is too long: all of it is taken, so that the client gets to read the refusal."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -69,116 +65,171 @@ async def _read(request: Request, limit: int) -> bytes | None:
 
 def _parse(body: bytes | None, limit: int) -> Any:
     if body is None:
-        raise Refused(f"the body is too large; at most {limit} bytes are taken")
+        raise RequestRejected(f"the body is too large; at most {limit} bytes are taken")
     if not body.strip():
         return None
     try:
-        return json.loads(body, parse_constant=_finite, parse_float=_finite)
+        value = json.loads(body, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"the body is not JSON: {error}") from error
+        raise RequestRejected(f"the body is not JSON: {error}") from error
+    if _is_deep(value):
+        raise RequestRejected(f"the body is not JSON: it is nested more than {_MAX_DEPTH} deep")
+    return value
 
 
 def _finite(text: str) -> float:
-    """A number; not NaN, Infinity and 1e999, which JSON can't say back."""
+    """Return a number; not NaN, Infinity and 1e999, which JSON can't say back."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no number")
     return number
 
 
+def _is_deep(value: Any) -> bool:
+    """Return whether a value is nested so deep that it might not be written again."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
+
+
 class Gateway:
     """Answers every request that isn't for the control endpoints or the page.
 
-    :param world: what there is.
+    :param engine: what there is.
     :param faults: what is to go wrong.
     :param files: where uploads go.
-    :param session: what the cookie of a session holds.
     """
 
-    def __init__(self, world: World, faults: Faults, files: Files, session: str) -> None:
-        self.world = world
-        self.options = world.options
+    def __init__(self, engine: Engine, faults: Faults, files: Files) -> None:
+        self.engine = engine
+        self.options = engine.options
         self.faults = faults
         self.files = files
-        self.session = session
+        self.sessions = Sessions(engine.options, engine.clock)
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request: find the call, note it, do it, and let a fault strike."""
-        root, path = _split(request.url.path, self.options.engine_url)
+        """Answer one request: find the call, note it, do it, and let a fault happen."""
+        dialect, path = self._split(request.url.path)
         query = dict(request.query_params)
-        call, parts, elsewhere = find_call(self.options, root, request.method, path, query)
+        call, parts, other_method = find_call(self.options, dialect, request.method, path, query)
         name = call.name if call else "unknown"
-        # A fault strikes a request that has arrived; of an upload, its first part has.
+        # A fault happens to a request that has arrived; of an upload, its first part has.
         raw = await _read(request, self.options.max_json_bytes) if name != "upload" else b""
         number = self._note(request, name, raw or b"")
 
         async def work() -> Response:
+            if dialect in (*DIALECTS, _UNKNOWN) and not self._is_running():
+                return no_backend(self.options.wrong_address, request.method)
             if forbidden := self._forbidden(request, name):
                 return forbidden
             if call is None:
-                return self._nowhere(request, root, elsewhere)
-            return await self._carry_out(request, call, Sent(root, parts, query), raw)
+                return self._nowhere(request, dialect, other_method)
+            return await self._carry_out(request, call, ParsedRequest(dialect, parts, query), raw)
 
-        fault = self.faults.strike(name)
-        response = await (self._struck(fault, work) if fault else work())
-        with self.world.lock:
-            status = None if isinstance(response, Hangup) else response.status_code
-            self.world.store.answer_call(number, status, f"{fault.kind} {fault.where}" if fault else "")
+        fault = self.faults.next_fault(name)
+        if self.options.answer_delay:
+            await asyncio.sleep(self.options.answer_delay)
+        response = await (self._with_fault(fault, work) if fault else work())
+        if self.options.close_connections:
+            response.headers["Connection"] = "close"
+        with self.engine.lock:
+            status = None if isinstance(response, ConnectionDropped) else response.status_code
+            self.engine.store.answer_call(number, status, f"{fault.kind} {fault.where}" if fault else "")
         return response
 
-    async def _struck(self, fault: Fault, work: Callable[[], Awaitable[Response]]) -> Response:
+    def _split(self, path: str) -> tuple[str, str]:
+        """Return the dialect that is spoken at a path, and the path below its API root."""
+        engine_url = self.options.engine_url
+        if not path.startswith(engine_url + "/"):
+            return (_NO_ENGINE if path.startswith(("/engine/", "/automl-engine/")) else GATEWAY), path
+        below = path[len(engine_url) + 1 :]
+        root = next((root for root in _ROOTS if below.startswith(f"{root}/")), "")
+        return self.options.dialect(root) or _UNKNOWN, below.removeprefix(root)
+
+    def _is_running(self) -> bool:
+        return self.options.engine_running and self.engine.clock.now() >= self.engine.away_until
+
+    async def _with_fault(self, fault: Fault, work: Callable[[], Awaitable[Response]]) -> Response:
         """Answer as a fault lets it, before or after the work is done."""
-        if fault.kind != "slow":
-            undone = json_answer(wire.envelope(self.options, {}))
-            return broken(fault, await work() if fault.where == "after" else undone, self.options)
-        if fault.where == "before":
-            await asyncio.sleep(fault.seconds)
+        before = fault.where == "before"
+        if fault.kind not in ("slow", "away"):
+            undone = json_answer(serialization.envelope(self.options, {}))
+            return apply_fault(fault, undone if before else await work(), self.options)
+        if before:
+            await self._delay(fault)
         response = await work()
-        if fault.where == "after":
-            await asyncio.sleep(fault.seconds)
+        if not before:
+            await self._delay(fault)
         return response
+
+    async def _delay(self, fault: Fault) -> None:
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        else:
+            self.engine.take_away(fault.seconds)
 
     def _note(self, request: Request, name: str, raw: bytes) -> int:
-        with self.world.lock:
-            return self.world.store.add_call(
-                self.world.clock.now(),
+        with self.engine.lock:
+            return self.engine.store.add_call(
+                self.engine.clock.now(),
                 name,
                 request.method,
                 request.url.path,
-                request.url.query,
-                json.dumps(dict(request.headers)),
-                raw[:_LOGGED_BYTES].decode(errors="replace"),
+                redact.query(request.url.query),
+                json.dumps(redact.headers(request.headers)),
+                redact.body(raw[:_LOGGED_BYTES].decode(errors="replace")),
             )
 
     def _forbidden(self, request: Request, name: str) -> Response | None:
         if self.options.login_wall:
             return login_page()
-        if name != "session" and not _may_call(request, self.options, self.session):
-            return json_answer(wire.envelope(self.options, None, 401, "未登录或登录已过期"), 401)
-        return None
+        if name == "session" or self._may_call(request):
+            return None
+        if self.options.session_over == "wall" and self.options.authentication == "session":
+            return login_page()
+        answer = serialization.envelope(self.options, None, 401, "未登录或登录已过期")
+        in_envelope = self.options.session_over == "envelope" and self.options.authentication == "session"
+        return json_answer(answer, 200 if in_envelope else 401)
 
-    def _nowhere(self, request: Request, root: str, elsewhere: bool) -> Response:
-        path = request.url.path
-        if root == _NO_ENGINE:
-            return gateway_error(self.options.wrong_address)
-        if elsewhere:
-            return framework_error(405, path, f"Request method '{request.method}' not supported")
-        return gateway_error(404) if root == GATEWAY else framework_error(404, path, "No message available")
+    def _may_call(self, request: Request) -> bool:
+        options = self.options
+        if options.access_key:
+            return _has_key(request.headers, options)
+        header = {"user": "X-FlowEngine-UserId", "access_key": "Access-Key"}.get(options.authentication)
+        if header and request.headers.get(header):
+            return True
+        return self.sessions.use(request.cookies.get("User-Token", ""))
 
-    async def _carry_out(self, request: Request, call: Call, sent: Sent, raw: bytes | None) -> Response:
+    def _nowhere(self, request: Request, dialect: str, other_method: bool) -> Response:
+        path, method = request.url.path, request.method
+        if dialect == _NO_ENGINE:
+            return no_backend(self.options.wrong_address, method)
+        if other_method:
+            return framework_error(405, path, f"Request method '{method}' not supported")
+        return no_backend(404, method) if dialect == GATEWAY else framework_error(404, path, "No message available")
+
+    async def _carry_out(self, http: Request, call: Call, request: ParsedRequest, raw: bytes | None) -> Response:
         try:
             if call.name == "upload":
-                body: Any = await self._take_file(request, sent.path["slot"])
+                body: Any = await self._take_file(http, request.path["slot"])
             else:
                 body = _parse(raw, self.options.max_json_bytes)
-            answer = carry_out(self.world, call, replace(sent, body=body))
+            answer = dispatch(self.engine, call, replace(request, body=body))
         except BadRequest as error:
-            return framework_error(400, request.url.path, str(error))
-        except Refused as refusal:
-            return json_answer(wire.envelope(self.options, None, wire.FAILURE, str(refusal)))
+            return framework_error(400, http.url.path, str(error))
+        except RequestRejected as refusal:
+            return json_answer(serialization.envelope(self.options, None, serialization.FAILURE, str(refusal)))
         refused = str(answer["status"]) != "0"
         response = json_answer(answer, 200 if refused else self.options.success_status)
-        if call.name == "session" and answer["data"]:
-            response.set_cookie("User-Token", self.session)
+        if call.name == "session" and not refused:
+            response.set_cookie("User-Token", self.sessions.begin())
         return response
 
     async def _take_file(self, request: Request, slot: str) -> dict[str, Any]:
@@ -190,37 +241,55 @@ class Gateway:
                     raise BadRequest("Required request part 'file' is not present")
                 limit, size, name = self.options.max_upload_bytes, file.size or 0, file.filename or ""
                 if size > limit:
-                    raise Refused(f"{name} has {size} bytes; at most {limit} are taken")
-                path = await asyncio.to_thread(self.files.keep_upload, slot, name, file.file)
+                    raise RequestRejected(f"{name} has {size} bytes; at most {limit} are taken")
+                path = await asyncio.to_thread(self.files.save_upload, slot, name, file.file)
                 return {"name": name, "path": str(path), "size": size}
         except HTTPException as error:
             raise BadRequest(str(error.detail)) from error
 
 
-async def _no_such_control(request: Request, error: Exception) -> Response:
-    """What is wrong with a control request, without what it brought: that may be Infinity, which JSON can't say."""
+async def _invalid_control(request: Request, error: Exception) -> Response:
+    """Say what is wrong with a control request, without what it brought: that may be Infinity, which JSON can't say."""
     errors = cast("RequestValidationError", error).errors()
     return json_answer({"detail": [{name: each[name] for name in ("loc", "msg")} for each in errors]}, 422)
 
 
-def build_app(world: World, faults: Faults, files: Files, session: str, names: Sequence[str]) -> ASGIApp:
-    """The whole emulator as an ASGI application for uvicorn.
+async def _refused_control(request: Request, error: Exception) -> Response:
+    problem = cast("HTTPException", error)
+    return json_answer({"detail": problem.detail}, problem.status_code)
 
-    :param world: what there is.
+
+class _Json(JSONResponse):
+    """JSON that may hold halves of surrogate pairs, as answers of the engine may."""
+
+    def render(self, content: Any) -> bytes:
+        return encode_json(content)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Return whether a web page from elsewhere sends a request: any page in a browser could run jobs here otherwise."""
+    origin = headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("Host")
+
+
+def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]) -> tuple[ASGIApp, Gateway]:
+    """Build the whole emulator as an ASGI application for uvicorn.
+
+    :param engine: what there is.
     :param faults: what is to go wrong.
     :param files: where uploads go.
-    :param session: what the cookie of a session holds.
     :param names: the hosts that requests may name, where only this machine can reach the emulator. Empty where others
         can: then the control endpoints need the access key too, if there is one.
+    :return: the application, and its part that answers FlowEngine's calls.
     """
-    app = FastAPI(openapi_url=None)  # the pages it makes of that load scripts from the network
-    app.add_exception_handler(RequestValidationError, _no_such_control)
-    app.state.world, app.state.faults, app.state.files = world, faults, files
+    app = FastAPI(openapi_url=None, default_response_class=_Json)  # without pages that load scripts from the network
+    app.add_exception_handler(RequestValidationError, _invalid_control)
+    app.add_exception_handler(HTTPException, _refused_control)
+    app.state.engine, app.state.faults, app.state.files = engine, faults, files
     app.include_router(control_router)
-    mount_page(app, world)
-    app.add_route(
-        "/{path:path}", Gateway(world, faults, files, session).__call__, methods=_METHODS, include_in_schema=False
-    )
+    mount_page(app, engine)
+    gateway = Gateway(engine, faults, files)
+    app.add_route("/{path:path}", gateway.__call__, methods=_METHODS, include_in_schema=False)
     if names:
         # A web page that makes its own name mean this machine (DNS rebinding) could otherwise start jobs here.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
@@ -229,16 +298,20 @@ def build_app(world: World, faults: Faults, files: Files, session: str, names: S
         # uvicorn's `send` is a method of the request's cycle, and the cycle knows the connection: to reset it is no
         # part of ASGI.
         scope["flowengine.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
-        if not names and _is_guarded(scope["path"]) and not _has_key(Headers(scope=scope), world.options):
+        headers = Headers(scope=scope)
+        if _is_foreign(headers):
+            text = f"only the emulator's own page may ask for this, not one from {headers['Origin']}\n"
+            await Response(text, 403)(scope, receive, send)
+        elif not names and _is_guarded(scope["path"]) and not _has_key(headers, engine.options):
             await Response("the access key is missing, or another one\n", 401)(scope, receive, send)
         else:
             await app(scope, receive, send)
 
-    return with_transport
+    return with_transport, gateway
 
 
 def _is_guarded(path: str) -> bool:
-    """Whether a path needs the access key though FlowEngine doesn't have it: all control but what signing in needs."""
+    """Return whether a path needs the access key though FlowEngine doesn't have it: control, but to sign in."""
     return path.startswith("/__control__/") and not path.startswith(("/__control__/page", "/__control__/engine"))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+MAX_TIME = 250_000_000_000.0  # seconds since the epoch, in the year 9892: Python's dates end with 9999
+
 
 class Clock:
     """The machine's clock, or one that stands still until it is told to go on.
@@ -15,20 +17,25 @@ class Clock:
         self.reset(start)
 
     def reset(self, start: float | None = None) -> None:
-        """Begin anew, as if just made."""
+        """Begin anew, as if just made.
+
+        :raises ValueError: for a time that is no date.
+        """
+        if start is not None and not 0 <= start <= MAX_TIME:
+            raise ValueError(f"{start} is no time between the years 1970 and 9892, in seconds since 1970")
         self._frozen_at = start
         self._ahead = 0.0
 
     def now(self) -> float:
-        """The emulator's time, in seconds since the epoch."""
+        """Return the emulator's time, in seconds since the epoch."""
         return (time.time() if self._frozen_at is None else self._frozen_at) + self._ahead
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once.
 
         :param seconds: how many seconds; not negative, since finished runs would go on again.
-        :raises ValueError: for a negative number.
+        :raises ValueError: for a negative number, or more than there are dates.
         """
-        if seconds < 0:
-            raise ValueError(f"Time goes forward only, not by {seconds} s")
+        if not 0 <= seconds <= MAX_TIME - self.now():
+            raise ValueError(f"time goes forward only, and not beyond the year 9892; {seconds} s are no such step")
         self._ahead += seconds

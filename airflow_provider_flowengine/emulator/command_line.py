@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
+from .generations import PRESETS
 from .options import Options
 from .server import Emulator
 
@@ -35,7 +36,7 @@ def _option(parser: argparse._ArgumentGroup, name: str, field: FieldInfo) -> Non
         choices = get_args(field.annotation)
         parser.add_argument(flag, type=type(choices[0]), choices=choices, default=argparse.SUPPRESS, help=text)
     else:
-        kind: Any = _json_object if name == "words" else str
+        kind: Any = _json_object if get_origin(field.annotation) is dict else str
         parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=text)
 
 
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         help="let SHELL and PYTHON3 jobs really run, with your rights; beyond this machine only with --access-key",
     )
     parser.add_argument("--work-dir", help="folder for uploads and for what jobs read and write (default: beside --db)")
+    parser.add_argument(
+        "--like", choices=PRESETS, default="", help="a preset of the options below: FlowEngine as of then"
+    )
     behaviour = parser.add_argument_group("how it answers")
     for name, field in Options.model_fields.items():
         _option(behaviour, name, field)
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read_arguments(argv: list[str] | None = None) -> dict[str, Any]:
-    """What :class:`.server.Emulator` takes, from the command line.
+    """Return what :class:`.server.Emulator` takes, from the command line.
 
     :param argv: arguments; those of the process by default.
     :raises SystemExit: when there is no such option, or it takes no such value.
@@ -74,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until told to end.
 
     :param argv: arguments; those of the process by default.
-    :returns: the exit code: 2 for options that make no sense.
+    :return: the exit code: 2 for options that make no sense.
     """
     arguments = read_arguments(argv)
     try:

@@ -5,18 +5,17 @@ by itself or by hand in its database.
 """
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from . import wire
+from . import serialization
 from .api import known_call
-from .definition import Refused
+from .definition import LONGEST, RequestRejected
+from .engine import Engine
 from .faults import Fault, Faults, RandomFaults
+from .models import Run
 from .options import Options
-from .records import Run
-from .world import World
 
 
 class Ending(BaseModel):
@@ -34,22 +33,15 @@ class History(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     runs: Annotated[int, Field(ge=1, le=1_000_000)]
-    every: Annotated[float, Field(gt=0)] = 60
+    every: Annotated[float, Field(gt=0, le=1_000)] = 60
 
 
-def _own_page(request: Request) -> None:
-    """Refuse what a web page from elsewhere asks for: any page open in a browser could start jobs here otherwise."""
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
-        raise HTTPException(403, f"only the emulator's own page may ask for this, not one from {origin}")
+router = APIRouter(prefix="/__control__")
 
 
-router = APIRouter(prefix="/__control__", dependencies=[Depends(_own_page)])
-
-
-def _world(request: Request) -> World:
-    world: World = request.app.state.world
-    return world
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
 
 
 def _faults(request: Request) -> Faults:
@@ -57,35 +49,35 @@ def _faults(request: Request) -> Faults:
     return faults
 
 
-TheWorld = Annotated[World, Depends(_world)]
+TheEngine = Annotated[Engine, Depends(_engine)]
 TheFaults = Annotated[Faults, Depends(_faults)]
 
 
-def _known(world: World, run_id: int) -> Run:
+def _known(engine: Engine, run_id: int) -> Run:
     try:
-        return world.run(run_id)
-    except Refused as refusal:
+        return engine.run(run_id)
+    except RequestRejected as refusal:
         raise HTTPException(404, str(refusal)) from refusal
 
 
 @router.get("/options")
-async def read_options(world: TheWorld) -> Options:
+async def read_options(engine: TheEngine) -> Options:
     """How the emulator behaves."""
-    return world.options
+    return engine.options
 
 
 @router.patch("/options")
-async def set_options(world: TheWorld, changes: Annotated[dict[str, Any], Body()]) -> Options:
+async def set_options(engine: TheEngine, changes: Annotated[dict[str, Any], Body()]) -> Options:
     """Set some options; all or none."""
     try:
-        changed = Options.model_validate(world.options.model_dump() | changes)
+        changed = Options.model_validate(engine.options.model_dump() | changes)
     except ValidationError as error:
         raise HTTPException(422, error.errors(include_url=False, include_context=False, include_input=False)) from error
-    if world.key_needed and not changed.access_key:
+    if engine.key_needed and not changed.access_key:
         raise HTTPException(422, "jobs that really run, open to others, need an access_key: give another, or keep it")
     for name, value in changes.items():
-        setattr(world.options, name, value)
-    return world.options
+        setattr(engine.options, name, value)
+    return engine.options
 
 
 @router.get("/faults")
@@ -116,78 +108,90 @@ async def clear_faults(faults: TheFaults) -> None:
 
 @router.get("/calls")
 async def read_calls(
-    world: TheWorld,
+    engine: TheEngine,
     name: Annotated[str, AfterValidator(known_call)] | None = None,
     limit: Annotated[int, Query(ge=1, lt=2**31)] = 1000,
 ) -> list[dict[str, Any]]:
     """The newest requests, newest last."""
-    with world.lock:
-        return world.store.calls(name or "", limit)
+    with engine.lock:
+        return engine.store.calls(name or "", limit)
 
 
 @router.get("/calls/counts")
-async def count_calls(world: TheWorld) -> dict[str, int]:
+async def count_calls(engine: TheEngine) -> dict[str, int]:
     """How often each call was made."""
-    with world.lock:
-        return world.store.call_counts()
+    with engine.lock:
+        return engine.store.call_counts()
 
 
 @router.delete("/calls", status_code=204)
-async def forget_calls(world: TheWorld) -> None:
+async def forget_calls(engine: TheEngine) -> None:
     """Forget the requests noted so far."""
-    with world.lock:
-        world.store.forget_calls()
+    with engine.lock:
+        engine.store.forget_calls()
 
 
 @router.get("/clock")
-async def read_clock(world: TheWorld) -> dict[str, float]:
+async def read_clock(engine: TheEngine) -> dict[str, float]:
     """The emulator's time, in seconds since the epoch."""
-    return {"now": world.clock.now()}
+    return {"now": engine.clock.now()}
 
 
 @router.post("/clock/advance")
 async def advance_clock(
-    world: TheWorld, seconds: Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
+    engine: TheEngine, seconds: Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
 ) -> dict[str, float]:
     """Let time pass at once."""
-    world.clock.advance(seconds)
-    return {"now": world.clock.now()}
+    try:
+        engine.clock.advance(seconds)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    return {"now": engine.clock.now()}
+
+
+@router.post("/engine/away")
+async def take_engine_away(
+    engine: TheEngine, seconds: Annotated[float, Body(embed=True, ge=0, le=LONGEST, allow_inf_nan=False)]
+) -> dict[str, float]:
+    """Let the engine be away for a while, as one that restarts is."""
+    engine.take_away(seconds)
+    return {"until": engine.away_until}
 
 
 @router.get("/runs/{run_id}")
-async def read_run(world: TheWorld, run_id: int) -> dict[str, Any]:
+async def read_run(engine: TheEngine, run_id: int) -> dict[str, Any]:
     """One run, whether it shows in the history or not."""
-    run: dict[str, Any] = wire.run_object(world.options, _known(world, run_id), world.clock.now())
+    run: dict[str, Any] = serialization.run_object(engine.options, _known(engine, run_id), engine.clock.now())
     return run
 
 
 @router.post("/runs/{run_id}/finish", status_code=204)
-async def finish_run(world: TheWorld, run_id: int, ending: Ending) -> None:
+async def finish_run(engine: TheEngine, run_id: int, ending: Ending) -> None:
     """End a run that is under way at once."""
-    _known(world, run_id)
+    _known(engine, run_id)
     try:
-        world.finish(run_id, ending.outcome, ending.message)
-    except Refused as refusal:
+        engine.finish(run_id, ending.outcome, ending.message)
+    except RequestRejected as refusal:
         raise HTTPException(409, str(refusal)) from refusal
 
 
 @router.delete("/runs/{run_id}", status_code=204)
-async def prune_run(world: TheWorld, run_id: int) -> None:
+async def prune_run(engine: TheEngine, run_id: int) -> None:
     """Delete a run, as if it had been pruned."""
-    world.forget(_known(world, run_id).id)
+    engine.forget(_known(engine, run_id).id)
 
 
 @router.post("/pipelines/{pipeline_id}/history", status_code=204)
-async def add_history(world: TheWorld, pipeline_id: int, history: History) -> None:
+async def add_history(engine: TheEngine, pipeline_id: int, history: History) -> None:
     """Give a pipeline runs that succeeded in the past, the last one just now."""
-    now = world.clock.now()
+    now = engine.clock.now()
     try:
-        world.add_history(pipeline_id, (now - history.every * i for i in range(history.runs, 0, -1)))
-    except Refused as refusal:
+        engine.add_history(pipeline_id, (now - history.every * i for i in range(history.runs, 0, -1)))
+    except RequestRejected as refusal:
         raise HTTPException(404, str(refusal)) from refusal
 
 
 @router.post("/topics/{topic}")
-async def publish(world: TheWorld, topic: str) -> dict[str, list[int]]:
+async def publish(engine: TheEngine, topic: str) -> dict[str, list[int]]:
     """Send a message, as a job or another program does; tells the runs that it started."""
-    return {"runs": [run.id for run in world.publish(topic)]}
+    return {"runs": [run.id for run in engine.publish(topic)]}

@@ -17,10 +17,12 @@ JOB_TYPES = ("SHELL", "PYTHON3", "JAVA", "NODEJS", "DAG")
 HOOK_TYPES = ("SHELL", "PYTHON3")
 
 _UNITS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
-_MOST_RETRIES = 1000  # more would only keep the emulator busy
+MAX_RETRIES = 100  # more would only keep the emulator busy, as would more nodes
+MAX_NODES = 2_000
+LONGEST = 1e9  # seconds, some thirty years: all that is longer counts as much, so that times stay dates
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """FlowEngine says no: HTTP 200 with an envelope whose status isn't 0.
 
     :param message: the envelope's ``msg``.
@@ -65,10 +67,10 @@ class Node:
     wires: tuple[Wire, ...]
 
     def values(self, job_params: dict[str, dict[str, str]]) -> dict[str, str]:
-        """What the node's params are in a run that was started with the given job params.
+        """Return what the node's params are in a run that was started with the given job params.
 
         :param job_params: the start call's ``{nodeId: {key: value}}``.
-        :returns: key to value. What isn't settable at start, or is wired, keeps its own value (Source: the vendor's
+        :return: key to value. What isn't settable at start, or is wired, keeps its own value (Source: the vendor's
             documentation; how a param is marked is inference).
         """
         given = job_params.get(self.id, {})
@@ -89,6 +91,18 @@ class Definition:
     execution: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What is so where a definition doesn't say it.
+
+    :param retry_count: how often a failed node is tried again.
+    :param settable: whether a param can be set at start.
+    """
+
+    retry_count: int = 0
+    settable: bool = True
+
+
 HOOKS = ("onPreStart", "onComplete", "onTimeout", "onError")
 
 
@@ -100,7 +114,7 @@ def _objects(value: object, what: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Refused(f"{what} is not a list of objects")
+        raise RequestRejected(f"{what} is not a list of objects")
     return value
 
 
@@ -108,7 +122,7 @@ def _object(value: object, what: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Refused(f"{what} is not an object")
+        raise RequestRejected(f"{what} is not an object")
     return value
 
 
@@ -118,23 +132,23 @@ def seconds(config: dict[str, Any], value: str, unit: str) -> float | None:
     :param config: the ``executionConfig``.
     :param value: the number's field, e.g. ``timeOut``.
     :param unit: the unit's field, e.g. ``timeOutUnit``; MINUTE where it isn't set, as in the vendor's example.
-    :returns: seconds; None where it isn't set, or to nothing above 0.
+    :return: seconds; None where it isn't set, or to nothing above 0.
     """
     try:
         length = float(config[value]) * _UNITS[config.get(unit) or "MINUTE"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return length if 0 < length < math.inf else None
+    return min(length, LONGEST) if 0 < length < math.inf else None
 
 
-def _retries(config: dict[str, Any]) -> int:
+def _retries(config: dict[str, Any], otherwise: int) -> int:
     try:
-        return max(0, min(int(config.get("retryCount") or 0), _MOST_RETRIES))
-    except (TypeError, ValueError, OverflowError):
-        return 0
+        return max(0, min(int(config["retryCount"]), MAX_RETRIES))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return otherwise
 
 
-def _params(node: dict[str, Any], node_id: str) -> tuple[Param, ...]:
+def _params(node: dict[str, Any], node_id: str, settable: bool) -> tuple[Param, ...]:
     params = _object(node.get("params"), f"params of node {node_id}")
     return tuple(
         Param(
@@ -142,7 +156,7 @@ def _params(node: dict[str, Any], node_id: str) -> tuple[Param, ...]:
             key=_text(value.get("key")),
             value=_text(value.get("value")),
             type=_text(value.get("type")) or "TEXT",
-            settable=value.get("startParam", True) is not False,
+            settable=value["startParam"] if isinstance(value.get("startParam"), bool) else settable,
         )
         for value in _objects(params.get("values"), f"params.values of node {node_id}")
     )
@@ -151,9 +165,9 @@ def _params(node: dict[str, Any], node_id: str) -> tuple[Param, ...]:
 def _check_types(node: dict[str, Any], node_id: str) -> None:
     node_type, job_type = node.get("type"), node.get("indexType")
     if node_type not in NODE_TYPES:
-        raise Refused(f"node {node_id} has the unknown type {node_type!r}; known: {', '.join(NODE_TYPES)}")
+        raise RequestRejected(f"node {node_id} has the unknown type {node_type!r}; known: {', '.join(NODE_TYPES)}")
     if job_type not in JOB_TYPES and not (job_type is None and node_type == "START"):
-        raise Refused(f"node {node_id} has the unknown indexType {job_type!r}; known: {', '.join(JOB_TYPES)}")
+        raise RequestRejected(f"node {node_id} has the unknown indexType {job_type!r}; known: {', '.join(JOB_TYPES)}")
 
 
 def _hook(value: object, what: str) -> tuple[str, str]:
@@ -161,7 +175,7 @@ def _hook(value: object, what: str) -> tuple[str, str]:
     if isinstance(value, dict):
         job_type, source = value.get("indexType") or "SHELL", value.get("indexSource") or ""
     if job_type not in HOOK_TYPES or not isinstance(source, str):
-        raise Refused(
+        raise RequestRejected(
             f"{what} is neither a shell script nor an object with indexType {' or '.join(HOOK_TYPES)} and indexSource"
         )
     return job_type, source
@@ -169,12 +183,14 @@ def _hook(value: object, what: str) -> tuple[str, str]:
 
 def _raw_nodes(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     nodes: dict[str, dict[str, Any]] = {}
-    for node in _objects(data.get("nodes"), "nodes"):
+    if len(found := _objects(data.get("nodes"), "nodes")) > MAX_NODES:
+        raise RequestRejected(f"the pipeline has {len(found)} nodes; at most {MAX_NODES} are taken")
+    for node in found:
         node_id = node.get("nodeId")
         if not isinstance(node_id, str) or not node_id:
-            raise Refused("a node has no nodeId")
+            raise RequestRejected("a node has no nodeId")
         if node_id in nodes:
-            raise Refused(f"two nodes have the nodeId {node_id}")
+            raise RequestRejected(f"two nodes have the nodeId {node_id}")
         _check_types(node, node_id)
         nodes[node_id] = node
     return nodes
@@ -185,12 +201,12 @@ def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[d
     for edge in edges:
         for end in ("srcNodeId", "destNodeId"):
             if not isinstance(edge.get(end), str) or edge[end] not in nodes:
-                raise Refused(f"edge {edge.get('id')} leads to the unknown node {edge.get(end)!r} ({end})")
+                raise RequestRejected(f"edge {edge.get('id')} leads to the unknown node {edge.get(end)!r} ({end})")
     return edges
 
 
-def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]]) -> Node:
-    params = _params(node, node_id)
+def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]], defaults: Defaults) -> Node:
+    params = _params(node, node_id, defaults.settable)
     execution = _object(node.get("executionConfig"), f"executionConfig of node {node_id}")
     key_of = {param.id: param.key for param in params if param.id}
     return Node(
@@ -201,7 +217,7 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
         job_type=node.get("indexType") or "DAG",
         source=_text(node.get("indexSource")),
         params=params,
-        retries=_retries(execution),
+        retries=_retries(execution, defaults.retry_count),
         retry_gap=seconds(execution, "retryGapTime", "retryGapTimeUnit") or 0,
         limit=seconds(execution, "timeOut", "timeOutUnit"),
         hooks={hook: _hook(node[hook], f"{hook} of node {node_id}") for hook in HOOKS if node.get(hook)},
@@ -214,25 +230,37 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
     )
 
 
-def read_definition(pipeline: dict[str, Any]) -> Definition:
+def whole(pipeline: dict[str, Any]) -> dict[str, Any]:
+    """Return the object of the create call, of a pipeline that is that already or the definition in it alone.
+
+    :param pipeline: ``{"data": {"nodes": [...], ...}, "pipelineKey": ...}``, or ``{"nodes": [...], ...}``.
+    """
+    if "data" in pipeline or "nodes" not in pipeline:
+        return pipeline
+    return {"data": pipeline, "pipelineKey": pipeline.get("pipelineKey") or pipeline.get("name")}
+
+
+def read_definition(pipeline: dict[str, Any], defaults: Defaults = Defaults()) -> Definition:
     """Read and check a pipeline object.
 
     :param pipeline: the object of the create call: ``{"data": {"nodes": [...], "edges": [...]}, ...}``.
-    :returns: the definition, nodes in an order in which they can run.
-    :raises Refused: when it has no ``data``, two nodes of one id, an unknown type, an edge to nowhere, or a cycle.
+    :param defaults: what is so where the definition doesn't say it.
+    :return: the definition, nodes in an order in which they can run.
+    :raises RequestRejected: when it has no ``data``, too many nodes, two nodes of one id, an unknown type, an edge to
+        nowhere, or a cycle.
     """
     data = pipeline.get("data")
     if not isinstance(data, dict):
-        raise Refused("the pipeline has no data object")
+        raise RequestRejected("the pipeline has no data object")
     raw = _raw_nodes(data)
     incoming: dict[str, list[dict[str, Any]]] = {node_id: [] for node_id in raw}
     for edge in _raw_edges(data, raw):
         incoming[edge["destNodeId"]].append(edge)
-    nodes = {node_id: _read_node(node_id, node, incoming[node_id]) for node_id, node in raw.items()}
+    nodes = {node_id: _read_node(node_id, node, incoming[node_id], defaults) for node_id, node in raw.items()}
     try:
         order = tuple(TopologicalSorter({node.id: node.upstream for node in nodes.values()}).static_order())
     except CycleError as error:
-        raise Refused(f"the pipeline has a cycle: {' → '.join(error.args[1])}") from error
+        raise RequestRejected(f"the pipeline has a cycle: {' → '.join(error.args[1])}") from error
     return Definition(
         nodes=tuple(nodes[node_id] for node_id in order),
         execution=_object(data.get("executionConfig"), "executionConfig"),
@@ -244,18 +272,18 @@ def check_job_params(definition: Definition, job_params: object) -> dict[str, di
 
     :param definition: the pipeline's definition.
     :param job_params: ``{nodeId: {key: value}}``, ``{}`` or nothing.
-    :returns: the same, values as text.
-    :raises Refused: when it is something else, or names a node that the pipeline doesn't have. A key that a node
-        doesn't have has no effect (inference).
+    :return: the same, values as text.
+    :raises RequestRejected: when it is something else, or names a node that the pipeline doesn't have. A key that a
+        node doesn't have has no effect (inference).
     """
     if job_params is None:
         return {}
     if not isinstance(job_params, dict):
-        raise Refused("the start params are not an object {nodeId: {key: value}}")
+        raise RequestRejected("the start params are not an object {nodeId: {key: value}}")
     known = {node.id for node in definition.nodes}
     for node_id, values in job_params.items():
         if node_id not in known:
-            raise Refused(f"start params for the unknown node {node_id}; nodes: {', '.join(sorted(known))}")
+            raise RequestRejected(f"start params for the unknown node {node_id}; nodes: {', '.join(sorted(known))}")
         if not isinstance(values, dict):
-            raise Refused(f"the start params of node {node_id} are not an object")
+            raise RequestRejected(f"the start params of node {node_id} are not an object")
     return {node_id: {key: _text(value) for key, value in values.items()} for node_id, values in job_params.items()}

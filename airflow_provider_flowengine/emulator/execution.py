@@ -21,9 +21,9 @@ from .simulation import simulated_duration, simulated_outcome
 
 if TYPE_CHECKING:
     from .definition import Definition, Node
+    from .engine import Engine
     from .files import Files
-    from .records import NodeRun, Run
-    from .world import World
+    from .models import NodeRun, Run
 
 _TICK = 0.5  # seconds between looks at the schedules
 _RUNS_AT_ONCE = 32  # more wait for one to end
@@ -32,14 +32,14 @@ _AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeou
 
 
 class Execution:
-    """Runs the jobs of a world; threads of this process wait for them.
+    """Runs the jobs of an engine; threads of this process wait for them.
 
-    :param world: whose runs they are; it learns from here how they go.
+    :param engine: whose runs they are; it learns from here how they go.
     :param files: where their folders are.
     """
 
-    def __init__(self, world: World, files: Files) -> None:
-        self._world = world
+    def __init__(self, engine: Engine, files: Files) -> None:
+        self._engine = engine
         self._files = files
         self._stops: dict[int, threading.Event] = {}
         self._runs = ThreadPoolExecutor(_RUNS_AT_ONCE, "flowengine-run")
@@ -50,6 +50,7 @@ class Execution:
 
     def begin(self, run: Run, definition: Definition) -> None:
         """Run the nodes of a run that haven't succeeded."""
+        self._files.make("runs")
         if not any(node.attempts for node in run.nodes):
             self._files.forget_run(run.id)
         stop = self._stops[run.id] = threading.Event()
@@ -57,7 +58,7 @@ class Execution:
 
     def stop(self, run_id: int) -> None:
         """End the jobs of a run; what waits is never begun."""
-        with self._world.lock:
+        with self._engine.lock:
             if run_id in self._stops:
                 self._stops[run_id].set()
                 if self._under_way[run_id].cancel():  # its turn hasn't come
@@ -80,21 +81,21 @@ class Execution:
     def _tick(self) -> None:
         """Start scheduled runs on time: simulated ones can wait until somebody asks, real ones can't."""
         while not self._closed.wait(_TICK):
-            self._world.catch_up()
+            self._engine.catch_up()
 
     def _run(self, run: Run, definition: Definition, stop: threading.Event) -> None:
         outcome = "failed"
         try:
-            outcome = self._play(run, definition, stop)
+            outcome = self._run_nodes(run, definition, stop)
         finally:
             self._end(run.id, outcome)
 
     def _end(self, run_id: int, outcome: str) -> None:
-        with self._world.lock:
+        with self._engine.lock:
             del self._stops[run_id], self._under_way[run_id]
-            self._world.report_end(run_id, outcome)
+            self._engine.report_end(run_id, outcome)
 
-    def _play(self, run: Run, definition: Definition, stop: threading.Event) -> str:
+    def _run_nodes(self, run: Run, definition: Definition, stop: threading.Event) -> str:
         """Run the nodes of a run, each once those before it have succeeded; tells how it went."""
         states = {node.node_id: node for node in run.nodes}
         waiting = {node.id: (number, node) for number, node in enumerate(definition.nodes)}
@@ -120,7 +121,7 @@ class Execution:
         return "succeeded" if all(state.succeeded for state in states.values()) else "failed"
 
     def _node(self, run: Run, number: int, node: Node, states: dict[str, NodeRun], stop: threading.Event) -> NodeRun:
-        now = self._world.clock.now
+        now = self._engine.clock.now
         values = node.values(run.params) | {wire.key: states[wire.source].output for wire in node.wires}
         state = replace(states[node.id], start=now(), end=None, outcome="", message="", output="", params=values)
         ended = Ended("stopped")
@@ -129,7 +130,7 @@ class Execution:
                 ended = Ended("stopped")
                 break
             state = replace(state, attempts=state.attempts + 1)
-            self._world.report_node(run.id, state)
+            self._engine.report_node(run.id, state)
             try:
                 ended = self._attempt(run, number, node, state, stop)
             except Exception as error:  # a job can do what it likes to its folder: nothing may leave its run under way
@@ -138,13 +139,13 @@ class Execution:
                 break
         outcome = "failed" if ended.outcome == "timed out" else ended.outcome
         state = replace(state, end=now(), outcome=outcome, message=ended.message, output=ended.output)
-        self._world.report_node(run.id, state)
+        self._engine.report_node(run.id, state)
         return state
 
     def _attempt(self, run: Run, number: int, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
         script = Script(node.job_type, node.source)
         if node.type != "TASK" or not script.executable:
-            return self._pretend(node, state, stop)
+            return self._simulate(node, state, stop)
         for param in node.params:
             if param.type == "FILE" and not Path(state.params[param.key]).is_file():
                 return Ended("failed", f"param {param.key}: there is no file {state.params[param.key]!r}")
@@ -169,13 +170,13 @@ class Execution:
 
     def _system_params(self) -> dict[str, str]:
         """Params that every job has. Source: a script on the vendor's page."""
-        options = self._world.options
+        options = self._engine.options
         instance = re.search(r"/(\d+)(?:/|$)", options.engine_url)
         return {"engineKey": options.engine_key, "instanceId": instance[1] if instance else ""}
 
-    def _pretend(self, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
+    def _simulate(self, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
         """Let time pass as a simulated node does."""
-        duration = simulated_duration(node, state.params, self._world.options.node_seconds)
+        duration = simulated_duration(node, state.params, self._engine.options.node_seconds)
         if node.limit is not None and (duration is None or duration > node.limit):
             late = Ended("timed out", f"timed out after {node.limit:g} s")
             return Ended("stopped") if stop.wait(node.limit) else late

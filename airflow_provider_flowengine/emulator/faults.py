@@ -9,8 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .api import known_call
+from .definition import LONGEST
 
-Kind = Literal["status", "html", "redirect", "reset", "hang", "slow", "truncated", "broken_json", "envelope"]
+Kind = Literal["status", "html", "redirect", "reset", "hang", "slow", "truncated", "broken_json", "envelope", "away"]
+
+
+HeaderText = Annotated[str, Field(pattern=r"^[ -~\x80-\xff]*$")]  # a header's value takes no other letters
 
 
 class Fault(BaseModel):
@@ -22,7 +26,8 @@ class Fault(BaseModel):
         "status",
         description="status: an HTTP status with HTML; html: HTML with status 200; redirect: 302; "
         "reset: the connection is reset; hang: no answer, then a reset; slow: the right answer, late; "
-        "truncated: less than Content-Length says; broken_json: JSON cut in the middle; envelope: a refusal",
+        "truncated: less than Content-Length says; broken_json: JSON cut in the middle; envelope: a refusal; "
+        "away: the engine is away for so many seconds",
     )
     calls: list[Annotated[str, AfterValidator(known_call)]] = Field(
         default_factory=list, description="names of the calls it strikes; empty: all"
@@ -31,9 +36,9 @@ class Fault(BaseModel):
     times: Annotated[int, Field(ge=1)] = Field(1, description="how many calls it strikes")
     skip: Annotated[int, Field(ge=0)] = Field(0, description="how many matching calls pass first")
     status: Annotated[int, Field(ge=400, le=599)] = Field(500, description="HTTP status, for kind status")
-    retry_after: str = Field("", description="header Retry-After, for kind status")
-    location: str = Field("http://example.invalid/", description="where to, for kind redirect")
-    seconds: Annotated[float, Field(ge=0)] = Field(60, description="for kinds hang and slow")
+    retry_after: HeaderText = Field("", description="header Retry-After, for kind status")
+    location: HeaderText = Field("http://example.invalid/", description="where to, for kind redirect")
+    seconds: Annotated[float, Field(ge=0, le=LONGEST)] = Field(60, description="for kinds hang, slow and away")
     msg: str = Field("系统异常", description="the refusal's msg, for kind envelope")
 
 
@@ -78,7 +83,7 @@ class Faults:
         with self._lock:
             return [fault.model_copy() for fault in self._queue]
 
-    def strike(self, call: str) -> Fault | None:
+    def next_fault(self, call: str) -> Fault | None:
         """The fault that strikes this call, if any; the first match in the queue goes before chance.
 
         :param call: the call's name.

@@ -11,9 +11,9 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-from .definition import Refused
+from .definition import RequestRejected
 
-_LONGEST_NAME = 255  # bytes, as file systems have it
+_MAX_NAME = 255  # bytes, as file systems have it
 
 
 class Files:
@@ -33,22 +33,32 @@ class Files:
             self._root = self._made = Path(tempfile.mkdtemp(prefix="flowengine-emulator-"))
         return self._root
 
-    def keep_upload(self, slot: str, name: str, content: BinaryIO) -> Path:
+    def make(self, *parts: str) -> Path:
+        """Make a folder below the root, which its user alone can read, and return it.
+
+        :param parts: its path, one name each; those that there are stay as they are.
+        """
+        folder = self.root
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in parts:
+            folder /= part
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def save_upload(self, slot: str, name: str, content: BinaryIO) -> Path:
         """Keep an uploaded file in a folder of its own.
 
         :param slot: the number in the upload call's path: the job template's id, as paths on the vendor's page have it.
         :param name: the file's name.
         :param content: what is in it.
-        :returns: where it is: the value of a FILE param.
-        :raises Refused: when the name isn't a plain one: with a path in it, a file could land anywhere.
+        :return: where it is: the value of a FILE param.
+        :raises RequestRejected: when the name isn't a plain one: with a path in it, a file could land anywhere.
         """
         check_name(name)
         if not slot.isalnum():
-            raise Refused(f"job template {slot!r} does not exist")
-        folder = self.root / "solution_template" / f"job_template_{slot}" / uuid.uuid4().hex[:8]
-        folder.mkdir(parents=True)
-        path = folder / name
-        with path.open("wb") as target:
+            raise RequestRejected(f"job template {slot!r} does not exist")
+        path = self.make("solution_template", f"job_template_{slot}", uuid.uuid4().hex[:8]) / name
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
             shutil.copyfileobj(content, target)
         return path
 
@@ -105,7 +115,7 @@ def open_regular(path: Path) -> BinaryIO:
 def check_name(name: str) -> None:
     """Check a file's name.
 
-    :raises Refused: when it is empty, too long, or more than a name.
+    :raises RequestRejected: when it is empty, too long, or more than a name.
     """
-    if not name or name in (".", "..") or re.search(r"[/\\\0]", name) or len(name.encode()) > _LONGEST_NAME:
-        raise Refused(f"{name!r} is not a file name")
+    if not name or name in (".", "..") or re.search(r"[/\\\0]", name) or len(name.encode(errors="replace")) > _MAX_NAME:
+        raise RequestRejected(f"{name!r} is not a file name")

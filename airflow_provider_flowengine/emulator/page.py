@@ -20,13 +20,13 @@ from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from . import wire
-from .control import TheWorld
-from .definition import Refused
+from . import serialization
+from .control import TheEngine
+from .definition import RequestRejected
+from .engine import Engine
 from .files import Files
+from .models import NodeRun, Run
 from .options import NODE_STATES, RUN_STATES
-from .records import NodeRun, Run
-from .world import World
 
 Found = TypeVar("Found")
 
@@ -52,9 +52,9 @@ router = APIRouter(prefix="/__control__", tags=["page"])
 
 
 @router.get("/engine")
-async def read_engine(world: TheWorld) -> dict[str, Any]:
+async def read_engine(engine: TheEngine) -> dict[str, Any]:
     """What the page has to know to make FlowEngine's calls and to read their answers."""
-    options = world.options
+    options = engine.options
     return {
         "engineKey": options.engine_key,
         "engineId": options.engine_id,
@@ -63,79 +63,79 @@ async def read_engine(world: TheWorld) -> dict[str, Any]:
         "authentication": "access_key" if options.access_key else options.authentication,
         "words": {state: options.word(state) for state in dict.fromkeys((*RUN_STATES, *NODE_STATES))},
         "timezone": options.timezone,
-        "now": int((world.clock.now() + options.clock_skew) * 1000),
+        "now": int((engine.clock.now() + options.clock_skew) * 1000),
     }
 
 
 @router.get("/latest")
-async def read_latest(world: TheWorld, pipeline: Annotated[list[str], Query(max_length=100)]) -> list[dict[str, Any]]:
+async def read_latest(engine: TheEngine, pipeline: Annotated[list[str], Query(max_length=100)]) -> list[dict[str, Any]]:
     """The schedule and the latest runs of some pipelines, newest first."""
-    now = world.clock.now()
-    with world.lock:
-        return [_latest(world, pipeline_id, now) for pipeline_id in pipeline]
+    now = engine.clock.now()
+    with engine.lock:
+        return [_latest(engine, pipeline_id, now) for pipeline_id in pipeline]
 
 
-def _latest(world: World, pipeline_id: str, now: float) -> dict[str, Any]:
-    pipeline = _known(world.pipeline, pipeline_id)
-    runs, total = world.runs(pipeline.id, size=LATEST)
+def _latest(engine: Engine, pipeline_id: str, now: float) -> dict[str, Any]:
+    pipeline = _known(engine.pipeline, pipeline_id)
+    runs, total = engine.runs(pipeline.id, size=LATEST)
     return {
         "id": pipeline.id,
         "scheduled": pipeline.scheduled,
         "nextFire": pipeline.next_fire and int(pipeline.next_fire * 1000),
         "total": total,
-        "runs": [wire.run_row(world.options, run, now) for run in runs],
+        "runs": [serialization.run_row(engine.options, run, now) for run in runs],
     }
 
 
 @router.get("/runs/{run_id}/definition")
-async def read_definition(world: TheWorld, run_id: str) -> dict[str, Any]:
+async def read_definition(engine: TheEngine, run_id: str) -> dict[str, Any]:
     """The pipeline's object as it was when the run started."""
-    run = _known(world.run, run_id)
-    with world.lock:
-        return world.store.version(run.version)
+    run = _known(engine.run, run_id)
+    with engine.lock:
+        return engine.store.version(run.version)
 
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
-async def read_log(world: TheWorld, files: TheFiles, run_id: str, node: str) -> str:
+async def read_log(engine: TheEngine, files: TheFiles, run_id: str, node: str) -> str:
     """What a node wrote in a run; of one that was simulated, what it was meant to do."""
-    run = _known(world.run, run_id)
+    run = _known(engine.run, run_id)
     for number, each in enumerate(run.nodes):
         if each.node_id == node:
-            return files.log(run.id, number, node) if run.executed else _simulated_log(world, run, each)
+            return files.log(run.id, number, node) if run.executed else _simulated_log(engine, run, each)
     raise HTTPException(404, f"pipeline run {run_id} has no node {node}")
 
 
-def _simulated_log(world: World, run: Run, node: NodeRun) -> str:
-    now = world.clock.now()
+def _simulated_log(engine: Engine, run: Run, node: NodeRun) -> str:
+    now = engine.clock.now()
     state = node.state(now, settled=run.settled(now))
     if node.start is None or state in ("waiting", "unreached"):
         return ""
-    lines = [f"{_stamp(world, node.start)} {node.job_type} node {node.node_id} is simulated: nothing runs."]
-    lines += [f"{_stamp(world, node.start)} {key}={value}" for key, value in node.params.items()]
+    lines = [f"{_stamp(engine, node.start)} {node.job_type} node {node.node_id} is simulated: nothing runs."]
+    lines += [f"{_stamp(engine, node.start)} {key}={value}" for key, value in node.params.items()]
     if state != "running":
         outcome = f"{state}: {node.message}" if node.message else state
-        lines.append(f"{_stamp(world, node.end or now)} {outcome}")
+        lines.append(f"{_stamp(engine, node.end or now)} {outcome}")
     return "\n".join(lines) + "\n"
 
 
-def _stamp(world: World, at: float) -> str:
-    moment = datetime.fromtimestamp(at, ZoneInfo(world.options.timezone))
+def _stamp(engine: Engine, at: float) -> str:
+    moment = datetime.fromtimestamp(at, ZoneInfo(engine.options.timezone))
     return moment.isoformat(sep=" ", timespec="milliseconds")
 
 
 def _known(look: Callable[[object], Found], identifier: str) -> Found:
     try:
         return look(identifier)
-    except Refused as refusal:
+    except RequestRejected as refusal:
         raise HTTPException(404, str(refusal)) from refusal
 
 
 class _Index(Route):
     """The page itself, at ``{engineUrl}/``: an option that may change while the emulator runs, so no fixed path."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__("/", self._answer, include_in_schema=False)
-        self._options = world.options
+        self._options = engine.options
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Take the engine's own address, with or without its slash, and the gateway's."""
@@ -156,13 +156,13 @@ class _Files(StaticFiles):
         return response
 
 
-def mount(app: FastAPI, world: World) -> None:
+def mount(app: FastAPI, engine: Engine) -> None:
     """Serve the page and what it asks for.
 
     :param app: the emulator's application; what it serves at every other path is added after this.
-    :param world: what there is.
+    :param engine: what there is.
     """
     app.include_router(router)
     app.mount("/__control__/page", _Files(directory=FILES))
     app.mount("/__control__/web", _Files(directory=SHARED_FILES))
-    app.router.routes.append(_Index(world))
+    app.router.routes.append(_Index(engine))

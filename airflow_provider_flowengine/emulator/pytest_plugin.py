@@ -50,7 +50,7 @@ def flowengine_emulator(_flowengine_server: Emulator) -> Emulator:
 def flowengine_connection(flowengine_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
     """The Airflow connection ``flowengine_default``, made to lead to the emulator.
 
-    :returns: the connection's id.
+    :return: the connection's id.
     """
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", flowengine_emulator.connection())
     # A proxy that the environment names would get the requests to this machine too.

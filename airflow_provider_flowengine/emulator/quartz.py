@@ -135,7 +135,7 @@ class Quartz:
 
         :param moment: seconds since the epoch.
         :param zone: where the expression's hours are meant.
-        :returns: seconds since the epoch; None if it never fires again.
+        :return: seconds since the epoch; None if it never fires again.
         """
         local = datetime.fromtimestamp(moment, zone).replace(tzinfo=None)
         day: date = local.date()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .definition import Refused, seconds
+from .definition import RequestRejected, seconds
 from .quartz import read_quartz
 
-# runMode -> how its runs come about, see world.TRIGGERS
+# runMode -> how its runs come about, see engine.TRIGGERS
 TRIGGER_OF_MODE = {"PERIODICAL": "interval", "CRONTAB": "cron", "MESSAGE": "message"}
 
 
@@ -20,22 +20,22 @@ def check_schedule(execution: dict[str, Any]) -> None:
     """Check a pipeline's schedule, whether it is on or not.
 
     :param execution: the pipeline's ``executionConfig``.
-    :raises Refused: when it has an unknown ``runMode``, or one that lacks what it needs.
+    :raises RequestRejected: when it has an unknown ``runMode``, or one that lacks what it needs.
     """
     mode = execution.get("runMode") or "SINGLE"
     if mode not in ("SINGLE", *TRIGGER_OF_MODE):
-        raise Refused(f"the unknown runMode {mode!r}; known: SINGLE, {', '.join(TRIGGER_OF_MODE)}")
+        raise RequestRejected(f"the unknown runMode {mode!r}; known: SINGLE, {', '.join(TRIGGER_OF_MODE)}")
     next_fire(execution, 0, "UTC")
 
 
 def first_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
     """When a schedule fires first, once it is turned on; the parameters are those of :func:`next_fire`.
 
-    :raises Refused: when the schedule makes no sense, or its cron expression has no date left (inference).
+    :raises RequestRejected: when the schedule makes no sense, or its cron expression has no date left (inference).
     """
     fires = next_fire(execution, after, timezone)
     if fires is None and execution.get("runMode") == "CRONTAB":
-        raise Refused(f"cron expression {execution.get('cronExpression')!r} will never fire")
+        raise RequestRejected(f"cron expression {execution.get('cronExpression')!r} will never fire")
     return fires
 
 
@@ -45,20 +45,22 @@ def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float |
     :param execution: the pipeline's ``executionConfig``.
     :param after: the last time it fired, or when it was turned on (seconds since the epoch).
     :param timezone: where the hours of a cron expression are meant.
-    :returns: seconds since the epoch; None if no time makes it fire: runMode SINGLE or MESSAGE, or no date left.
-    :raises Refused: when the schedule makes no sense.
+    :return: seconds since the epoch; None if no time makes it fire: runMode SINGLE or MESSAGE, or no date left.
+    :raises RequestRejected: when the schedule makes no sense.
     """
     match execution.get("runMode"):
         case "PERIODICAL":
             interval = seconds(execution, "interval", "intervalUnit")
             if interval is None:
-                raise Refused(f"runMode PERIODICAL with interval {execution.get('interval')!r}: it has to be above 0")
+                raise RequestRejected(
+                    f"runMode PERIODICAL with interval {execution.get('interval')!r}: it has to be above 0"
+                )
             return after + interval
         case "CRONTAB":
             try:
                 return read_quartz(str(execution.get("cronExpression") or "")).after(after, ZoneInfo(timezone))
             except ValueError as error:
-                raise Refused(str(error)) from error
+                raise RequestRejected(str(error)) from error
         case _:
             return None
 

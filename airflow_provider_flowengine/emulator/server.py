@@ -6,7 +6,6 @@ import contextlib
 import errno
 import ipaddress
 import json
-import secrets
 import signal
 import socket
 import threading
@@ -18,13 +17,13 @@ import uvicorn
 from .api import known_call
 from .app import build_app
 from .clock import Clock
+from .engine import Engine
 from .execution import Execution
 from .faults import Fault, Faults, RandomFaults
 from .files import Files
 from .options import Options
 from .page import RUN_PAGE
 from .store import Store
-from .world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +76,7 @@ class Emulator:
     As a context manager it serves from a thread of this process, ready when the block begins::
 
         with Emulator(node_seconds=0) as emulator:
-            pipeline = emulator.world.create_pipeline({...})
+            pipeline = emulator.engine.create_pipeline({...})
 
     :param db: SQLite file that keeps the state; memory by default.
     :param host: address to listen on.
@@ -86,6 +85,7 @@ class Emulator:
     :param execute: let SHELL and PYTHON3 jobs really run, with the rights of this process.
     :param work_dir: folder for uploads and for what jobs read and write; by default one beside ``db``, or one that
         goes when the emulator does.
+    :param like: a preset of a generation: ``2020``, ``0.0.3.2`` or ``0.0.3.4``.
     :param options: fields of :class:`.options.Options`.
     """
 
@@ -98,26 +98,26 @@ class Emulator:
         clock: Clock | None = None,
         execute: bool = False,
         work_dir: str | None = None,
+        like: str = "",
         **options: Any,
     ) -> None:
         self.clock = clock or Clock()
-        self.options = Options(**options)
+        self.options = Options.like(like, **options)
         self._access_key = self.options.access_key
         key_needed = execute and not _is_loopback(host)
         _check_key(self.options, key_needed)
         self._socket = self._bind(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
-        self.world = World(Store(db), self.clock, self.options)
-        self.world.key_needed = key_needed
-        self.world.restart()
+        self.engine = Engine(Store(db), self.clock, self.options)
+        self.engine.key_needed = key_needed
+        self.engine.restart()
         self.faults = Faults()
         if work_dir is None and db != ":memory:":
             work_dir = f"{db}.files"
         self.files = Files(Path(work_dir).absolute() if work_dir else None)
-        self._execution = Execution(self.world, self.files) if execute else None
-        self.world.executor = self._execution
-        self._session = secrets.token_urlsafe()
-        self._app = build_app(self.world, self.faults, self.files, self._session, _names(host))
+        self._execution = Execution(self.engine, self.files) if execute else None
+        self.engine.executor = self._execution
+        self._app, self._gateway = build_app(self.engine, self.faults, self.files, _names(host))
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -136,6 +136,11 @@ class Emulator:
         return bound
 
     @property
+    def world(self) -> Engine:
+        """The engine, by its earlier name."""
+        return self.engine
+
+    @property
     def url(self) -> str:
         """The gateway's address, ``fl_url``."""
         return f"http://{_address(self.host, self.port)}"
@@ -146,50 +151,62 @@ class Emulator:
         return self.options.engine_key
 
     @property
-    def session_token(self) -> str:
-        """What the cookie ``User-Token`` of a session holds: another value in each emulator."""
-        return self._session
+    def executes(self) -> bool:
+        """Whether jobs really run."""
+        return self._execution is not None
 
     def connection(self, **extra: Any) -> str:
-        """An Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
+        """Return an Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
 
-        The options that a client has to know of are in it: the engine's key, the access key, an engine that serves
-        the older generation alone, and the zone of times that are told as text.
+        The options that a client has to know of are in it: the engine's key, how to sign in, an engine that serves
+        the older generations alone, and the zone of times that are told as text.
 
         :param extra: more fields of the connection's extra.
         """
+        options = self.options
         told = {"engine_key": self.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}"}
-        if self.options.generation == "automl":
+        account = {"login": "1"}
+        if options.access_key or options.authentication == "access_key":
+            # Airflow masks what has five letters or more.
+            account["password"] = options.access_key or "emulator-key"
+        elif options.authentication == "session":
+            told["authentication"] = "session"
+            account = {"login": options.username, "password": options.password}
+        if options.generation == "automl":
             told["api_root"] = "automl/v1"
-        if self.options.times == "text":
-            told["timezone"] = self.options.timezone
-        fields: dict[str, Any] = {
-            "conn_type": "flowengine",
-            "schema": "http",
-            "host": self.host,
-            "port": self.port,
-            "login": "1",
-            "extra": {**told, **extra},
-        }
-        if self.options.access_key:
-            fields["password"] = self.options.access_key
-        return json.dumps(fields, ensure_ascii=False)
+        if options.times == "text":
+            told["timezone"] = options.timezone
+        address = {"conn_type": "flowengine", "schema": "http", "host": self.host, "port": self.port}
+        return json.dumps({**address, **account, "extra": {**told, **extra}}, ensure_ascii=False)
 
-    def reset(self, **options: Any) -> None:
-        """Begin anew: no pipelines, runs, calls and faults, the machine's clock, and these options.
+    def reset(self, like: str = "", **options: Any) -> None:
+        """Begin anew: no pipelines, runs, calls, sessions and faults, the machine's clock, and these options.
 
+        :param like: a preset: ``2020``, ``0.0.3.2`` or ``0.0.3.4``; by default, the options' own defaults.
         :param options: fields of :class:`.options.Options`; what isn't named gets its default, ``access_key`` the one
             that the emulator was made with.
         :raises ValueError: when it takes away the access key that jobs open to others need.
         """
-        fresh = Options(**{"access_key": self._access_key, **options})
-        _check_key(fresh, self.world.key_needed)
-        self.world.clear()
+        fresh = Options.like(like, **{"access_key": self._access_key, **options})
+        _check_key(fresh, self.engine.key_needed)
+        self.engine.clear()
         self.faults.clear()
-        with self.world.lock:
+        self.end_sessions()
+        with self.engine.lock:
             self.clock.reset()
             for name in Options.model_fields:
                 setattr(self.options, name, getattr(fresh, name))
+
+    def end_sessions(self) -> None:
+        """End all sessions of the session call at once."""
+        self._gateway.sessions.end_all()
+
+    def take_away(self, seconds: float) -> None:
+        """Let the engine be away for a while, as one that restarts is: its gateway answers in its place.
+
+        :param seconds: for how long, by the emulator's clock.
+        """
+        self.engine.take_away(seconds)
 
     # Serving
 
@@ -221,8 +238,8 @@ class Emulator:
         if self._execution:
             self._execution.close()
         self.files.close()
-        with self.world.lock:
-            self.world.store.close()
+        with self.engine.lock:
+            self.engine.store.close()
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve from the main thread until the process is told to end.
@@ -266,21 +283,21 @@ class Emulator:
 
         :raises ValueError: when no call has this name.
         """
-        with self.world.lock:
-            return self.world.store.calls(known_call(name) if name else "")
+        with self.engine.lock:
+            return self.engine.store.calls(known_call(name) if name else "")
 
     def count(self, name: str) -> int:
         """How often a call was made.
 
         :raises ValueError: when no call has this name.
         """
-        with self.world.lock:
-            return self.world.store.call_counts().get(known_call(name), 0)
+        with self.engine.lock:
+            return self.engine.store.call_counts().get(known_call(name), 0)
 
     def forget_calls(self) -> None:
         """Forget the requests that came in so far."""
-        with self.world.lock:
-            self.world.store.forget_calls()
+        with self.engine.lock:
+            self.engine.store.forget_calls()
 
     def run_url(self, pipeline_id: int, run_id: int) -> str:
         """Where a person looks at a run."""

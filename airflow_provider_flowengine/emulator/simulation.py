@@ -11,7 +11,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .records import NodeRun, past
+from .definition import LONGEST
+from .models import NodeRun, past
 
 if TYPE_CHECKING:
     from .definition import Definition, Node
@@ -28,7 +29,7 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
     :param node: the node.
     :param params: its params in this run.
     :param otherwise: seconds, if it doesn't say; the START node takes none.
-    :returns: seconds, None for a node that goes on until it is stopped.
+    :return: seconds, None for a node that goes on until it is stopped.
     """
     if node.type == "START":
         otherwise = 0
@@ -39,7 +40,7 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
         length = float(text)
     except ValueError:
         return otherwise
-    return length if 0 <= length < math.inf else otherwise
+    return min(length, LONGEST) if 0 <= length < math.inf else otherwise
 
 
 def simulated_outcome(params: dict[str, str], attempt: int) -> str:
@@ -90,7 +91,7 @@ def plan(
     :param at: when the run starts, or is resumed.
     :param node_seconds: how long a node takes that doesn't say.
     :param earlier: the nodes as they were when the run failed or was stopped; those that succeeded are kept.
-    :returns: one record a node, in an order in which they can run.
+    :return: one record a node, in an order in which they can run.
     """
     earlier = earlier or {}
     played: dict[str, NodeRun] = {}
@@ -135,7 +136,7 @@ def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
 
     :param nodes: the plan.
     :param at: when the run started or was resumed: the end of a run with nothing to do.
-    :returns: seconds, or None for a run that goes on until it is stopped; succeeded or failed.
+    :return: seconds, or None for a run that goes on until it is stopped; succeeded or failed.
     """
     outcome = "succeeded" if all(node.succeeded for node in nodes) else "failed"
     if any(node.start is not None and node.end is None for node in nodes):

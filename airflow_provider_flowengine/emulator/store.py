@@ -1,18 +1,19 @@
 """The emulator's memory: pipelines, runs and the log of calls, in SQLite (a file, or memory).
 
-Only SQL lives here: records in, records out. What they mean is :mod:`.world`'s business.
+Only SQL lives here: records in, records out. What they mean is :mod:`.engine`'s business.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .records import NodeRun, Pipeline, Run
+from .models import NodeRun, Pipeline, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,13 +28,13 @@ CREATE INDEX IF NOT EXISTS due ON pipelines (next_fire) WHERE next_fire IS NOT N
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline INTEGER NOT NULL REFERENCES pipelines,
     -- Which of its pipeline's runs it is, from 1 without gaps: SQL's OFFSET would step through all that it leaves out.
-    place INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
     version INTEGER NOT NULL REFERENCES versions, trigger TEXT NOT NULL, params TEXT NOT NULL, started REAL NOT NULL,
-    visible REAL NOT NULL, stopping REAL, settles REAL, outcome TEXT NOT NULL, executed INTEGER NOT NULL DEFAULT 0,
+    visible_at REAL NOT NULL, stopping REAL, ends_at REAL, outcome TEXT NOT NULL, executed INTEGER NOT NULL DEFAULT 0,
     nodes TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS history ON runs (pipeline, place);
-CREATE INDEX IF NOT EXISTS hidden ON runs (pipeline, visible);
-CREATE INDEX IF NOT EXISTS open_runs ON runs (id) WHERE settles IS NULL;
+CREATE INDEX IF NOT EXISTS history ON runs (pipeline, sequence);
+CREATE INDEX IF NOT EXISTS hidden ON runs (pipeline, visible_at);
+CREATE INDEX IF NOT EXISTS open_runs ON runs (id) WHERE ends_at IS NULL;
 -- Counting 100,000 rows for each page of a history would take longer than the page.
 CREATE TRIGGER IF NOT EXISTS counted AFTER INSERT ON runs BEGIN
     UPDATE pipelines SET runs = runs + 1 WHERE id = new.pipeline; END;
@@ -44,7 +45,7 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_by_name ON calls (name);
 """
 
-_RUN = "id, pipeline, version, trigger, params, started, visible, settles, outcome, stopping, executed"
+_RUN = "id, pipeline, version, trigger, params, started, visible_at, ends_at, outcome, stopping, executed"
 _PIPELINE = (
     "SELECT p.id, p.version, p.key, v.body, p.created, p.scheduled, p.next_fire, p.runs"
     " FROM pipelines p JOIN versions v ON v.id = p.version"
@@ -77,13 +78,24 @@ def _run(row: sqlite3.Row) -> Run:
     )
 
 
+def _open_privately(path: Path) -> IO[bytes]:
+    """Open a file, made if there is none, that its user alone can read: definitions and logs may hold secrets.
+
+    SQLite gives the files that it keeps beside a database the rights of that.
+    """
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    path.chmod(0o600)
+    return file
+
+
 def _claim(path: str) -> IO[bytes]:
     """Keep other emulators from a database while this file is open: they would take its runs for those of a dead one.
 
     The lock ends with the process, however that ends.
     """
     try:
-        lock = Path(f"{path}.lock").open("wb")  # noqa: SIM115 - open for as long as the store is
+        lock = _open_privately(Path(f"{path}.lock"))
+        _open_privately(Path(path)).close()
     except OSError as error:
         raise OSError(f"the state can't be kept in {path}: {error.strerror}") from error
     try:
@@ -97,7 +109,7 @@ def _claim(path: str) -> IO[bytes]:
 
 
 class Store:
-    """One SQLite database. Not locked: the world's lock stands in front of it.
+    """One SQLite database. Not locked: the engine's lock stands in front of it.
 
     :param path: a file, made where there is none; ``:memory:`` by default.
     :raises ValueError: when another emulator uses the file, or it is no database.
@@ -191,15 +203,15 @@ class Store:
         """Keep a new run and return it with its id."""
         added = self._sql.execute(
             "INSERT INTO runs"
-            " (pipeline, place, version, trigger, params, started, visible, settles, outcome, executed, nodes)"
+            " (pipeline, sequence, version, trigger, params, started, visible_at, ends_at, outcome, executed, nodes)"
             " SELECT id, runs + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM pipelines WHERE id = ?",
             (
                 run.version,
                 run.trigger,
                 _dump(run.params),
                 run.started,
-                run.visible,
-                run.settles,
+                run.visible_at,
+                run.ends_at,
                 run.outcome,
                 run.executed,
                 _dump_nodes(run.nodes),
@@ -221,7 +233,8 @@ class Store:
 
         self._sql.execute("BEGIN")
         self._sql.executemany(
-            "INSERT INTO runs (pipeline, place, version, trigger, params, started, visible, settles, outcome, nodes)"
+            "INSERT INTO runs"
+            " (pipeline, sequence, version, trigger, params, started, visible_at, ends_at, outcome, nodes)"
             " SELECT id, runs + 1, ?, ?, '{}', ?, ?, ?, ?, ? FROM pipelines WHERE id = ?",
             ((run.version, run.trigger, at, at, at, run.outcome, nodes_at(at), run.pipeline_id) for at in moments),
         )
@@ -230,8 +243,8 @@ class Store:
     def change_run(self, run: Run) -> None:
         """Write what a stop, a resume or a job changes in a run."""
         self._sql.execute(
-            "UPDATE runs SET stopping = ?, settles = ?, outcome = ?, executed = ?, nodes = ? WHERE id = ?",
-            (run.stopping, run.settles, run.outcome, run.executed, _dump_nodes(run.nodes), run.id),
+            "UPDATE runs SET stopping = ?, ends_at = ?, outcome = ?, executed = ?, nodes = ? WHERE id = ?",
+            (run.stopping, run.ends_at, run.outcome, run.executed, _dump_nodes(run.nodes), run.id),
         )
 
     def run(self, run_id: int) -> Run | None:
@@ -244,34 +257,36 @@ class Store:
     ) -> tuple[list[Run], int]:
         """A page of a pipeline's visible runs, without their nodes, and how many are visible in all."""
         order = "ASC" if ascending else "DESC"
-        hidden = self._value("SELECT count(*) FROM runs WHERE pipeline = ? AND visible > ?", pipeline_id, now)
+        hidden = self._value("SELECT count(*) FROM runs WHERE pipeline = ? AND visible_at > ?", pipeline_id, now)
         total = (self.run_count(pipeline_id) or 0) - hidden
         if hidden or size < 0:
             rows = self._sql.execute(
-                f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND visible <= ? ORDER BY place {order} LIMIT ? OFFSET ?",
+                f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND visible_at <= ?"
+                f" ORDER BY sequence {order} LIMIT ? OFFSET ?",
                 (pipeline_id, now, size, offset),
             )
         else:
             first, last = (offset + 1, offset + size) if ascending else (total - offset - size + 1, total - offset)
             rows = self._sql.execute(
-                f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND place BETWEEN ? AND ? ORDER BY place {order}",
+                f"SELECT {_RUN} FROM runs WHERE pipeline = ? AND sequence BETWEEN ? AND ? ORDER BY sequence {order}",
                 (pipeline_id, first, last),
             )
         return [_run(row) for row in rows], total
 
     def open_runs(self) -> list[Run]:
         """Runs without a planned end: executed ones under way, and those that go on until they are stopped."""
-        return [_run(row) for row in self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE settles IS NULL")]
+        return [_run(row) for row in self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE ends_at IS NULL")]
 
     def delete_runs(self, pipeline_id: int, first: int, last: int) -> int:
         """Delete a pipeline's runs from one id to another, and return how many."""
         self._sql.execute("BEGIN")
-        place = self._value("SELECT min(place) FROM runs WHERE pipeline = ? AND id >= ?", pipeline_id, first)
+        sequence = self._value("SELECT min(sequence) FROM runs WHERE pipeline = ? AND id >= ?", pipeline_id, first)
         deleted = self._sql.execute(
             "DELETE FROM runs WHERE pipeline = ? AND id BETWEEN ? AND ?", (pipeline_id, first, last)
         ).rowcount
         self._sql.execute(
-            "UPDATE runs SET place = place - ? WHERE pipeline = ? AND place >= ?", (deleted, pipeline_id, place)
+            "UPDATE runs SET sequence = sequence - ? WHERE pipeline = ? AND sequence >= ?",
+            (deleted, pipeline_id, sequence),
         )
         self._sql.execute("UPDATE pipelines SET runs = runs - ? WHERE id = ?", (deleted, pipeline_id))
         self._sql.execute("COMMIT")

@@ -143,8 +143,8 @@ def test_reset_begins_anew(emulator, call):
 
 
 def test_the_handle_makes_pipelines_and_reads_runs_without_http(emulator, call):
-    pipeline = emulator.world.create_pipeline({"data": {"name": "n", "nodes": [node("a")]}, "pipelineKey": "k"})
-    run = emulator.world.start(pipeline.id)
+    pipeline = emulator.engine.create_pipeline({"data": {"name": "n", "nodes": [node("a")]}, "pipelineKey": "k"})
+    run = emulator.engine.start(pipeline.id)
 
     assert run.state(emulator.clock.now()) == "running"
     assert call.history(pipeline.id)[0]["id"] == run.id

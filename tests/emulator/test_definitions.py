@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_flowengine.emulator.clock import Clock
-from airflow_provider_flowengine.emulator.definition import Refused
+from airflow_provider_flowengine.emulator.definition import RequestRejected
+from airflow_provider_flowengine.emulator.engine import Engine
 from airflow_provider_flowengine.emulator.options import Options
+from airflow_provider_flowengine.emulator.serialization import run_object
 from airflow_provider_flowengine.emulator.store import Store
-from airflow_provider_flowengine.emulator.wire import run_object
-from airflow_provider_flowengine.emulator.world import World
 
 from .conftest import node, pipeline
 
@@ -122,10 +122,10 @@ PIPELINES = st.fixed_dictionaries(
 
 @given(st.dictionaries(st.sampled_from(["data", "id"]), JSON) | PIPELINES, JSON)
 def test_any_json_is_taken_or_refused_and_what_is_taken_works(body, job_params):
-    world = World(Store(), Clock(0), Options())
+    world = Engine(Store(), Clock(0), Options())
     try:
         pipeline_id = world.create_pipeline(body).id
-    except Refused:
+    except RequestRejected:
         assert world.pipelines() == []
         return
     for what in (
@@ -134,7 +134,7 @@ def test_any_json_is_taken_or_refused_and_what_is_taken_works(body, job_params):
         lambda: world.update_pipeline({**body, "id": pipeline_id}),
         lambda: world.publish("a"),
     ):
-        with suppress(Refused):
+        with suppress(RequestRejected):
             what()
     world.clock.advance(60)
     now = world.clock.now()

@@ -164,3 +164,32 @@ def test_a_stopped_emulator_refuses_connections_and_goes_on_where_it_was(emulato
 
     emulator.start()
     assert start(call, pipeline_id).json()["data"]["id"] == 1
+
+
+def test_the_connection_may_be_closed_after_each_answer(emulator, call):
+    emulator.options.close_connections = True
+
+    assert call("GET", "/pipeline/6/list").headers["Connection"] == "close"
+    emulator.options.close_connections = False
+    assert "Connection" not in call("GET", "/pipeline/6/list").headers
+
+
+def test_every_answer_may_be_late(emulator, call):
+    emulator.options.answer_delay = 0.1
+    begun = time.monotonic()
+
+    assert call("GET", "/pipeline/6/list").status_code == 200
+    assert time.monotonic() - begun >= 0.1
+
+
+@pytest.mark.parametrize("field", ["location", "retry_after"])
+@pytest.mark.parametrize("text", ["a\r\nb", "表"])
+def test_a_fault_that_no_header_can_hold_is_turned_down(emulator, field, text):
+    with pytest.raises(ValueError, match=field):
+        emulator.fail(kind="redirect", **{field: text})
+
+
+def test_a_status_without_a_name_is_answered_too(emulator, call):
+    emulator.fail("list", status=599)
+
+    assert call("GET", "/pipeline/6/list").status_code == 599

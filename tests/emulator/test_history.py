@@ -80,7 +80,7 @@ def test_a_run_may_show_in_the_history_only_after_a_while(emulator, call):
 
 def test_a_pruned_run_is_gone_and_its_id_isnt_used_again(emulator, call, runs):
     assert call.control("DELETE", "/runs/7").status_code == 204
-    assert emulator.world.prune(runs, 3) == 3
+    assert emulator.engine.prune(runs, 3) == 3
 
     assert ids(call.history(runs)) == [6, 5, 4]
     assert "does not exist" in call.refusal("GET", "/pipeline/7/get")
@@ -139,3 +139,74 @@ def test_a_long_history_tells_its_length(emulator, call, runs):
     answer = call.data("GET", f"/pipeline/{runs}/historyList", page=100, size=10, engineId=6)
     assert (answer["total"], len(answer["list"])) == (1007, 10)
     assert call.history(runs, 1, 1)[0]["status"] == "succeeded"
+
+
+def test_pages_may_wrap_or_never_end(emulator, call, runs):
+    emulator.options.pages = "wrap"
+    assert [ids(call.history(runs, page, 3)) for page in (3, 4, 5)] == [[1], [7, 6, 5], [4, 3, 2]]
+
+    emulator.options.pages = "repeat"
+    assert [ids(call.history(runs, page, 3)) for page in (3, 4, 99)] == [[1], [1], [1]]
+
+
+@pytest.mark.parametrize(("totals", "told"), [("right", 7), ("zero", 0), ("huge", 10**12), ("none", None)])
+def test_a_history_may_lie_about_its_length(emulator, call, runs, totals, told):
+    emulator.options.totals = totals
+
+    assert call.data("GET", f"/pipeline/{runs}/historyList").get("total") == told
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ("bare", {"id", "status"}),
+        ("times", {"id", "status", "pipelineId", "startTime", "endTime"}),
+        ("all", {"id", "status", "pipelineId", "startTime", "endTime", "triggerType", "params"}),
+    ],
+)
+def test_a_run_may_tell_little_of_itself(emulator, call, runs, fields, names):
+    emulator.options.run_fields = fields
+
+    assert set(call.history(runs)[0]) == names
+    assert set(call.run(7)) == names | {"nodes"}
+
+
+def test_how_a_run_came_about_may_be_said_in_other_words(emulator, call, runs):
+    emulator.options.trigger_words = {"manual": "手动启动"}
+
+    assert call.history(runs)[0]["triggerType"] == "手动启动"
+
+
+# --- pages of pipelines -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipelines(call):
+    """Seven pipelines."""
+    return [call.create(key=f"p{number}") for number in range(7)]
+
+
+def listed(call, **query):
+    data = call.data("GET", "/pipeline/6/list", **query)
+    return ids(data if isinstance(data, list) else data["engineJobPipelineTemplateList"])
+
+
+def test_the_list_of_pipelines_is_whole_unless_told_otherwise(call, pipelines):
+    assert listed(call) == listed(call, page=2, size=3) == pipelines
+
+
+def test_the_list_of_pipelines_may_be_paged_where_that_is_asked_for(emulator, call, pipelines):
+    emulator.options.pipelines_paging = "asked"
+
+    assert listed(call) == pipelines
+    assert [listed(call, page=page, size=3) for page in (1, 2, 3, 4)] == [[1, 2, 3], [4, 5, 6], [7], []]
+    assert call.data("GET", "/pipeline/6/list", page=1, size=3)["total"] == 7
+
+
+def test_the_list_of_pipelines_may_be_paged_though_nobody_asks(emulator, call, pipelines):
+    emulator.options.pipelines_paging = "always"
+    emulator.options.pipelines_page_size = 3
+    emulator.options.pipelines_under = "list"
+
+    assert call.data("GET", "/pipeline/6/list")["total"] == 7
+    assert ids(call.data("GET", "/pipeline/6/list", page=3)["list"]) == [7]

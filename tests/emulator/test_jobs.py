@@ -444,11 +444,11 @@ def test_runs_beyond_a_number_wait_for_their_turn_and_can_be_stopped_meanwhile(m
 def test_a_restart_marks_what_was_running_as_failed(tmp_path):
     db = str(tmp_path / "state.db")
     with Emulator(db=db) as emulator:
-        emulator.world.executor = Interrupted()
+        emulator.engine.executor = Interrupted()
         body = pipeline(shell("a", "true"), shell("b", "true"), edges=["a→b"])
-        run_id = emulator.world.start(emulator.world.create_pipeline(body).id).id
-        first = emulator.world.run(run_id).nodes[0]
-        emulator.world.report_node(run_id, type(first)(**{**vars(first), "start": emulator.clock.now()}))
+        run_id = emulator.engine.start(emulator.engine.create_pipeline(body).id).id
+        first = emulator.engine.run(run_id).nodes[0]
+        emulator.engine.report_node(run_id, type(first)(**{**vars(first), "start": emulator.clock.now()}))
 
     with Emulator(db=db, execute=True) as emulator:
         call = Caller(emulator)
@@ -534,20 +534,6 @@ def test_the_access_key_cant_be_taken_away_where_others_can_have_jobs_run(monkey
 
         assert call.control("PATCH", "/options", {"access_key": "other"}).status_code == 200
         assert call.control("GET", "/options").status_code == 401
-
-
-def test_a_session_stands_in_for_no_access_key_and_is_another_one_in_each_emulator():
-    with Emulator(authentication="session") as one, Emulator(authentication="session", access_key="s3cret") as other:
-        call = Caller(one)
-        call.session.cookies["User-Token"] = one.session_token
-        assert call("GET", "/pipeline/6/list").status_code == 200
-        call.session.cookies["User-Token"] = other.session_token
-        assert call("GET", "/pipeline/6/list").status_code == 401
-
-        call.emulator = other
-        assert call("GET", "/pipeline/6/list").status_code == 401
-        call.session.headers["Access-Key"] = "s3cret"
-        assert call("GET", "/pipeline/6/list").status_code == 200
 
 
 def test_a_name_that_was_made_to_mean_this_machine_is_turned_down(executing):

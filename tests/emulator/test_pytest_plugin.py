@@ -42,8 +42,8 @@ def ports():
 def test_it(flowengine_emulator, ports, turn):
     ports.add(flowengine_emulator.port)
     assert len(ports) == 1
-    pipeline = flowengine_emulator.world.create_pipeline(PIPELINE)
-    run = flowengine_emulator.world.start(pipeline.id)
+    pipeline = flowengine_emulator.engine.create_pipeline(PIPELINE)
+    run = flowengine_emulator.engine.start(pipeline.id)
     assert (pipeline.id, run.id) == (1, 1)
     assert run.state(flowengine_emulator.clock.now()) == "succeeded"
     flowengine_emulator.fail(status=500, times=100)
@@ -125,7 +125,7 @@ import time
 
 def test_a_job_really_runs(flowengine_emulator):
     node = {"nodeId": "a", "type": "TASK", "indexType": "SHELL", "indexSource": "echo 7 > ${outputFile}"}
-    world, clock = flowengine_emulator.world, flowengine_emulator.clock
+    world, clock = flowengine_emulator.engine, flowengine_emulator.clock
     run = world.start(world.create_pipeline({"data": {"nodes": [node]}}).id)
     while not world.run(run.id).settled(clock.now()):
         time.sleep(0.01)

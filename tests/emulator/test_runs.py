@@ -76,6 +76,15 @@ def test_a_param_marked_as_fixed_keeps_its_value_at_start(emulator, call):
     assert call.run(run)["nodes"][0]["params"] == {"duration": "1"}
 
 
+def test_only_params_marked_as_settable_may_be_set_at_start_by_option(emulator, call):
+    emulator.options.settable_params = "marked"
+    marked = node("a", day="1", trees="2")
+    marked["params"]["values"][0]["startParam"] = True
+    run = call.start(call.create(marked), {"a": {"day": "7", "trees": "7"}})
+
+    assert call.run(run)["nodes"][0]["params"] == {"day": "7", "trees": "2"}
+
+
 def test_a_param_wired_to_an_edge_cant_be_set_at_start(emulator, call):
     pipeline = call.create(node("a"), node("b", model="from a"), edges=["a→b.model"])
     run = call.start(pipeline, {"b": {"model": "mine"}})

@@ -141,12 +141,12 @@ def test_a_changed_schedule_counts_from_the_change(emulator, call):
 def test_what_a_schedule_misses_while_the_kernel_is_down_is_skipped(tmp_path):
     db = str(tmp_path / "state.db")
     with Emulator(db=db, clock=Clock(START)) as emulator:
-        pipeline = emulator.world.create_pipeline({"data": {"nodes": [], "executionConfig": EVERY_MINUTE}})
-        emulator.world.set_schedule(pipeline.id, True)
+        pipeline = emulator.engine.create_pipeline({"data": {"nodes": [], "executionConfig": EVERY_MINUTE}})
+        emulator.engine.set_schedule(pipeline.id, True)
 
     with Emulator(db=db, clock=Clock(START + 3600)) as emulator:
         emulator.clock.advance(60)
-        runs, total = emulator.world.runs(pipeline.id)
+        runs, total = emulator.engine.runs(pipeline.id)
 
         assert (total, runs[0].started) == (1, START + 3660)
 

@@ -19,12 +19,12 @@ from starlette.requests import Request as WireRequest
 
 from airflow_provider_flowengine.emulator.app import Gateway
 from airflow_provider_flowengine.emulator.clock import Clock as MachineClock
-from airflow_provider_flowengine.emulator.definition import Refused
+from airflow_provider_flowengine.emulator.definition import RequestRejected
+from airflow_provider_flowengine.emulator.engine import Engine
 from airflow_provider_flowengine.emulator.faults import Faults
 from airflow_provider_flowengine.emulator.files import Files
 from airflow_provider_flowengine.emulator.options import Options
 from airflow_provider_flowengine.emulator.store import Store
-from airflow_provider_flowengine.emulator.world import World
 from airflow_provider_flowengine.protocol.envelope import transport_error
 from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Flow, Sleep, T, advance
@@ -33,7 +33,7 @@ from airflow_provider_flowengine.protocol.http import Request, Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from airflow_provider_flowengine.emulator.world import Run
+    from airflow_provider_flowengine.emulator.models import Run
     from airflow_provider_flowengine.protocol.http import Request
 
     from .airflow import Process, Triggerer
@@ -146,10 +146,10 @@ class FlowEngine:
     def __post_init__(self) -> None:
         case, now = self.case, self.clock.now
         self.options = Options(node_seconds=0, **case.shape)
-        self.world = World(Store(), MachineClock(), self.options)
+        self.world = Engine(Store(), MachineClock(), self.options)
         self.pipeline_id = self.world.create_pipeline(self._pipeline(0)).id
         self.world.add_history(self.pipeline_id, [now - 86400 + number for number in range(case.older)])
-        self._gateway = Gateway(self.world, Faults(), Files(None), "")
+        self._gateway = Gateway(self.world, Faults(), Files(None))
         self._passed = [0] * len(case.faults)
         self._random = random.Random(case.seed)
         self._newest = case.older
@@ -202,7 +202,7 @@ class FlowEngine:
         """A run; None once it is pruned."""
         try:
             return self.world.run(run_id)
-        except Refused:
+        except RequestRejected:
             return None
 
     def state(self, run_id: int) -> str:

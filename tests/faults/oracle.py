@@ -211,7 +211,7 @@ class Judge:
         if isinstance(ending, StartUnconfirmedError):
             return "the last try never saw its run"
         run = self.flowengine.run(run_id)
-        if run and self._last and max(run.visible, self._last.began) > self.flowengine.last_look:
+        if run and self._last and max(run.visible_at, self._last.began) > self.flowengine.last_look:
             return "the history hadn't shown the run to the task's last process"
         if self._last and self._last.was_deaf:
             return "Airflow gave no answer to the task's last process"

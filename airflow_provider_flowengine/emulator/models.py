@@ -51,7 +51,7 @@ class NodeRun:
 
         :param now: the time.
         :param settled: whether its run has ended.
-        :returns: waiting, running, succeeded, failed, stopped or unreached.
+        :return: waiting, running, succeeded, failed, stopped or unreached.
         """
         if self.start is None or now < self.start:
             return "unreached" if settled else "waiting"
@@ -71,7 +71,7 @@ class NodeRun:
 class Run:
     """One run of a pipeline.
 
-    ``visible`` is when it shows in the history, ``stopping`` when its stop was asked for, ``settles`` when it ends,
+    ``visible_at`` is when it shows in the history, ``stopping`` when its stop was asked for, ``ends_at`` when it ends,
     None where that isn't known yet. ``nodes`` is empty in a run that comes from a history page.
     """
 
@@ -81,8 +81,8 @@ class Run:
     trigger: str
     params: dict[str, dict[str, str]]
     started: float
-    visible: float
-    settles: float | None
+    visible_at: float
+    ends_at: float | None
     outcome: str
     nodes: tuple[NodeRun, ...]
     stopping: float | None = None
@@ -90,7 +90,7 @@ class Run:
 
     def settled(self, now: float) -> bool:
         """Whether it has ended."""
-        return past(self.settles, now)
+        return past(self.ends_at, now)
 
     def state(self, now: float) -> str:
         """Where it stands: running, stopping, succeeded, failed or stopped."""
@@ -100,7 +100,7 @@ class Run:
 
     def ended(self, now: float) -> float | None:
         """When it ended; None while it is under way."""
-        return self.settles if self.settled(now) else None
+        return self.ends_at if self.settled(now) else None
 
 
 def past(moment: float | None, now: float) -> TypeGuard[float]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .definition import Definition, Refused, check_job_params, read_definition
-from .records import NodeRun, Pipeline, Run, past
+from .definition import Definition, RequestRejected, check_job_params, read_definition, whole
+from .models import NodeRun, Pipeline, Run, past
 from .schedule import TRIGGER_OF_MODE, check_schedule, first_fire, listens_to, next_fire
 from .simulation import cut_short, ending, node_run, plan, to_be_executed
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from .options import Options
     from .store import Store
 
-# How many runs the schedules start at once at most, when time is advanced far: what is missed then is skipped.
-MOST_FIRED = 10_000
+# How many runs the schedules start at once at most, when time is advanced far, and how many seconds that may take: what
+# is missed then is skipped.
+MAX_FIRED = 10_000
+_MAX_CATCH_UP = 5.0
 
 
 class Executor(Protocol):
@@ -36,7 +39,7 @@ class Executor(Protocol):
         """End all jobs and wait until they have."""
 
 
-class World:
+class Engine:
     """The engine's pipelines and runs. Every method may be called from any thread.
 
     :param store: where they are kept.
@@ -50,37 +53,43 @@ class World:
         self.options = options
         self.lock = threading.RLock()
         self.executor: Executor | None = None
+        self.away_until = 0.0  # by its own clock
         self.key_needed = False  # whether the access key can't be taken away: others could have jobs run here
 
     @contextmanager
-    def _present(self) -> Iterator[float]:
-        """Hold the world still at a moment, with all done that its schedules have to do by then."""
+    def _locked_now(self) -> Iterator[float]:
+        """Hold the engine still at a moment, with all done that its schedules have to do by then."""
         with self.lock:
             now = self.clock.now()
             self._fire_due(now)
             yield now
 
+    def _read(self, body: dict[str, Any]) -> Definition:
+        return read_definition(body, self.options.defaults)
+
     # Pipelines
 
     def create_pipeline(self, body: dict[str, Any]) -> Pipeline:
-        """Create a pipeline from the object of the create call; an id in it has no effect.
+        """Create a pipeline; an id in it has no effect.
 
-        :raises Refused: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
+        :param body: the object of the create call, or the definition in it alone, as it stands in a file.
+        :raises RequestRejected: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
         """
-        check_schedule(read_definition(body).execution)
+        body = whole(body)
+        check_schedule(self._read(body).execution)
         key = _key(body)
-        with self._present() as now:
+        with self._locked_now() as now:
             self._check_key(key)
             return self._pipeline(self.store.add_pipeline(body, key, now))
 
     def update_pipeline(self, body: dict[str, Any]) -> Pipeline:
         """Give the pipeline that the object names by its id this object; runs under way keep theirs.
 
-        :raises Refused: when there is no such pipeline, or the definition or a schedule that is on makes no sense.
+        :raises RequestRejected: when there is no such pipeline, or the definition or its schedule makes no sense.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             pipeline = self._pipeline(body.get("id"))
-            definition = read_definition(body)
+            definition = self._read(body)
             check_schedule(definition.execution)
             key = _key(body)
             self._check_key(key, pipeline.id)
@@ -91,27 +100,27 @@ class World:
 
     def _check_key(self, key: str, other_than: int = 0) -> None:
         if self.options.duplicate_keys == "refuse" and key and self.store.has_key(key, other_than):
-            raise Refused(f"pipelineKey {key} exists already")
+            raise RequestRejected(f"pipelineKey {key} exists already")
 
     def pipeline(self, pipeline_id: object) -> Pipeline:
         """One pipeline.
 
         :param pipeline_id: its id, as a number or as digits.
-        :raises Refused: when there is none.
+        :raises RequestRejected: when there is none.
         """
-        with self._present():
+        with self._locked_now():
             return self._pipeline(pipeline_id)
 
     def _pipeline(self, pipeline_id: object) -> Pipeline:
         number = _number(pipeline_id)
         pipeline = self.store.pipeline(number) if number is not None else None
         if pipeline is None:
-            raise Refused(f"pipeline {pipeline_id} does not exist")
+            raise RequestRejected(f"pipeline {pipeline_id} does not exist")
         return pipeline
 
     def pipelines(self) -> list[Pipeline]:
         """All pipelines, oldest first."""
-        with self._present():
+        with self._locked_now():
             return self.store.pipelines()
 
     # Runs
@@ -122,19 +131,19 @@ class World:
         :param pipeline_id: the pipeline's id.
         :param job_params: ``{nodeId: {key: value}}``.
         :param trigger: how it comes about: manual, interval, cron or message.
-        :raises Refused: when there is no such pipeline, or the params name a node it doesn't have.
+        :raises RequestRejected: when there is no such pipeline, or the params name a node it doesn't have.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             pipeline = self._pipeline(pipeline_id)
-            definition = read_definition(pipeline.body)
+            definition = self._read(pipeline.body)
             params = check_job_params(definition, job_params)
             return self._add_run(pipeline, definition, params, trigger, now)
 
     def _add_run(
         self, pipeline: Pipeline, definition: Definition, params: dict[str, dict[str, str]], trigger: str, at: float
     ) -> Run:
-        visible = at + self.options.history_delay
-        run = Run(0, pipeline.id, pipeline.version, trigger, params, at, visible, None, "", ())
+        visible_at = at + self.options.history_delay
+        run = Run(0, pipeline.id, pipeline.version, trigger, params, at, visible_at, None, "", ())
         run = self.store.add_run(self._under_way(run, definition, at))
         self._begin_jobs(run, definition)
         return run
@@ -144,12 +153,12 @@ class World:
         earlier = {node.node_id: node for node in run.nodes}
         if self.executor:
             nodes = to_be_executed(definition, run.params, earlier)
-            settles, outcome = None, ""
+            ends_at, outcome = None, ""
         else:
             nodes = plan(definition, run.params, at, self.options.node_seconds, earlier)
-            settles, outcome = ending(nodes, at)
+            ends_at, outcome = ending(nodes, at)
         executed = self.executor is not None
-        return replace(run, stopping=None, settles=settles, outcome=outcome, executed=executed, nodes=nodes)
+        return replace(run, stopping=None, ends_at=ends_at, outcome=outcome, executed=executed, nodes=nodes)
 
     def _begin_jobs(self, run: Run, definition: Definition) -> None:
         if self.executor:
@@ -159,16 +168,16 @@ class World:
         """One run with its nodes, whether it shows in the history yet or not.
 
         :param run_id: its id, as a number or as digits.
-        :raises Refused: when there is none, or it was pruned.
+        :raises RequestRejected: when there is none, or it was pruned.
         """
-        with self._present():
+        with self._locked_now():
             return self._run(run_id)
 
     def _run(self, run_id: object) -> Run:
         number = _number(run_id)
         run = self.store.run(number) if number is not None else None
         if run is None:
-            raise Refused(f"pipeline run {run_id} does not exist")
+            raise RequestRejected(f"pipeline run {run_id} does not exist")
         return run
 
     def runs(
@@ -180,31 +189,33 @@ class World:
         :param page: which page, from 1.
         :param size: runs a page; -1 for all.
         :param ascending: oldest first.
-        :returns: the runs, without their nodes, and how many there are in all.
-        :raises Refused: when there is no such pipeline.
+        :return: the runs, without their nodes, and how many there are in all.
+        :raises RequestRejected: when there is no such pipeline.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             number = _number(pipeline_id)
             if number is None or self.store.run_count(number) is None:
-                raise Refused(f"pipeline {pipeline_id} does not exist")
+                raise RequestRejected(f"pipeline {pipeline_id} does not exist")
             offset = (page - 1) * size if size > 0 else 0
             return self.store.runs(number, now, ascending=ascending, size=size, offset=offset)
 
     def stop(self, run_id: object) -> Run:
         """Stop a run; it is stopping for ``stop_seconds`` first, or until its jobs have ended.
 
-        :raises Refused: when there is no such run, or it isn't running.
+        :raises RequestRejected: when there is no such run, or it isn't running.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             run = self._run(run_id)
             if run.state(now) != "running":
-                raise Refused(f"pipeline run {run.id} is not running (status {self.options.word(run.state(now))})")
+                raise RequestRejected(
+                    f"pipeline run {run.id} is not running (status {self.options.word(run.state(now))})"
+                )
             if run.executed:
                 run = replace(run, stopping=now)
             else:
                 end = now + self.options.stop_seconds
                 nodes = cut_short(run.nodes, now, end)
-                run = replace(run, stopping=now, settles=end, outcome="stopped", nodes=nodes)
+                run = replace(run, stopping=now, ends_at=end, outcome="stopped", nodes=nodes)
             self.store.change_run(run)
             if run.executed and self.executor:
                 self.executor.stop(run.id)
@@ -213,13 +224,15 @@ class World:
     def resume(self, run_id: object) -> Run:
         """Go on with a failed or stopped run, under its own id, from the nodes that didn't succeed.
 
-        :raises Refused: when there is no such run, or it neither failed nor was stopped.
+        :raises RequestRejected: when there is no such run, or it neither failed nor was stopped.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             run = self._run(run_id)
             if run.state(now) not in ("failed", "stopped"):
-                raise Refused(f"pipeline run {run.id} can't be resumed (status {self.options.word(run.state(now))})")
-            definition = read_definition(self.store.version(run.version))
+                raise RequestRejected(
+                    f"pipeline run {run.id} can't be resumed (status {self.options.word(run.state(now))})"
+                )
+            definition = self._read(self.store.version(run.version))
             run = self._under_way(run, definition, now)
             self.store.change_run(run)
             self._begin_jobs(run, definition)
@@ -231,16 +244,18 @@ class World:
         :param run_id: the run.
         :param outcome: succeeded, failed or stopped; what is running ends so.
         :param message: what the nodes that failed say.
-        :raises Refused: when there is no such run, it has ended, or its jobs really run.
+        :raises RequestRejected: when there is no such run, it has ended, or its jobs really run.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             run = self._run(run_id)
             if run.executed:
-                raise Refused(f"pipeline run {run.id} really runs: it ends when its jobs do")
+                raise RequestRejected(f"pipeline run {run.id} really runs: it ends when its jobs do")
             if run.settled(now):
-                raise Refused(f"pipeline run {run.id} has ended already (status {self.options.word(run.outcome)})")
+                raise RequestRejected(
+                    f"pipeline run {run.id} has ended already (status {self.options.word(run.outcome)})"
+                )
             nodes = tuple(_finished(node, now, outcome, message) for node in run.nodes)
-            run = replace(run, settles=now, outcome=outcome, nodes=nodes)
+            run = replace(run, ends_at=now, outcome=outcome, nodes=nodes)
             self.store.change_run(run)
             return run
 
@@ -258,7 +273,14 @@ class World:
         with self.lock:
             if run := self.store.run(run_id):
                 outcome = outcome if run.stopping is None else "stopped"
-                self.store.change_run(replace(run, settles=self.clock.now(), outcome=outcome))
+                self.store.change_run(replace(run, ends_at=self.clock.now(), outcome=outcome))
+
+    def take_away(self, seconds: float) -> None:
+        """Let the engine be away (stopped, restarting) for a while: its gateway answers in its place.
+
+        :param seconds: for how long from now.
+        """
+        self.away_until = self.clock.now() + seconds
 
     # What people do by hand in FlowEngine's database
 
@@ -267,17 +289,17 @@ class World:
 
         :param pipeline_id: the pipeline.
         :param up_to: the newest run id to go.
-        :returns: how many went. What still ran of them is ended.
+        :return: how many went. What still ran of them is ended.
         """
-        with self._present():
+        with self._locked_now():
             return self._delete_runs(self._pipeline(pipeline_id).id, 0, up_to)
 
     def forget(self, run_id: int) -> None:
         """Delete one run, as if it had been pruned.
 
-        :raises Refused: when there is no such run.
+        :raises RequestRejected: when there is no such run.
         """
-        with self._present():
+        with self._locked_now():
             run = self._run(run_id)
             self._delete_runs(run.pipeline_id, run.id, run.id)
 
@@ -292,6 +314,7 @@ class World:
         if self.executor:
             self.executor.end_all()
         with self.lock:
+            self.away_until = 0.0
             self.store.clear()
 
     def add_history(self, pipeline_id: object, moments: Iterable[float]) -> None:
@@ -300,11 +323,11 @@ class World:
         :param pipeline_id: the pipeline.
         :param moments: when each ran, oldest first.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             pipeline = self._pipeline(pipeline_id)
             nodes = tuple(
                 node_run(node, outcome="succeeded", attempts=1, params=node.values({}))
-                for node in read_definition(pipeline.body).nodes
+                for node in self._read(pipeline.body).nodes
             )
             run = Run(0, pipeline.id, pipeline.version, "manual", {}, now, now, now, "succeeded", nodes)
             self.store.add_history(run, moments)
@@ -314,11 +337,11 @@ class World:
     def set_schedule(self, pipeline_id: object, enabled: bool) -> Pipeline:
         """Turn a pipeline's own schedule on or off.
 
-        :raises Refused: when there is no such pipeline, or its schedule makes no sense.
+        :raises RequestRejected: when there is no such pipeline, or its schedule makes no sense.
         """
-        with self._present() as now:
+        with self._locked_now() as now:
             pipeline = self._pipeline(pipeline_id)
-            fires = self._first_fire(read_definition(pipeline.body), now) if enabled else None
+            fires = self._first_fire(self._read(pipeline.body), now) if enabled else None
             self.store.schedule(pipeline.id, enabled, fires)
             return self._pipeline(pipeline.id)
 
@@ -326,10 +349,10 @@ class World:
         """Send a message: it starts every pipeline whose schedule is on and listens to its topic.
 
         :param topic: FlowEngine's ``trigger``, e.g. ModelTrainFinishEvent.
-        :returns: the runs it started.
+        :return: the runs it started.
         """
-        with self._present() as now:
-            scheduled = [(each, read_definition(each.body)) for each in self.store.pipelines() if each.scheduled]
+        with self._locked_now() as now:
+            scheduled = [(each, self._read(each.body)) for each in self.store.pipelines() if each.scheduled]
             return [
                 self._add_run(pipeline, definition, {}, "message", now)
                 for pipeline, definition in scheduled
@@ -338,7 +361,7 @@ class World:
 
     def catch_up(self) -> None:
         """Start what the schedules have to start by now; every other method does so first."""
-        with self._present():
+        with self._locked_now():
             pass
 
     def restart(self) -> None:
@@ -348,7 +371,7 @@ class World:
             for run in self.store.open_runs():
                 if run.executed:
                     nodes = tuple(_lost(node, now) for node in run.nodes)
-                    self.store.change_run(replace(run, settles=now, outcome="failed", nodes=nodes))
+                    self.store.change_run(replace(run, ends_at=now, outcome="failed", nodes=nodes))
             while pipeline := self.store.due(now):
                 self._skip(pipeline, now)
 
@@ -359,17 +382,17 @@ class World:
         return next_fire(definition.execution, after, self.options.timezone)
 
     def _skip(self, pipeline: Pipeline, now: float) -> None:
-        self.store.schedule(pipeline.id, True, self._next_fire(read_definition(pipeline.body), now))
+        self.store.schedule(pipeline.id, True, self._next_fire(self._read(pipeline.body), now))
 
     def _fire_due(self, now: float) -> None:
-        fired = 0
+        fired, deadline = 0, time.monotonic() + _MAX_CATCH_UP
         while pipeline := self.store.due(now):
             fired += 1
             at = pipeline.next_fire
-            if fired > MOST_FIRED or at is None:
+            if fired > MAX_FIRED or at is None or time.monotonic() > deadline:
                 self._skip(pipeline, now)
                 continue
-            definition = read_definition(pipeline.body)
+            definition = self._read(pipeline.body)
             following = self._next_fire(definition, at)
             if self.executor and past(following, now):
                 # Real jobs can't have run in the past: of all that was missed, one run begins now.

@@ -7,12 +7,12 @@ import json
 import socket
 import struct
 from datetime import UTC, datetime
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 
-from . import wire
+from . import serialization
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,19 +23,25 @@ if TYPE_CHECKING:
     from .options import Options
 
 
-def json_answer(content: wire.Json, status: int = 200) -> Response:
-    """JSON as FlowEngine sends it.
+def json_answer(content: serialization.Json, status: int = 200) -> Response:
+    """Return JSON as FlowEngine sends it.
 
     :param content: what it says.
     :param status: the HTTP status.
     """
-    # Half of a surrogate pair, which JSON may hold, becomes a question mark: UTF-8 has no place for it.
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
-    return Response(body, status, media_type="application/json;charset=UTF-8")
+    return Response(encode_json(content), status, media_type="application/json;charset=UTF-8")
+
+
+def encode_json(content: serialization.Json) -> bytes:
+    """Return a value as JSON in UTF-8; half of a surrogate pair, for which that has no place, is a question mark.
+
+    :param content: the value.
+    """
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
 
 
 def html(status: int, heading: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A page of HTML.
+    """Return a page of HTML.
 
     :param status: the HTTP status.
     :param heading: all that it says.
@@ -46,34 +52,44 @@ def html(status: int, heading: str, headers: Mapping[str, str] | None = None) ->
 
 
 def gateway_error(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """What a gateway says that has no backend for a request (inference).
+    """Return what a gateway or a proxy says of its own (inference).
 
     :param status: the HTTP status.
     :param headers: more headers.
     """
-    return html(status, f"{status} {HTTPStatus(status).phrase}", headers)
+    return html(status, f"{status} {responses.get(status, 'Error')}", headers)
+
+
+def no_backend(status: int, method: str) -> Response:
+    """Return what the gateway says to a request that it has no backend for.
+
+    A stock one hands it to the web UI, an nginx with static files: 404 to reads and POST, 405 to the methods that those
+    don't know (Source: the vendor's release files, tried with the nginx that they hold).
+
+    :param status: 404 for a stock gateway, or what another one says.
+    :param method: the request's method.
+    """
+    return gateway_error(405 if status == 404 and method in ("PUT", "DELETE", "PATCH", "OPTIONS") else status)
 
 
 def framework_error(status: int, path: str, message: str) -> Response:
-    """What a Java web framework says by itself: FlowEngine's kernel is one such program (inference).
+    """Return what a Java web framework says by itself: FlowEngine's kernel is one such program (inference).
 
     :param status: the HTTP status.
     :param path: the request's path.
     :param message: what is wrong.
     """
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    phrase = HTTPStatus(status).phrase
-    return json_answer(
-        {"timestamp": moment, "status": status, "error": phrase, "message": message, "path": path}, status
-    )
+    error = {"timestamp": moment, "status": status, "error": responses[status], "message": message, "path": path}
+    return json_answer(error, status)
 
 
 def login_page() -> Response:
-    """A login wall: HTML with status 200 (inference)."""
+    """Return a login wall: HTML with status 200 (inference)."""
     return html(200, "登录 FlowEngine")
 
 
-class Hangup(Response):
+class ConnectionDropped(Response):
     """No answer: the connection is reset after a while.
 
     :param seconds: how long the client waits for nothing first.
@@ -100,8 +116,8 @@ class Hangup(Response):
             pass
 
 
-def broken(fault: Fault, response: Response, options: Options) -> Response:
-    """The answer that a fault makes of the right one.
+def apply_fault(fault: Fault, response: Response, options: Options) -> Response:
+    """Return the answer that a fault makes of the right one.
 
     :param fault: what goes wrong.
     :param response: the right answer.
@@ -117,15 +133,15 @@ def broken(fault: Fault, response: Response, options: Options) -> Response:
         case "redirect":
             return Response("", 302, {"Location": fault.location})
         case "reset":
-            return Hangup()
+            return ConnectionDropped()
         case "hang":
-            return Hangup(fault.seconds)
+            return ConnectionDropped(fault.seconds)
         case "truncated":
             head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            return Hangup(partial=head.encode() + body[: len(body) // 2])
+            return ConnectionDropped(partial=head.encode() + body[: len(body) // 2])
         case "broken_json":
             return Response(body[: len(body) // 2], 200, None, "application/json")
         case "envelope":
-            return json_answer(wire.envelope(options, None, wire.FAILURE, fault.msg))
-        case "slow":
+            return json_answer(serialization.envelope(options, None, serialization.FAILURE, fault.msg))
+        case "slow" | "away":
             return response
