@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trustme
 
-from benchmarks import calls, load, noticing, parsing, report, waiting
+from benchmarks import calls, load, noticing, parsing, report, steps, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def waits(port: int, environment: dict[str, str]) -> Iterator[dict[str, object]]
 def main() -> None:
     """Measure what is asked for; all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["waiting", "parsing", "noticing", "calls", "load"])
+    parser.add_argument("parts", nargs="*", default=["waiting", "parsing", "noticing", "calls", "load", "steps"])
     parser.add_argument("--into", type=Path, default=Path("docs/performance"))
     arguments = parser.parse_args()
     with remote() as (port, authority, environment):
@@ -92,6 +92,8 @@ def main() -> None:
             report.calls(calls.measure(port, authority), arguments.into)
     if "load" in arguments.parts:
         report.load(load.measure(), arguments.into)
+    if "steps" in arguments.parts:
+        report.steps(steps.measure(), arguments.into)
     report.machine(arguments.into)
 
 

@@ -142,6 +142,27 @@ def load(rows: Sequence[Row], into: Path) -> None:
     )
 
 
+def steps(rows: Sequence[Row], into: Path) -> None:
+    """What a step costs in a real Airflow."""
+
+    def cell(row: Row, name: str, digits: int) -> str:
+        return f"{_number(row, name):.{digits}f}" if name in row else "–"
+
+    _table(
+        into / "steps.md",
+        ("Way", "CPU, s", "Calls to the execution API", "Rows in Airflow's database", "End noticed after, s"),
+        [
+            (row["way"], cell(row, "cpu_seconds", 2), cell(row, "calls", 1), cell(row, "rows", 1), cell(row, "late", 1))
+            for row in rows
+        ],
+    )
+    _bars(
+        into / "steps.svg",
+        "CPU of all Airflow processes for one step, s beyond idle",
+        {str(row["way"]).split(" (")[0]: _number(row, "cpu_seconds") for row in rows},
+    )
+
+
 def machine(into: Path) -> None:
     """What was measured, where and when."""
     model = next(
@@ -173,7 +194,7 @@ def _table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 def _bars(path: Path, title: str, values: Mapping[str, float]) -> None:
     """Write a bar chart that reads on light and on dark pages."""
-    height, label, width = 30, 210, 760
+    height, label, width = 30, 250, 760
     most = max(values.values()) or 1.0
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {50 + height * len(values)}" role="img" '

@@ -55,15 +55,15 @@ class AirflowApi:
         run = self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         return Task(self, dag_id, run["dag_run_id"])
 
-    def task_states(self, dag_id: str, run_id: str, task_id: str) -> list[str | None]:
-        """The states of all instances of a mapped task."""
+    def mapped(self, dag_id: str, run_id: str, task_id: str) -> list[dict]:
+        """All instances of a mapped task."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped"
-        states: list[str | None] = []
+        instances: list[dict] = []
         while True:
-            page = self.call("GET", path, params={"limit": 100, "offset": len(states)})
-            states += [instance["state"] for instance in page["task_instances"]]
-            if len(states) >= page["total_entries"]:
-                return states
+            page = self.call("GET", path, params={"limit": 100, "offset": len(instances)})
+            instances += page["task_instances"]
+            if len(instances) >= page["total_entries"]:
+                return instances
 
 
 class Task:

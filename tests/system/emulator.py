@@ -96,6 +96,12 @@ class FlowEngine:
         stops = [call for call in self._calls("stop") if int(call["path"].split("/")[-2]) in runs]
         return Seen(len(starts), len(stops), runs)
 
+    def ends(self, pipeline_id: int, node: str, param: str) -> dict[str, float]:
+        """When the newest runs of a pipeline ended, in seconds since the epoch, by what a param of theirs was."""
+        page = self._call("GET", f"/pipeline/{pipeline_id}/historyList", params={"page": 1, "size": 1000})
+        runs = sorted((run for run in page["data"]["list"] if run["endTime"]), key=lambda run: int(run["id"]))
+        return {run["params"][node][param]: run["endTime"] / 1000 for run in runs}
+
     def run_of(self, pipeline_id: int, seconds: float = 90) -> int:
         """Wait until a run of a pipeline goes on, and return its id."""
         return until(lambda: self._going_on(pipeline_id), seconds, f"No run of pipeline {pipeline_id} goes on")[0]

@@ -26,7 +26,7 @@ def test_150_steps_survive_the_death_of_a_worker_and_of_the_triggerer(stack, flo
         return sum(each.starts for each in seen())
 
     def states():
-        return Counter(stack.api.task_states(dag_run.dag_id, dag_run.run_id, "run"))
+        return Counter(step["state"] for step in stack.api.mapped(dag_run.dag_id, dag_run.run_id, "run"))
 
     until(lambda: starts() >= STEPS // 4, 120, lambda: f"Few steps start: {states()}")
     worker = stack.workers[0]
