@@ -71,6 +71,13 @@ except ImportError:  # goes with Airflow 2.11
         """Airflow 2.11 leaves the state that a person has set only where a task fails with an error of its own kind."""
 
 
+def has_tabs() -> bool:
+    """Whether a plugin can add tabs to Airflow's page, which it can from Airflow 3.1 on."""
+    from airflow.providers.common.compat.sdk import AirflowPlugin
+
+    return hasattr(AirflowPlugin, "react_apps")  # TODO: remove when dropping Airflow 3.0
+
+
 def is_deferral_timeout(error: Exception) -> bool:
     """Whether Airflow ended a deferral since its time was over; before Airflow 3 only the error's text tells."""
     return "timeout" in str(error).lower()
@@ -218,6 +225,7 @@ __all__ = [
     "decision_span",
     "fetch_task_state",
     "first_poke_date",
+    "has_tabs",
     "is_deferral_timeout",
     "is_non_retryable",
     "task_state_store",

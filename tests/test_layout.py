@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "triggers": {"protocol", "client", "hooks", "compat"},
     "operators": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "lineage", "definitions"},
     "sensors": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "operators"},
+    "plugins": {"compat"},
     "emulator": {""},
 }
 

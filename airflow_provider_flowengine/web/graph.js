@@ -5,14 +5,16 @@ import { layout } from "./layout.js";
 import { icon } from "./states.js";
 import { say } from "./words.js";
 
-const NARROW = 600; // px
+const NARROW = 660; // px; as in style.css
+const AROUND = { across: 58, down: 26 }; // px: border and padding around it, as in style.css
 const laidOut = new Map(); // the last few layouts, by what they were made from
 
 /** The layout in the room that there is: from left to right, or downwards where it is narrow; shrunk a little
  * if it fits then. */
 function arrange(nodes, edges, room) {
-  const vertical = room < NARROW;
-  const key = JSON.stringify([room, nodes.map(({ id, type, label }) => [id, type, label]), edges.map(({ from, to }) => [from, to])]);
+  const vertical = room <= NARROW;
+  const inner = room - (vertical ? AROUND.down : AROUND.across);
+  const key = JSON.stringify([inner, nodes.map(({ id, type, label }) => [id, type, label]), edges.map(({ from, to }) => [from, to])]);
   if (!laidOut.has(key)) {
     if (laidOut.size > 8) laidOut.clear();
     const most = vertical ? 172 : 208;
@@ -21,7 +23,7 @@ function arrange(nodes, edges, room) {
     const sizes = new Map(nodes.map((node) => [node.id, sizeOf(node)]));
     const sized = nodes.map(({ id }) => ({ id, ...sizes.get(id) }));
     const found = layout(sized, edges, vertical ? { vertical, along: 36, across: 14 } : { along: 44, across: 18 });
-    const fits = Math.min(1, room / found.width);
+    const fits = Math.min(1, inner / found.width);
     laidOut.set(key, { ...found, sizes, vertical, zoom: fits > 0.7 ? fits : 1 });
   }
   return laidOut.get(key);
@@ -41,7 +43,7 @@ const HEAD = { across: "M0 0l-6.500-4v8z", down: "M0 0l-4-6.500h8z" };
  *
  * @param nodes [{id, label, type, state, note, took, href}]; without a state it is only planned.
  * @param edges [{from, to}].
- * @param room the width that there is for it, px.
+ * @param room the width that there is for its panel, px.
  * @param chosen the id of the selected node.
  */
 export function graph(nodes, edges, { room, chosen } = {}) {
@@ -78,7 +80,7 @@ export function graph(nodes, edges, { room, chosen } = {}) {
   });
   return h(
     "div",
-    { class: "graph", role: "group", "aria-label": say("graph"), "data-key": "graph" },
+    { class: "graph", role: "group", "aria-label": say("graph"), "data-key": "graph", tabindex: nodes.some(({ href }) => href) ? null : 0 },
     h(
       "div",
       { class: "canvas", style: `width: ${width}px; height: ${height}px; zoom: ${zoom}` },

@@ -19,8 +19,8 @@ export const breadcrumb = (...links) =>
     links.map(([href, text], n) => [n ? h("span", { "aria-hidden": "true" }, "/") : null, h("a", { href }, text)]),
   );
 
-/** The width that there is for a graph, px: less what stands around one. */
-export const room = () => document.querySelector("main").clientWidth - (window.innerWidth < 720 ? 58 : 106);
+/** The width that there is for a panel, px: less the padding of the page. */
+export const room = () => document.querySelector("main").clientWidth - (window.innerWidth <= 720 ? 32 : 48);
 
 /** A pipeline's nodes and edges, out of its object. */
 export function shape(definition) {

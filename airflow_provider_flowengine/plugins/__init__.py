@@ -1,0 +1,1 @@
+"""What Airflow's web page shows of FlowEngine beside its own."""
