@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version
 	--no-emit-index-url --custom-compile-command 'make pins'
 TESTED := --extra emulator --extra openlineage --group test pyproject.toml
 
-.PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench \
+.PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench mutate \
 	docs translations build pins clean
 
 help: ## Show this list
@@ -63,6 +63,11 @@ test-browser: $(READY) ## Use Airflow's web page as a person would
 bench: $(READY) ## Measure beside other providers
 	@$(BIN)/nox --session bench
 
+mutate: $(READY) ## Change the code in a thousand places, and see which change no test notices (half an hour)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group mutate
+	@$(BIN)/mutmut run --max-children 2
+	@$(BIN)/mutmut results
+
 docs: $(READY) ## Build the documentation, English and Chinese, into docs/_build/html
 	@for language in en:en zh_CN:zh; do DOCS_LANGUAGE=$${language%:*} $(BIN)/sphinx-build -q -W --keep-going \
 		-d docs/_build/$${language#*:} docs docs/_build/html/$${language#*:} || exit 1; done
@@ -86,7 +91,7 @@ pins: $(READY) ## Pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --resolution lowest-direct $(TESTED) -o requirements/lowest.txt
 
 clean: ## Delete all that the other targets make
-	@rm -rf $(VENV) .nox .demo .standalone .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov \
+	@rm -rf $(VENV) .nox mutants .demo .standalone .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov \
 		build dist docs/_build
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
