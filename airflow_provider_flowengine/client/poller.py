@@ -24,7 +24,6 @@ from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import MIN_PAGE_SIZE, History
-from airflow_provider_flowengine.protocol.models import Engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -223,8 +222,8 @@ class PipelinePoller:
         """Return the runs that are waited for, and the recent ones where somebody waits for a run to come."""
         settings, client = await self.line.current()
         if self._api is None or self._history is None:
-            engine = Engine(self.engine.key, self.engine.url, self.engine.id, settings.generation)
-            self._api = Api(settings, self.engine.key, engine=engine, retry=NO_RETRY)
+            address = (self.engine.url, self.engine.id)
+            self._api = Api(settings, self.engine.key, address=address, retry=NO_RETRY)
             self._history = History(self._api, self.pipeline_id, MIN_PAGE_SIZE)
         self._api.settings = settings
         wanted = {place.waiter.run_id for place in places if place.waiter.run_id is not None}

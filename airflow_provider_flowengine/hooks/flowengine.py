@@ -299,28 +299,11 @@ class FlowEngineHook(BaseHook):
             engine = self.client.run(api.resolve())
             pipelines = self.client.run(api.list_pipelines())
         except FlowEngineError as error:
-            return False, f"{error}{self._other_generation(error)}"
+            return False, str(error)
         except Exception as error:
             return False, f"{type(error).__name__}: {error}"
         number = f"{len(pipelines)} pipeline{'s' if len(pipelines) != 1 else ''}"
         return True, f"FlowEngine answers: engine {engine.id} at {engine.url}, {number}"
-
-    def _other_generation(self, error: FlowEngineError) -> str:
-        """Try the other generation where an engine was found but doesn't speak the connection's."""
-        from dataclasses import replace
-
-        from airflow_provider_flowengine.protocol.versions import API_VERSIONS
-
-        request = getattr(error, "request", None)
-        if isinstance(error, ConfigurationError) or request is None or "engine-manager" in request.path:
-            return ""
-        other = next(g for g in API_VERSIONS.values() if g != self.settings.generation)
-        try:
-            api = Api(replace(self.settings, generation=other), self.engine_key or "").without_retries(_TEST_PATIENCE)
-            engine = self.client.run(api.resolve())
-        except FlowEngineError:
-            return ""
-        return f" But engine {engine.id} answers under {other.root}: set api_root to {other.root}."
 
 
 # --- a connection's fields --------------------------------------------------------------------------------------------

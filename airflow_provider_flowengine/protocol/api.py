@@ -10,46 +10,48 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from airflow_provider_flowengine.protocol import endpoints
-from airflow_provider_flowengine.protocol.envelope import parse_envelope
+from airflow_provider_flowengine.protocol import endpoints, handshake
+from airflow_provider_flowengine.protocol.addresses import address, redirect_target
+from airflow_provider_flowengine.protocol.envelope import excerpt, parse_envelope
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     ConfigurationError,
-    EngineNotFoundError,
     EngineNotRunningError,
     FlowEngineError,
-    PipelineNotFoundError,
     RequestRejectedError,
     ServiceUnavailableError,
-    known,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.http import (
+    ENGINE_ABSENT_STATUSES,
     ENGINE_RELOCATED_STATUSES,
-    REDIRECT_STATUSES,
+    MISSING_CALL_STATUSES,
     RETRYABLE_STATUSES,
     Request,
     Response,
 )
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
+from airflow_provider_flowengine.protocol.pages import read_pages
+from airflow_provider_flowengine.protocol.pipelines import Kind, choose, matches, not_found, pipelines_of
 from airflow_provider_flowengine.protocol.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timezone
     from pathlib import Path
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.settings import Settings
+    from airflow_provider_flowengine.protocol.versions import ApiVersion
 
 log = logging.getLogger(__name__)
 
 _MAX_REDIRECTS = 3
+_MAX_MOVES = 3
+_ENGINE_PAUSES = Retry(first_delay=0.5, longest_delay=5.0)
 
 
 @dataclass
@@ -59,34 +61,39 @@ class Api:
 
     :param settings: the connection.
     :param engine_key: the engine; default the connection's.
-    :param engine: the engine, where it is resolved already.
-    :param retry: how calls are sent again.
+    :param engine: the engine, if it is resolved already.
+    :param address: its ``url`` and ``id``, if another process has resolved it.
+    :param retry: how requests are sent again.
     :param now: tells the time, in seconds since the epoch.
-    :raises ConfigurationError: when no engine key is given anywhere.
+    :param offset: the offset of times without a zone, if it has been found out.
+    :raises ConfigurationError: if no engine key is given anywhere.
     """
 
     settings: Settings
     engine_key: str = ""
     engine: Engine | None = None
+    address: tuple[str, Identifier] | None = None
     retry: Retry = field(default_factory=Retry)
     now: Callable[[], float] = time.time
+    offset: timezone | None = None
     _server_time: datetime | None = None
 
     def __post_init__(self) -> None:
         self.engine_key = self.engine_key or self.settings.engine_key
         if not self.engine_key:
             raise ConfigurationError(
-                "No engine_key: set it in the connection's extra, or give engine_key to the hook, operator or sensor"
+                f"No engine_key: set it in the extra of {self.settings.source}, or give engine_key to the hook, "
+                "operator or sensor"
             )
 
     def without_retries(self, timeout: float) -> Api:
-        """Return the same view with requests that are sent once and may take ``timeout`` seconds at most."""
+        """Return the same client with requests that are sent once and may take ``timeout`` seconds at most."""
         settings = replace(self.settings, timeout=min(timeout, self.settings.timeout))
         return replace(self, settings=settings, retry=NO_RETRY)
 
     @property
     def server_time(self) -> datetime | None:
-        """What the server's clock said in its last answer; None where it didn't say."""
+        """What the server's clock said in its last answer; None if it didn't say."""
         return self._server_time
 
     # --- one request ----------------------------------------------------------------------------------------------
@@ -95,7 +102,7 @@ class Api:
         """Make a request ready for the wire; no secret of the connection is quoted in an error about it."""
         return replace(
             request,
-            url=_address(self.settings.fl_url, request.path, tuple(request.query.items())),
+            url=address(self.settings.fl_url, request.path, tuple(request.query.items())),
             headers=self.settings.headers,
             timeout=self.settings.timeout,
             redact=self.settings.redact,
@@ -105,7 +112,7 @@ class Api:
         """Send a prepared request once; redirects are followed for reads, and on the same host only."""
         for _ in range(_MAX_REDIRECTS):
             response = cast("Response", (yield request))
-            target = _redirected(request.url, response) if request.method == "GET" else None
+            target = redirect_target(request.url, response) if request.method == "GET" else None
             if target is None:
                 break
             request = replace(request, url=target)
@@ -128,6 +135,7 @@ class Api:
         :param request: the request.
         :param on_attempt: is called each time before it is sent; what it raises prevents that.
         :param on_not_processed: is called each time the server surely did not process it, before a retry or an error.
+        :raises EngineNotRunningError: at once if the engine isn't there; :meth:`call` waits for it.
         """
         request = self.prepare(request)
         attempt = 1
@@ -135,8 +143,8 @@ class Api:
             on_attempt()
             try:
                 response = yield from self.send_once(request)
-                return Reply(request, self.settings, parse_envelope(request, response), response.server_time)
-            except RequestRejectedError:
+                return self._parse(request, response)
+            except (RequestRejectedError, EngineNotRunningError):
                 on_not_processed()
                 raise
             except ServiceUnavailableError as error:
@@ -149,80 +157,127 @@ class Api:
             yield Sleep(delay)
             attempt += 1
 
+    def _parse(self, request: Request, response: Response) -> Reply:
+        if _is_engine_absent(request, response):
+            raise EngineNotRunningError(
+                f"Engine {self.engine_key!r} isn't there (stopped or restarting?): could not {request.name}. Start it "
+                f"in FlowEngine; engine_patience in {self.settings.source} says how long an engine is waited for "
+                f"outside a wait ({self.settings.engine_patience:g} s). Its gateway answered {request.method} "
+                f"{request.path} by HTTP {response.status} and a page: {excerpt(request, response.body)[:100]}",
+                request=request,
+                taken=False,
+                http_status=response.status,
+            )
+        return Reply(request, self.settings, parse_envelope(request, response), response.server_time, self.offset)
+
     # --- the engine -----------------------------------------------------------------------------------------------
 
     def resolve(self) -> Flow[Engine]:
         """
-        Return the engine: its url and id, asked for once and remembered.
+        Return the engine: its url, id and dialect, asked for once and remembered; wait for it while it isn't there.
 
-        :raises EngineNotFoundError: when the gateway knows no engine of this key.
+        :raises EngineNotFoundError: if the gateway knows no engine of this key.
+        :raises EngineNotRunningError: if it isn't there for longer than the connection's ``engine_patience``.
+        :raises ConfigurationError: if it speaks another generation's API than the connection says.
         """
-        if self.engine is None:
-            self.engine = yield from self._handshake()
+        deadline, attempt = self._patience_deadline(), 0
+        while self.engine is None:
+            attempt += 1
+            try:
+                self.engine = yield from self._handshake()
+            except EngineNotRunningError as error:
+                yield from self._wait_for_engine(error, attempt, deadline)
         return self.engine
 
     def _handshake(self) -> Flow[Engine]:
-        request = endpoints.engine_info(self.engine_key)
-        try:
-            reply = yield from self.send(request)
-        except AccessDeniedError:
-            raise
-        except RequestRejectedError as error:
-            text = (
-                f"{str(error).removesuffix('.')}. Is there an engine of key {self.engine_key!r}, and does the "
-                "connection's host lead to FlowEngine's gateway?"
-            )
-            if error.http_status == 404 and error.status is None:
-                # Not FlowEngine's own answer: a gateway says so too while what stands behind it restarts.
-                raise EngineNotRunningError(text, request=request, taken=False, http_status=404) from error
-            raise EngineNotFoundError(text) from error
-        url = reply.engine_url()
-        if url is None:
-            raise EngineNotFoundError(
-                f"FlowEngine knows no engine of key {self.engine_key!r}: its answer names no url "
-                f"({reply.unexpected('a url', reply.payload).excerpt})"
-            )
-        generation = self.settings.generation
-        reply = yield from self.send(endpoints.engine_param(self.engine_key, url, generation))
-        return Engine(self.engine_key, url, reply.engine_id(), generation)
+        if self.address is None:
+            url = yield from handshake.locate(self.send, self.engine_key)
+        elif len(self.settings.versions) == 1:
+            return Engine(self.engine_key, *self.address, self.settings.versions[0])
+        else:
+            url = self.address[0]
+        return (yield from handshake.identify(self.send, self.settings, self.engine_key, url))
 
-    def call(self, build: Callable[[Engine], Request]) -> Flow[Reply]:
+    def _resolve_again(self, engine: Engine) -> Flow[Engine]:
+        """Return where the engine is now; if that can't be learned, where it was."""
+        self.address = None
+        try:
+            self.engine = yield from self._handshake()
+        except FlowEngineError as reason:
+            log.info("The engine could not be resolved again: %s", reason)
+            return engine
+        if self.engine != engine:
+            log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
+        return self.engine
+
+    def _patience_deadline(self) -> float:
+        return self.now() + (self.settings.engine_patience if self.retry.attempts > 1 else 0.0)
+
+    def _wait_for_engine(self, error: EngineNotRunningError, attempt: int, deadline: float) -> Flow[None]:
+        """Let some time pass; raise the error if it is over, or if it is the gateway that is missing."""
+        pause = _ENGINE_PAUSES.delay(attempt, error.retry_after)
+        is_wrong_host = error.request is not None and not error.request.is_for_engine
+        if is_wrong_host or self.now() + pause > deadline:
+            raise error
+        log.warning("%s Asking again in %.1f s.", error, pause)
+        yield Sleep(pause)
+
+    def call(
+        self,
+        build: Callable[[Engine], Request],
+        on_attempt: Callable[[], None] = lambda: None,
+        on_not_processed: Callable[[], None] = lambda: None,
+    ) -> Flow[Reply]:
         """
-        Send a request to the engine; if the engine has moved meanwhile, to its new address.
+        Send a request to the engine: to its new address if it has moved, and again once it is there if it was away.
 
         :param build: builds the request for an engine.
-        :return: the answer.
+        :param on_attempt: as for :meth:`send`.
+        :param on_not_processed: as for :meth:`send`.
+        :raises EngineNotRunningError: if the engine isn't there for longer than the connection's ``engine_patience``;
+            the request was not processed.
         """
         engine = yield from self.resolve()
-        request = build(engine)
-        try:
-            return (yield from self.send(request))
-        except (RequestRejectedError, ServiceUnavailableError) as error:
-            harmless = request.idempotent or error.http_status == 404  # which was surely not processed
-            if error.http_status not in ENGINE_RELOCATED_STATUSES or not harmless:
-                raise
+        deadline, attempt = self._patience_deadline(), 0
+        while True:
+            request = build(engine)
             try:
-                self.engine = yield from self._handshake()
-            except FlowEngineError as reason:
-                log.info("The engine could not be resolved again: %s", reason)
-                raise error from None
-            if self.engine == engine:
-                raise
-            log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
-            return (yield from self.send(build(self.engine)))
+                return (yield from self.send(request, on_attempt, on_not_processed))
+            except ServiceUnavailableError as error:
+                if not _may_have_moved(request, error):
+                    raise
+                failure = error
+            deadline = deadline if attempt else self._patience_deadline()
+            attempt += 1
+            previous, engine = engine, (yield from self._resolve_again(engine))
+            if engine != previous and attempt <= _MAX_MOVES:
+                continue
+            if not isinstance(failure, EngineNotRunningError):
+                raise failure
+            yield from self._wait_for_engine(failure, attempt, deadline)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
     def list_pipelines(self) -> Flow[list[Pipeline]]:
-        """05: return the engine's pipelines."""
-        reply = yield from self.call(endpoints.list_pipelines)
-        return [reply.pipeline(row) for row in reply.rows()]
+        """05: return the engine's pipelines, all pages of them."""
+        listing = yield from read_pages(self._fetch_pipelines)
+        if listing.doubt:
+            log.warning(
+                "Engine %s: only %d pipelines could be listed, and %s.",
+                self.engine_key,
+                len(listing.rows),
+                listing.doubt,
+            )
+        return pipelines_of(listing)
+
+    def _fetch_pipelines(self, page: int, size: int) -> Flow[Reply]:
+        return (yield from self.call(lambda engine: endpoints.list_pipelines(engine, page, size)))
 
     def get_pipeline(self, pipeline_id: Identifier) -> Flow[Pipeline]:
         """
         06: return one whole pipeline.
 
-        :raises PipelineNotFoundError: when the engine has none of this id.
+        :raises PipelineNotFoundError: if the engine has none of this id.
         """
         reason: FlowEngineError
         try:
@@ -237,31 +292,21 @@ class Api:
         pipelines = yield from self.list_pipelines()
         if any(pipeline.id == pipeline_id for pipeline in pipelines):
             raise reason
-        raise PipelineNotFoundError(
-            f"Engine {self.engine_key!r} has no pipeline {pipeline_id}; "
-            f"{known('pipelines', map(_name_pipeline, pipelines))}"
-        ) from reason
+        raise not_found(pipelines, self.engine_key, pipeline_id) from reason
 
     def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Flow[Pipeline]:
         """
-        Return the pipeline of this key or name.
+        Return the pipeline of this key or name; by key, the first page that shows one decides.
 
-        :raises PipelineNotFoundError: when there is none, or when several have this name.
+        :raises PipelineNotFoundError: if there is none, or if several have this name.
+        :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
         """
-        field, wanted = ("key", key) if key else ("name", name)
-        pipelines = yield from self.list_pipelines()
-        found = [pipeline for pipeline in pipelines if getattr(pipeline, field) == wanted]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise PipelineNotFoundError(
-                f"{len(found)} pipelines of engine {self.engine_key!r} have the {field} {wanted!r}: "
-                f"{', '.join(map(_name_pipeline, found))}. Name it by pipeline_id"
-            )
-        raise PipelineNotFoundError(
-            f"Engine {self.engine_key!r} has no pipeline of {field} {wanted!r}; "
-            f"{known('pipelines', map(_name_pipeline, pipelines))}"
+        kind: Kind = "key" if key else "name"
+        wanted = str(key or name)
+        listing = yield from read_pages(
+            self._fetch_pipelines, lambda listing: kind == "key" and bool(matches(listing, kind, wanted))
         )
+        return choose(listing, self.engine_key, kind, wanted)
 
     def create_pipeline(self, pipeline: JsonObject) -> Flow[Pipeline]:
         """03: create a pipeline and return it as FlowEngine made it."""
@@ -274,22 +319,32 @@ class Api:
         yield from self.call(lambda engine: endpoints.update_pipeline(engine, pipeline))
 
     def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> Flow[None]:
-        """08: turn the pipeline's own schedule on or off."""
-        yield from self.call(lambda engine: endpoints.set_schedule(engine, pipeline_id, enabled))
+        """08: turn the pipeline's own schedule on or off; by the root's other dialect if one has no such call."""
+        engine = yield from self.resolve()
+        *others, last = sorted(self.settings.versions, key=lambda version: version == engine.version, reverse=True)
+        for version in others:
+            try:
+                yield from self._set_schedule(pipeline_id, enabled, version)
+                return
+            except RequestRejectedError as error:
+                if error.http_status not in MISSING_CALL_STATUSES:
+                    raise
+        yield from self._set_schedule(pipeline_id, enabled, last)
+
+    def _set_schedule(self, pipeline_id: Identifier, enabled: bool, version: ApiVersion) -> Flow[Reply]:
+        return (
+            yield from self.call(
+                lambda engine: endpoints.set_schedule(replace(engine, version=version), pipeline_id, enabled)
+            )
+        )
 
     def upload_file(self, path: Path, target: Identifier = 1) -> Flow[Json]:
         """
         04: upload a file, and return what the server answers in ``data``.
 
-        :raises ConfigurationError: when there is no such file, before anything is sent.
+        :raises ConfigurationError: if there is no such file, before anything is sent.
         """
-        if not path.is_file():
-            kind = "is a directory" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
-            raise ConfigurationError(f"path: {str(path)!r} {kind}; name one file to upload")
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise ConfigurationError(f"path: {str(path)!r} can't be read: {error.strerror}") from error
+        _check_file(path)
         return (yield from self.call(lambda engine: endpoints.upload_file(engine, path, target))).data
 
     # --- runs -----------------------------------------------------------------------------------------------------
@@ -315,7 +370,8 @@ class Api:
         def parse(row: JsonObject) -> PipelineRun:
             run_id = identifier(row.get("id"))
             before = seen.get(run_id) if seen and run_id is not None else None
-            return before if before and before.content == row else reply.run(row, pipeline_id)
+            is_same = before is not None and before.content == row and before.is_zone_certain
+            return before if before and is_same else reply.run(row, pipeline_id)
 
         return HistoryPage(tuple(map(parse, reply.rows())), reply.total(), reply.server_time)
 
@@ -331,43 +387,40 @@ class Api:
             if pipeline_id and owner not in (None, pipeline_id):
                 return None  # another pipeline's
             run = reply.run(data, pipeline_id or owner or "")
-        except ServiceUnavailableError:
-            raise
         except FlowEngineError as error:
+            if isinstance(error, ServiceUnavailableError) and not isinstance(error, EngineNotRunningError):
+                raise
             log.debug("No details of run %s: %s", run_id, error)
             return None
         # Without a status it isn't a run: where the call is missing, its path may be that of a pipeline.
         return run if run.id == run_id and run.status else None
 
 
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
+        raise ConfigurationError(f"path: {str(path)!r} {kind}; name one file to upload")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(f"path: {str(path)!r} can't be read: {error.strerror}") from error
+
+
+def _is_engine_absent(request: Request, response: Response) -> bool:
+    """Whether a gateway has answered for an engine that isn't there: by a page, since an engine's refusal is JSON."""
+    return (
+        request.is_for_engine
+        and response.status in ENGINE_ABSENT_STATUSES
+        and response.body.strip()[:1] not in (b"", b"{", b"[")
+    )
+
+
+def _may_have_moved(request: Request, error: ServiceUnavailableError) -> bool:
+    """Whether asking again where the engine is may help, and sending the request again does no harm."""
+    is_relocated = request.idempotent and error.http_status in ENGINE_RELOCATED_STATUSES
+    return is_relocated or isinstance(error, EngineNotRunningError)
+
+
 def _may_resend(request: Request, error: ServiceUnavailableError) -> bool:
     no_answer_came = error.http_status is None
     return error.taken is False or (request.idempotent and (no_answer_came or error.http_status in RETRYABLE_STATUSES))
-
-
-@lru_cache(maxsize=4096)
-def _address(gateway: str, path: str, query: tuple[tuple[str, str | int], ...]) -> str:
-    """Put an address together; remembered, since polls ask for the same ones again and again."""
-    return _ascii(f"{gateway}{path}?{urlencode(query)}" if query else f"{gateway}{path}")
-
-
-def _ascii(url: str) -> str:
-    """Escape what no address may hold, and leave what is escaped already: transports would each do so in their way."""
-    return quote(url, safe="%/:?#[]@!$&'()*+,;=~")
-
-
-def _redirected(url: str, response: Response) -> str | None:
-    """Return where an answer leads to, where that is on the same host and no less safe: credentials go there too."""
-    if response.status not in REDIRECT_STATUSES or not response.headers.get("location"):
-        return None
-    try:
-        target = _ascii(urljoin(url, response.headers["location"]))
-        here, there = urlsplit(url), urlsplit(target)
-    except ValueError:
-        return None
-    safe = there.hostname == here.hostname and there.scheme in (here.scheme, "https") and "@" not in there.netloc
-    return target if safe and target != url else None
-
-
-def _name_pipeline(pipeline: Pipeline) -> str:
-    return f"{pipeline.id} ({pipeline.name or pipeline.key or 'no name'})"

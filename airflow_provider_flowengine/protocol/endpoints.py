@@ -1,8 +1,8 @@
 """
 Every call of FlowEngine's API, as a value.
 
-The numbers (01 to 12) are those of the vendor's API page, which decides where sources differ; what only the older
-generation does stands in :data:`.versions.AUTOML`.
+The numbers (01 to 12) are those of the vendor's API page, which decides where sources differ; what differs between the
+generations stands in :mod:`.versions`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ def engine_info(engine_key: str) -> Request:
         query={"engineKey": engine_key},
         idempotent=True,
         has_envelope=False,
+        is_for_engine=False,
     )
 
 
-def engine_param(engine_key: str, engine_url: str, generation: ApiVersion) -> Request:
+def engine_param(engine_key: str, engine_url: str, version: ApiVersion) -> Request:
     """02: ask the engine for its id."""
     return Request(
         name=f"ask engine {engine_key!r} for its id",
         method="GET",
-        path=f"{engine_url}/{generation.root}/{generation.param_path}",
+        path=f"{engine_url}/{version.root}/{version.param_path}",
         query={"engineKey": engine_key},
         idempotent=True,
         has_envelope=False,
@@ -62,8 +63,8 @@ def _request(
     return Request(
         name=name,
         method=method,
-        path=f"{engine.url}/{engine.generation.root}/{path}",
-        query={**(query or {}), "engineKey": engine.key},
+        path=f"{engine.url}/{engine.version.root}/{path}",
+        query={**(query or {}), **({"engineKey": engine.key} if engine.version.sends_engine_key else {})},
         body=body,
         idempotent=idempotent,
     )
@@ -105,18 +106,19 @@ def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Request:
     return Request(
         name=f"upload {file.name!r}",
         method="POST",
-        path=f"{engine.url}/{engine.generation.root}/template/uploadJobFileParam/{_segment(target)}",
+        path=f"{engine.url}/{engine.version.root}/template/uploadJobFileParam/{_segment(target)}",
         file=file,
     )
 
 
-def list_pipelines(engine: Engine) -> Request:
-    """05: list the engine's pipelines."""
+def list_pipelines(engine: Engine, page: int = 0, size: int = 0) -> Request:
+    """05: list the engine's pipelines; some servers page the list (a client in the wild), 0 asks for no page."""
     return _request(
         engine,
         f"list pipelines of engine {engine.key!r}",
         "GET",
         f"pipeline/{_segment(engine.id)}/list",
+        query={"page": page, "size": size} if page else {},
         idempotent=True,
     )
 
@@ -160,9 +162,9 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Requ
     return _request(
         engine,
         f"turn the schedule of pipeline {pipeline_id} off",
-        engine.generation.schedule_off_method,
+        engine.version.schedule_off_method,
         f"{path}/stop",
-        body=engine.generation.schedule_off_body,
+        body=engine.version.schedule_off_body,
         idempotent=True,
     )
 
@@ -174,19 +176,19 @@ def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[
         f"start pipeline {pipeline_id}",
         "POST",
         f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}/start",
-        query=engine.generation.start_query,
+        query=engine.version.start_query,
         body=dict(job_params),
     )
 
 
 def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> Request:
-    """10: one page of a pipeline's run history; pages count from 1."""
+    """10: one page of a pipeline's run history, or the whole of it where it isn't paged; pages count from 1."""
     return _request(
         engine,
         f"list runs of pipeline {pipeline_id} (page {page})",
         "GET",
         f"pipeline/{_segment(pipeline_id)}/historyList",
-        query={"page": page, "size": size, "engineId": engine.id},
+        query={**({"page": page, "size": size} if engine.version.pages_history else {}), "engineId": engine.id},
         idempotent=True,
     )
 
@@ -199,7 +201,7 @@ def stop_run(engine: Engine, run_id: Identifier) -> Request:
         "DELETE",
         f"pipeline/{_segment(run_id)}/stopHistory",
         query={"engineId": engine.id},
-        body=engine.generation.empty_body,
+        body=engine.version.empty_body,
     )
 
 
@@ -211,7 +213,7 @@ def resume_run(engine: Engine, run_id: Identifier) -> Request:
         "POST",
         f"pipeline/{_segment(run_id)}/resumeHistory",
         query={"engineId": engine.id},
-        body=engine.generation.empty_body,
+        body=engine.version.empty_body,
     )
 
 

@@ -32,6 +32,7 @@ call, pipeline and run, what FlowEngine said (as it wrote it), and what to do.
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -253,3 +254,15 @@ def known(kind: str, names: Iterable[object], limit: int = 20) -> str:
         return f"there are no {kind}"
     more = f", and {len(listed) - limit} more" if len(listed) > limit else ""
     return f"{kind} there are: {', '.join(listed[:limit])}{more}"
+
+
+def closest(wanted: object, names: Iterable[object]) -> str:
+    """
+    Suggest the name that was likely meant, for an error about one that there isn't.
+
+    :param wanted: the name that there isn't.
+    :param names: the names that there are.
+    :return: e.g. ``"did you mean 'train'? "``; empty if none is close.
+    """
+    likely = difflib.get_close_matches(str(wanted), map(str, names), n=1)
+    return f"did you mean {likely[0]!r}? " if likely else ""

@@ -30,8 +30,19 @@ REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 UNPROCESSED_REDIRECTS = frozenset({301, 307, 308})
 """The same request is wanted elsewhere, so it was not processed; other redirects may follow processing (RFC 9110)."""
 
-ENGINE_RELOCATED_STATUSES = frozenset({404, 502, 503})
-"""What a gateway answers for an engine that is not there any more. Source: inference, from how traefik answers."""
+ENGINE_ABSENT_STATUSES = frozenset({404, 405})
+"""
+What a stock gateway answers, by a page that is no JSON, for an engine that is not there: nothing was processed.
+
+The gateway (traefik) passes what it has no route for to the web UI, an nginx with static files, which answers 404 to
+GET and POST and 405 to PUT and DELETE. A FlowEngine's own refusal is JSON. Source: the vendor's release files, tried.
+"""
+
+ENGINE_RELOCATED_STATUSES = frozenset({502, 503})
+"""What a gateway answers for an engine that it can't reach any more. Source: inference, from how traefik answers."""
+
+MISSING_CALL_STATUSES = frozenset({404, 405})
+"""What a server answers for a call of another generation: it surely did nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class Request:
     :param file: the file that is sent as multipart instead of a body.
     :param idempotent: whether sending it twice does no harm.
     :param has_envelope: whether its answer always carries the envelope's ``status``.
+    :param is_for_engine: whether the engine answers it, and not the gateway or what manages engines.
     :param url: the whole address, its query included; empty until a connection has prepared the request.
     :param headers: the headers, likewise.
     :param timeout: seconds it may take to answer, likewise.
@@ -61,6 +73,7 @@ class Request:
     file: Path | None = None
     idempotent: bool = False
     has_envelope: bool = True
+    is_for_engine: bool = True
     url: str = field(default="", compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     timeout: float = field(default=30.0, compare=False)

@@ -24,13 +24,13 @@ class Engine:
     :param key: its key.
     :param url: ``engineUrl``: its path below the gateway, e.g. ``/engine/15/cess-data-3``.
     :param id: ``engineId``.
-    :param generation: which generation of the API it speaks.
+    :param version: which generation of the API it speaks.
     """
 
     key: str
     url: str
     id: Identifier
-    generation: ApiVersion = KERNEL
+    version: ApiVersion = field(default=KERNEL, compare=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class PipelineRun:
     :param trigger: what started it, as FlowEngine wrote it, e.g. ``手动触发`` (by hand).
     :param message: what FlowEngine says about it.
     :param nodes: what its nodes did, where that is known.
+    :param is_zone_certain: whether the zone of its times is known; if not, they are read as UTC and may be hours off.
     :param content: the whole row as it came.
     """
 
@@ -115,6 +116,7 @@ class PipelineRun:
     trigger: str = ""
     message: str = ""
     nodes: tuple[NodeRun, ...] = ()
+    is_zone_certain: bool = field(default=True, compare=False, repr=False)
     content: JsonObject = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -17,10 +17,11 @@ import pendulum
 from airflow_provider_flowengine.protocol.envelope import unexpected_response
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Node, NodeRun, Param, Pipeline, PipelineRun
+from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE, local_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timezone
 
     from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
     from airflow_provider_flowengine.protocol.http import Json, JsonObject, Request
@@ -45,12 +46,14 @@ class Reply:
     :param settings: the connection: its status words, its time zone, its gateway.
     :param payload: the answer's whole JSON object.
     :param server_time: what the server's clock said, aware; None if it said nothing.
+    :param offset: the offset of times without a zone, if the connection names none and it has been found out.
     """
 
     request: Request
     settings: Settings
     payload: JsonObject = field(default_factory=dict)
     server_time: datetime | None = None
+    offset: timezone | None = None
 
     @property
     def data(self) -> Json:
@@ -192,8 +195,13 @@ class Reply:
             trigger=as_text(_first(row, *_TRIGGER)),
             message=self._message(row, *_MESSAGE),
             nodes=self._node_runs(row),
+            is_zone_certain=not any(self._is_guessed(_first(row, *names)) for names in (_STARTED, _ENDED)),
             content=row,
         )
+
+    def local_start(self, row: JsonObject) -> datetime | None:
+        """Return when a run started by the wall clock of a zone that isn't given; None if it is given."""
+        return local_time(_first(row, *_STARTED))
 
     def _node_runs(self, row: JsonObject) -> tuple[NodeRun, ...]:
         """
@@ -223,6 +231,14 @@ class Reply:
     def _message(self, content: JsonObject, *names: str) -> str:
         return self.settings.redact(as_text(_first(content, *names)))
 
+    @property
+    def _zone(self) -> str | timezone:
+        return self.settings.timezone or self.offset or DEFAULT_ZONE
+
+    def _is_guessed(self, value: Json) -> bool:
+        """Whether the zone of a time is known neither from itself, nor from the connection, nor otherwise."""
+        return not self.settings.timezone and self.offset is None and local_time(value) is not None
+
     def time(self, value: Json) -> datetime | None:
         """
         Return a time, aware.
@@ -241,7 +257,7 @@ class Reply:
                 return pendulum.from_timestamp(value / 1000 if abs(value) >= 1e11 else value)
             # pendulum also reads times of day, weeks, durations and "now": none of these is when something happened.
             if isinstance(value, str) and re.fullmatch(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T].*)?", value.strip()):
-                return cast("datetime", pendulum.parse(value.strip(), tz=self.settings.timezone))
+                return cast("datetime", pendulum.parse(value.strip(), tz=self._zone))
         except (ValueError, TypeError, OverflowError, OSError):
             pass
         raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)

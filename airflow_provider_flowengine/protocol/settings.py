@@ -23,6 +23,10 @@ DEFAULT_USER = "1"
 
 DEFAULT_UI_URL = "{fl_url}{engine_url}/#/offline-pipeline"
 UI_URL_FIELDS = ("fl_url", "engine_url", "engine_key", "pipeline_id", "run_id")
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_ENGINE_PATIENCE = 60.0
+MAX_SECONDS = 86_400.0
+USER, SESSION = "user", "session"
 MASKED = "***"
 _SECRET_NAME = re.compile("key|token|auth|cookie|secret|password", re.IGNORECASE)
 MAX_CONNECT_TIMEOUT = 10.0
@@ -36,26 +40,35 @@ class Settings:
 
     :param fl_url: the gateway, without a trailing slash; a path in it is kept.
     :param engine_key: the default engine, or empty.
-    :param generation: which generation of the API to speak; default the newest.
+    :param versions: the dialects of the API that may be spoken, in the order in which they are tried; default the
+        newest generation's only one.
     :param headers: the headers of every request, who asks among them.
+    :param authentication: ``user`` (by headers alone, the default) or ``session`` (signed in by an account).
+    :param account: the account's name and password for ``session``; empty otherwise.
     :param verify: whether TLS certificates are checked, or the path of a CA bundle to check against; default True.
     :param timeout: seconds a request may take to answer, default 30.
-    :param timezone: the zone of times that FlowEngine gives without one, default UTC.
+    :param timezone: the zone of times that FlowEngine gives without one; empty if the connection names none.
+    :param engine_patience: seconds that an engine may be away during a call outside a wait, default 60.
     :param vocabulary: the status words.
     :param ui_url: the template of a run's page.
     :param secrets: what must never be seen in a log or an error.
+    :param source: what says so, for errors, e.g. ``connection flowengine_default (type flowengine)``.
     """
 
     fl_url: str
     engine_key: str = ""
-    generation: ApiVersion = KERNEL
+    versions: tuple[ApiVersion, ...] = (KERNEL,)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    authentication: str = USER
+    account: tuple[str, str] = field(default=("", ""), repr=False)
     verify: bool | str = True
-    timeout: float = 30.0
-    timezone: str = "UTC"
+    timeout: float = DEFAULT_TIMEOUT
+    timezone: str = ""
+    engine_patience: float = DEFAULT_ENGINE_PATIENCE
     vocabulary: StatusVocabulary = field(default_factory=StatusVocabulary)
     ui_url: str = DEFAULT_UI_URL
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    source: str = field(default="the connection", compare=False)
 
     @classmethod
     def build(
@@ -66,54 +79,59 @@ class Settings:
         access_key: str = "",
         engine_key: str = "",
         api_root: str = "",
+        authentication: str = "",
+        user_id: object = "",
         verify: object = True,
-        timeout: object = 30,
+        timeout: object = None,
         headers: Mapping[str, object] | None = None,
         timezone: str = "",
+        engine_patience: object = None,
         status_words: Mapping[str, str | Sequence[str]] | None = None,
         workspace_id: object = "",
         ui_url: str = "",
+        source: str = "the connection",
     ) -> Self:
         """
         Check what a connection says and return it as settings.
 
         :param fl_url: the gateway's address.
-        :param user: sent as ``X-FlowEngine-UserId``; default ``1``.
-        :param access_key: sent as ``Access-Key`` where it isn't empty.
+        :param user: sent as ``X-FlowEngine-UserId``; default ``1``. With ``session``, the account's name.
+        :param access_key: sent as ``Access-Key`` if it isn't empty. With ``session``, the account's password.
         :param engine_key: the default engine.
-        :param api_root: ``kernel/v1`` (default), or ``automl/v1`` for the older generation.
+        :param api_root: ``kernel/v1`` (default), or ``automl/v1`` for the older generations.
+        :param authentication: ``user`` (default) or ``session``.
+        :param user_id: with ``session``: sent as ``X-FlowEngine-UserId``; default ``1``.
         :param verify: true, false, or the path of a CA bundle.
-        :param timeout: seconds, more than 0.
+        :param timeout: seconds, more than 0, at most a day; default 30.
         :param headers: more headers for every request.
         :param timezone: a zone's name, e.g. ``Asia/Shanghai``.
+        :param engine_patience: seconds, at most a day; default 60; 0 waits for no engine.
         :param status_words: more status words by what they mean.
-        :param workspace_id: sent as ``X-Prophet-Workspace-Id`` where it is set.
+        :param workspace_id: sent as ``X-Prophet-Workspace-Id`` if it is set.
         :param ui_url: the template of a run's page.
+        :param source: what says so, for errors.
         :raises ConfigurationError: naming the field, and what is allowed in it.
         """
-        sent = {"X-FlowEngine-UserId": user or DEFAULT_USER}
-        if access_key:
-            sent["Access-Key"] = access_key
-        if workspace_id not in (None, ""):
-            sent["X-Prophet-Workspace-Id"] = str(workspace_id)
-        more = {str(name): str(value) for name, value in (headers or {}).items()}
-        sent, more = ({name: value.strip() for name, value in part.items()} for part in (sent, more))
-        for name, value in {**sent, **more}.items():
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", value):
-                raise ConfigurationError(
-                    f"The header {name!r} can't be sent: its name must be a word, its value plain ASCII on one line"
-                )
+        kind = _authentication(authentication, user, access_key)
+        account = (user, access_key) if kind == SESSION else ("", "")
+        if kind == SESSION:
+            user, access_key = _plain("user_id", user_id), ""
+        sent = _headers(user, access_key, _plain("workspace_id", workspace_id), headers)
         return cls(
             fl_url=_gateway(fl_url),
             engine_key=engine_key.strip(),
-            generation=_generation(api_root),
-            headers={**sent, **more},
+            versions=_versions(api_root),
+            headers=sent,
+            authentication=kind,
+            account=account,
             verify=_verify(verify),
-            timeout=_timeout(timeout),
+            timeout=_seconds("timeout", timeout, DEFAULT_TIMEOUT),
             timezone=_timezone(timezone),
+            engine_patience=_seconds("engine_patience", engine_patience, DEFAULT_ENGINE_PATIENCE, may_be_zero=True),
             vocabulary=_vocabulary(status_words),
             ui_url=_template(ui_url),
-            secrets=_secrets(access_key, more),
+            secrets=_secrets(account[1] or access_key, {name: sent[name.strip()] for name in headers or {}}),
+            source=source,
         )
 
     def redact(self, text: str) -> str:
@@ -165,11 +183,51 @@ def _gateway(url: str) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
 
 
-def _generation(api_root: str) -> ApiVersion:
+def _authentication(kind: str, user: str, password: str) -> str:
+    chosen = kind.strip().lower() or USER
+    if chosen not in (USER, SESSION):
+        raise ConfigurationError(f"authentication: {kind!r} isn't known; {known('kinds', (USER, SESSION))}")
+    if chosen == SESSION and not (user and password):
+        raise ConfigurationError("authentication: session needs the account's name in login, its password in password")
+    return chosen
+
+
+def _plain(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise ConfigurationError(f"{name}: {value!r} must be text or a number")
+    return "" if value is None else str(value).strip()
+
+
+def _headers(user: str, access_key: str, workspace_id: str, more: Mapping[str, object] | None) -> dict[str, str]:
+    headers: dict[str, object] = {"X-FlowEngine-UserId": user or DEFAULT_USER}
+    if access_key:
+        headers["Access-Key"] = access_key
+    if workspace_id:
+        headers["X-Prophet-Workspace-Id"] = workspace_id
+    headers |= {str(name).strip(): value for name, value in (more or {}).items()}
+    return {name: _header(name, value) for name, value in headers.items()}
+
+
+def _header(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigurationError(f"headers: the value of {name!r} must be text, not {value!r}")
+    text = str(value).strip()
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", text):
+        raise ConfigurationError(
+            f"The header {name!r} can't be sent: its name must be a word, its value plain ASCII on one line"
+        )
+    return text
+
+
+def _versions(api_root: str) -> tuple[ApiVersion, ...]:
     root = api_root.strip().strip("/") or KERNEL.root
     if root not in API_VERSIONS:
         raise ConfigurationError(f"api_root: {api_root!r} isn't known; {known('roots', API_VERSIONS)}")
     return API_VERSIONS[root]
+
+
+_FLAGS = {"true": True, "false": False}
+_NO_PATHS = frozenset("0 1 yes no on off y n t f none null".split())
 
 
 def _verify(value: object) -> bool | str:
@@ -177,8 +235,9 @@ def _verify(value: object) -> bool | str:
         return True
     if isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if isinstance(value, str) and word not in _NO_PATHS:
+        return _FLAGS.get(word, value.strip())
     raise ConfigurationError(f"verify: {value!r} must be true, false, or the path of a CA bundle")
 
 
@@ -207,19 +266,22 @@ def _vocabulary(status_words: Mapping[str, str | Sequence[str]] | None) -> Statu
     return StatusVocabulary(more)
 
 
-def _timeout(value: object) -> float:
+def _seconds(name: str, value: object, default: float, *, may_be_zero: bool = False) -> float:
     try:
-        seconds = 30.0 if value in (None, "") else float(str(value))
+        seconds = default if value in (None, "") else float(str(value))
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"timeout: {value!r} must be a number of seconds, more than 0")
+    if not 0 <= seconds <= MAX_SECONDS or not (seconds or may_be_zero):
+        least = "at least 0" if may_be_zero else "more than 0"
+        raise ConfigurationError(
+            f"{name}: {value!r} must be a number of seconds, {least} and at most {MAX_SECONDS:g} (a day)"
+        )
     return seconds
 
 
 def _timezone(name: str) -> str:
     try:
-        return pendulum.timezone(name.strip() or "UTC").name
+        return pendulum.timezone(name.strip()).name if name.strip() else ""
     except Exception:
         raise ConfigurationError(f"timezone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None
 

@@ -38,6 +38,7 @@ from airflow_provider_flowengine.protocol.flow import Flow, Sleep
 from airflow_provider_flowengine.protocol.history import History, is_newer, pick
 from airflow_provider_flowengine.protocol.http import Json
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.offset import learn_offset
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.api import Api
@@ -146,13 +147,12 @@ def start_once(
         known=frozenset(run.id for run in runs if not isinstance(run.id, int)),
         server_time=api.server_time.isoformat() if api.server_time else "",
     )
-    engine = yield from api.resolve()
-    request = endpoints.start_pipeline(
-        engine, pipeline_id, {node: dict(params) for node, params in (job_params or {}).items()}
-    )
+    body: dict[str, Json] = {node: dict(params) for node, params in (job_params or {}).items()}
     try:
-        reply = yield from api.send(
-            request, on_attempt=lambda: remember(replace(intent, noted=api.now())), on_not_processed=forget
+        reply = yield from api.call(
+            lambda engine: endpoints.start_pipeline(engine, pipeline_id, body),
+            on_attempt=lambda: remember(replace(intent, noted=api.now())),
+            on_not_processed=forget,
         )
     except ServiceUnavailableError as error:
         if error.taken is False:
@@ -171,7 +171,8 @@ def start_once(
         run = (yield from _until_seen(api, look, 0.0)) or named
     if run:
         log.info("Started %s.", run)
-        return run
+        sent = datetime.fromisoformat(intent.server_time) if intent.server_time else None
+        return run if doubt else learn_offset(api, run, sent)
     what = doubt or f"FlowEngine took the start of pipeline {pipeline_id}, but its answer names no run."
     raise StartUnconfirmedError(
         f"{what} No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. It was"

@@ -1,4 +1,10 @@
-"""What differs between the generations of FlowEngine's API, as a table."""
+"""
+What differs between the generations of FlowEngine's API, as a table.
+
+One root may have two dialects: ``automl/v1`` was served first by the commercial generation, then by the open-source
+releases up to 0.0.3.2. Which one an engine speaks is found out by the second call of the handshake, since either
+answers 404 for the other's.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +20,68 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ApiVersion:
     """
-    What differs between the generations of FlowEngine's API.
+    One generation's dialect.
 
+    :param name: the generation, for messages.
     :param root: the path between ``engineUrl`` and a call.
     :param param_path: the handshake's second call.
-    :param start_query: what tells a single start from turning the schedule on.
+    :param start_query: what distinguishes a single start from turning the schedule on.
     :param schedule_off_method: the HTTP method that turns the schedule off.
     :param schedule_off_body: the body that goes with it.
     :param empty_body: the body of a stop or resume, which say everything in their path.
+    :param sends_engine_key: whether every call names the engine in its query.
+    :param pages_history: whether the run history comes in pages, or always whole.
     """
 
+    name: str
     root: str
     param_path: str
     start_query: Mapping[str, str]
     schedule_off_method: str
     schedule_off_body: Json
     empty_body: Json
+    sends_engine_key: bool
+    pages_history: bool
 
 
 KERNEL = ApiVersion(
+    name="open source, 0.0.3.4 and later",
     root="kernel/v1",
     param_path="system/getParam",
     start_query={},
     schedule_off_method="POST",
     schedule_off_body={"data": " "},
     empty_body=None,
+    sends_engine_key=True,
+    pages_history=True,
 )
-"""The newest generation. Source: the vendor's API page."""
+"""The newest generation. Sources: the vendor's API page, the vendor's release files."""
 
 AUTOML = ApiVersion(
+    name="open source, up to 0.0.3.2",
+    root="automl/v1",
+    param_path="system/getParam",
+    start_query={},
+    schedule_off_method="POST",
+    schedule_off_body={"data": " "},
+    empty_body=None,
+    sends_engine_key=True,
+    pages_history=True,
+)
+"""The first open-source releases. Sources: the vendor's release files, earlier editions of the vendor's API page."""
+
+COMMERCIAL = ApiVersion(
+    name="commercial, 2020 to 2022",
     root="automl/v1",
     param_path="system/getParamWithoutTemplate",
     start_query={"once": "true"},
     schedule_off_method="DELETE",
     schedule_off_body={},
     empty_body={},
+    sends_engine_key=False,
+    pages_history=False,
 )
-"""The older generation. Sources: the vendor's older client, clients in the wild."""
+"""The oldest generation. Sources: the vendor's older client, clients in the wild."""
 
-API_VERSIONS = {generation.root: generation for generation in (KERNEL, AUTOML)}
+API_VERSIONS = {KERNEL.root: (KERNEL,), AUTOML.root: (COMMERCIAL, AUTOML)}
+"""The dialects of each root, in the order in which they are tried."""

@@ -154,14 +154,13 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     async def _stop(self, run_id: Identifier) -> None:
         from airflow_provider_flowengine.protocol.api import Api
         from airflow_provider_flowengine.protocol.history import History
-        from airflow_provider_flowengine.protocol.models import Engine
         from airflow_provider_flowengine.protocol.stopping import stop
 
         self.log.info("The task was ended: stopping run %s of pipeline %s.", run_id, self.pipeline_id)
         try:
             settings = await _settings(self.flowengine_conn_id)
-            engine = Engine(self.engine_key, self.engine_url, self.engine_id, settings.generation)
-            api = Api(settings, self.engine_key, engine=engine).without_retries(KILL_TIMEOUT / 4)
+            address = (self.engine_url, self.engine_id)
+            api = Api(settings, self.engine_key, address=address).without_retries(KILL_TIMEOUT / 4)
             async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
                 stopped = await client.run(stop(api, history, run_id, patience=KILL_TIMEOUT, unseen=True))

@@ -415,8 +415,15 @@ def test_a_name_that_two_pipelines_have_names_neither(server):
 def test_a_key_that_no_pipeline_has_is_told_with_those_there_are(server):
     server.on("pipelines", ok([PIPELINE]))
 
-    with pytest.raises(PipelineNotFoundError, match=r"no pipeline of key 'x'; pipelines there are: 19 \(Train\)"):
+    with pytest.raises(PipelineNotFoundError, match=r"no pipeline of key 'x'; keys there are: train$"):
         server.drive(server.api().find_pipeline(key="x"))
+
+
+def test_a_key_that_is_nearly_right_is_suggested(server):
+    server.always("pipelines", ok([PIPELINE, TWIN]))
+
+    with pytest.raises(PipelineNotFoundError, match=r"of key 'trian'; did you mean 'train'\? keys there are"):
+        server.drive(server.api().find_pipeline(key="trian"))
 
 
 @pytest.mark.parametrize("outcome", [sample("create"), ok(19), ok("19"), ok({"id": "19"})])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.versions import AUTOML, KERNEL
+from airflow_provider_flowengine.protocol.versions import AUTOML, COMMERCIAL, KERNEL
 
 
 def build(**fields):
@@ -17,8 +17,8 @@ def test_a_bare_connection_has_the_vendors_defaults():
     settings = build()
 
     assert settings.headers == {"X-FlowEngine-UserId": "1"}
-    assert settings.generation is KERNEL
-    assert (settings.verify, settings.timeout, settings.timezone) == (True, 30.0, "UTC")
+    assert settings.versions == (KERNEL,)
+    assert (settings.verify, settings.timeout, settings.timezone) == (True, 30.0, "")
     assert settings.secrets == ()
 
 
@@ -46,11 +46,11 @@ def test_white_space_around_a_pasted_key_is_no_part_of_it():
 
 @pytest.mark.parametrize("name", ["kernel/v1", "/kernel/v1/", "", " "])
 def test_the_newest_generation_is_the_default(name):
-    assert build(api_root=name).generation is KERNEL
+    assert build(api_root=name).versions == (KERNEL,)
 
 
-def test_the_older_generation_is_chosen_by_its_root():
-    assert build(api_root="automl/v1").generation is AUTOML
+def test_the_older_generations_are_chosen_by_their_root():
+    assert build(api_root="automl/v1").versions == (COMMERCIAL, AUTOML)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,15 @@ def test_the_gateways_path_and_port_are_kept(url, kept):
         ("fl_url", "http://" + "a" * 64 + ".example"),
         ("fl_url", "http://a..b"),
         ("api_root", "kernel/v2"),
-        ("verify", 1),
+        *(("verify", value) for value in (1, "0", "1", "no", "Off", "null")),
+        ("headers", {"X-Tenant": None}),
+        ("headers", {"X-Tenant": ["risk"]}),
+        ("headers", {"X-Tenant": True}),
+        ("workspace_id", {}),
+        ("authentication", "basic"),
+        ("engine_patience", -1),
+        ("engine_patience", 1e10),
+        ("timeout", 1e10),
         ("timeout", 0),
         ("timeout", "soon"),
         ("timeout", "nan"),
@@ -136,6 +144,25 @@ def test_verify_is_yes_no_or_a_bundle(given_, meant):
 @pytest.mark.parametrize(("given_", "meant"), [(None, 30.0), ("", 30.0), ("2.5", 2.5), (90, 90.0)])
 def test_timeout_is_seconds(given_, meant):
     assert build(timeout=given_).timeout == meant
+
+
+def test_an_engine_is_waited_for_a_minute_unless_the_connection_says_otherwise():
+    assert [build(engine_patience=value).engine_patience for value in (None, "", "5", 0)] == [60.0, 60.0, 5.0, 0.0]
+
+
+def test_a_session_signs_in_by_login_and_password_and_sends_neither_as_a_header():
+    settings = build(authentication="session", user="admin", access_key="s3cret-word", user_id=7)
+
+    assert (settings.authentication, settings.account) == ("session", ("admin", "s3cret-word"))
+    assert settings.headers == {"X-FlowEngine-UserId": "7"}
+    assert settings.redact("s3cret-word") == "***"
+    assert "s3cret-word" not in repr(settings)
+
+
+@pytest.mark.parametrize("account", [{"user": "admin"}, {"access_key": "s3cret"}, {}])
+def test_a_session_without_an_account_is_refused(account):
+    with pytest.raises(ConfigurationError, match=r"authentication: session needs .* login, .* password"):
+        build(authentication="session", **account)
 
 
 def test_a_runs_page_follows_the_template():
