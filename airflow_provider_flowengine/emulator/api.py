@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import compile_path
 
 from . import serialization
-from .definition import RequestRejected
+from .definition import RequestRejected, read_definition
 from .engine import Engine
 from .generations import COMMERCIAL, DIALECTS, ENGINE_DIALECTS, GATEWAY, KERNEL, OPEN_SOURCE
 
@@ -110,7 +110,9 @@ def _object(request: ParsedRequest) -> dict[str, Any]:
 
 
 def _create(engine: Engine, request: ParsedRequest) -> serialization.Json:
-    pipeline = engine.create_pipeline(_object(request))
+    body = _object(request)
+    read_definition(body)  # FlowEngine takes no definition alone; the engine does, from a file
+    pipeline = engine.create_pipeline(body)
     return serialization.envelope(engine.options, serialization.pipeline_object(engine.options, pipeline))
 
 

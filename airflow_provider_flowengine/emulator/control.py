@@ -106,7 +106,7 @@ async def clear_faults(faults: TheFaults) -> None:
     faults.clear()
 
 
-@router.get("/calls")
+@router.get("/calls", response_model=None)
 async def read_calls(
     engine: TheEngine,
     name: Annotated[str, AfterValidator(known_call)] | None = None,
@@ -158,7 +158,7 @@ async def take_engine_away(
     return {"until": engine.away_until}
 
 
-@router.get("/runs/{run_id}")
+@router.get("/runs/{run_id}", response_model=None)
 async def read_run(engine: TheEngine, run_id: int) -> dict[str, Any]:
     """One run, whether it shows in the history or not."""
     run: dict[str, Any] = serialization.run_object(engine.options, _known(engine, run_id), engine.clock.now())

@@ -51,7 +51,7 @@ _HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:
 router = APIRouter(prefix="/__control__", tags=["page"])
 
 
-@router.get("/engine")
+@router.get("/engine", response_model=None)
 async def read_engine(engine: TheEngine) -> dict[str, Any]:
     """What the page has to know to make FlowEngine's calls and to read their answers."""
     options = engine.options
@@ -67,7 +67,7 @@ async def read_engine(engine: TheEngine) -> dict[str, Any]:
     }
 
 
-@router.get("/latest")
+@router.get("/latest", response_model=None)
 async def read_latest(engine: TheEngine, pipeline: Annotated[list[str], Query(max_length=100)]) -> list[dict[str, Any]]:
     """The schedule and the latest runs of some pipelines, newest first."""
     now = engine.clock.now()
@@ -87,7 +87,7 @@ def _latest(engine: Engine, pipeline_id: str, now: float) -> dict[str, Any]:
     }
 
 
-@router.get("/runs/{run_id}/definition")
+@router.get("/runs/{run_id}/definition", response_model=None)
 async def read_definition(engine: TheEngine, run_id: str) -> dict[str, Any]:
     """The pipeline's object as it was when the run started."""
     run = _known(engine.run, run_id)
@@ -95,7 +95,14 @@ async def read_definition(engine: TheEngine, run_id: str) -> dict[str, Any]:
         return engine.store.version(run.version)
 
 
-@router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
+class _Text(PlainTextResponse):
+    """Text that may hold halves of surrogate pairs, as JSON may."""
+
+    def render(self, content: Any) -> bytes:
+        return str(content).encode(errors="replace")
+
+
+@router.get("/runs/{run_id}/log", response_class=_Text)
 async def read_log(engine: TheEngine, files: TheFiles, run_id: str, node: str) -> str:
     """What a node wrote in a run; of one that was simulated, what it was meant to do."""
     run = _known(engine.run, run_id)

@@ -51,10 +51,9 @@ def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float |
     match execution.get("runMode"):
         case "PERIODICAL":
             interval = seconds(execution, "interval", "intervalUnit")
-            if interval is None:
-                raise RequestRejected(
-                    f"runMode PERIODICAL with interval {execution.get('interval')!r}: it has to be above 0"
-                )
+            if interval is None or interval < 1:
+                given = f"{execution.get('interval')!r:.40}"
+                raise RequestRejected(f"runMode PERIODICAL with interval {given}: it has to be at least a second")
             return after + interval
         case "CRONTAB":
             try:

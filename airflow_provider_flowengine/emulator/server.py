@@ -6,6 +6,7 @@ import contextlib
 import errno
 import ipaddress
 import json
+import os
 import signal
 import socket
 import threading
@@ -27,6 +28,10 @@ from .store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
+
+
+_MAX_SHUTDOWN = 15.0  # seconds: jobs get three to end by themselves
 
 
 class _Server(uvicorn.Server):
@@ -38,6 +43,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, handle_signals: bool) -> None:
         super().__init__(config)
         self._signals = (signal.SIGINT, signal.SIGTERM) if handle_signals else ()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order, or else, whatever keeps it busy, after a while without."""
+        super().handle_exit(sig, frame)
+        last_resort = threading.Timer(_MAX_SHUTDOWN, os._exit, (128 + sig,))
+        last_resort.daemon = True
+        last_resort.start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from croniter import croniter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowengine.emulator.quartz import read_quartz
@@ -114,6 +114,7 @@ def spans(low, high):
     )
 
 
+@settings(deadline=None)
 @given(spans(0, 59), spans(0, 59), spans(0, 23), spans(1, 28), spans(1, 12), st.integers(0, 2**31 - 1))
 def test_it_agrees_with_croniter_where_the_dialects_do(second, minute, hour, day, month, moment):
     theirs = croniter(f"{minute} {hour} {day} {month} * {second}", moment).get_next(float)
