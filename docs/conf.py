@@ -26,7 +26,7 @@ author = "the airflow-provider-flowengine authors"
 copyright = f"2026, {author}"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search", "from_code"]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_root", "locale"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
@@ -37,10 +37,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_class_signature = "separated"
-autodoc_default_options = {"members": True, "show-inheritance": True}
-autodoc_mock_imports: list[str] = []
-add_module_names = False
+add_module_names = True  # the path to import it by
 
 language = os.environ.get("DOCS_LANGUAGE", "en")
 locale_dirs = ["locale"]
