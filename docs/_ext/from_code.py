@@ -57,13 +57,13 @@ def _is_call(function: Callable[..., object]) -> bool:
 
 def calls_table() -> Iterator[str]:
     """Yield the lines of the table of calls: the newest generation's, then what the others do otherwise."""
-    newest, *others = API_VERSIONS.values()
+    newest, *others = (version for versions in API_VERSIONS.values() for version in versions)
     yield from _calls_table(newest, calls(newest))
     known = {_shape(request, newest) for _, request in calls(newest)}
     for other in others:
         different = [(purpose, each) for purpose, each in calls(other) if _shape(each, other) not in known]
         if different:
-            yield from ("", f"What `{other.root}` does otherwise:", "")
+            yield from ("", f"What the generation “{other.name}” (`{other.root}`) does otherwise:", "")
             yield from _calls_table(other, different)
 
 
