@@ -7,11 +7,11 @@ from airflow.sdk import DAG, Asset, AssetWatcher, task
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunEventTrigger
 
 model = Asset(
-    "churn-model",
+    "churn_model",
     watchers=[
         AssetWatcher(
             name="run ended",
-            trigger=FlowEnginePipelineRunEventTrigger(pipeline_key="churn-model", outcomes="all"),
+            trigger=FlowEnginePipelineRunEventTrigger(pipeline_key="churn_model", outcomes="all"),
         )
     ],
 )

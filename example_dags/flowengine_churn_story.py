@@ -144,7 +144,7 @@ with DAG(
         return report["accuracy"]
 
     create = FlowEngineCreatePipelineOperator(
-        task_id="create_pipeline", pipeline=PIPELINE, pipeline_key="churn-for-real", if_exists="update"
+        task_id="create_pipeline", pipeline=PIPELINE, pipeline_key="churn_for_real", if_exists="update"
     )
     upload = FlowEngineUploadFileOperator(task_id="upload", path=fetch())
     train = FlowEngineStartPipelineOperator(

@@ -23,7 +23,7 @@ with DAG(
     create = FlowEngineCreatePipelineOperator(
         task_id="create_pipeline",
         pipeline="churn_model.json",  # a dict would do, too; both are templated
-        pipeline_key="churn-weekly",
+        pipeline_key="churn_weekly",
         name="Churn model, weekly",
         if_exists="skip",  # so this DAG can run again
     )

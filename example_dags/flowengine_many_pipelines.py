@@ -21,7 +21,9 @@ with DAG(
     # START mapped
     create = FlowEngineCreatePipelineOperator.partial(
         task_id="create_pipeline", pipeline="churn_model.json", if_exists="update"
-    ).expand(pipeline_key=["churn-north", "churn-south", "churn-east"])
+    ).expand_kwargs(
+        [{"pipeline_key": f"churn_{region}", "name": f"Churn model, {region}"} for region in ("north", "south", "east")]
+    )
 
     FlowEngineStartPipelineOperator.partial(
         task_id="train_model",

@@ -21,7 +21,7 @@ with DAG(
     create = FlowEngineCreatePipelineOperator(
         task_id="create_pipeline",
         pipeline="churn_model.json",  # beside this file
-        pipeline_key="churn-model",
+        pipeline_key="churn_model",
         if_exists="update",
     )
     # START start

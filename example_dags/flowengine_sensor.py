@@ -22,7 +22,11 @@ with DAG(
 ) as dag:
     # A pipeline that runs every ten seconds, until the end of this DAG run.
     create = FlowEngineCreatePipelineOperator(
-        task_id="create_pipeline", pipeline="churn_model.json", pipeline_key="churn-nightly", if_exists="update"
+        task_id="create_pipeline",
+        pipeline="churn_model.json",
+        pipeline_key="churn_nightly",
+        name="Churn model, nightly",
+        if_exists="update",
     )
     set_interval = FlowEngineUpdatePipelineOperator(
         task_id="set_interval",
@@ -36,7 +40,7 @@ with DAG(
     # START sensor
     wait = FlowEnginePipelineRunSensor(
         task_id="wait_for_run",
-        pipeline_key="churn-nightly",
+        pipeline_key="churn_nightly",
         # The first run since this moment. In a DAG with a schedule leave it out: it is the data interval's start.
         started_after="{{ dag_run.start_date }}",
         timeout=timedelta(minutes=10),

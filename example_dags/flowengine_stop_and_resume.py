@@ -21,7 +21,7 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
     create = FlowEngineCreatePipelineOperator(
-        task_id="create_pipeline", pipeline="churn_model.json", pipeline_key="churn-model", if_exists="update"
+        task_id="create_pipeline", pipeline="churn_model.json", pipeline_key="churn_model", if_exists="update"
     )
     start = FlowEngineStartPipelineOperator(
         task_id="start_run",

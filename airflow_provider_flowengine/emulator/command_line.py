@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
+from .connection import export_line
 from .generations import PRESETS
 from .options import Options
 from .server import Emulator
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--like", choices=PRESETS, default="", help="a preset of the options below: FlowEngine as of then"
     )
+    parser.add_argument("--sample", action="store_true", help="create the pipeline churn_model, unless it is there")
     behaviour = parser.add_argument_group("how it answers")
     for name, field in Options.model_fields.items():
         _option(behaviour, name, field)
@@ -81,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     :return: the exit code: 2 for options that make no sense.
     """
     arguments = read_arguments(argv)
+    sample = arguments.pop("sample")
     try:
         emulator = Emulator(**arguments)
     except ValidationError as error:
@@ -94,15 +96,21 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"flowengine-emulator: {error}\n")
         return 2
     with contextlib.closing(emulator):
+        if sample:
+            emulator.add_sample()
         emulator.serve(ready=lambda: _announce(emulator))
     return 0
 
 
 def _announce(emulator: Emulator) -> None:
-    """Tell where it is: the URL alone on the first line, for programs; the rest is for people."""
-    sys.stdout.write(
-        f"{emulator.url}\n"
-        f"FlowEngine emulator, engine key {emulator.engine_key}. For Airflow:\n"
-        f"export AIRFLOW_CONN_FLOWENGINE_DEFAULT={shlex.quote(emulator.connection())}\n"
-    )
+    """Say where it is: the URL alone on the first line, for programs; the rest is for users."""
+    jobs = "SHELL and PYTHON3 jobs really run" if emulator.executes else "jobs are simulated, --execute runs them"
+    lines = [
+        emulator.url,
+        f"FlowEngine emulator, engine key {emulator.engine_key}; {jobs}. Its page is there; to point Airflow at it:",
+        export_line(emulator.connection()),
+    ]
+    if not emulator.engine.pipelines():
+        lines.append("There is no pipeline yet: create one on the page, or start it with --sample.")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from . import serialization
 from .api import known_call
+from .connection import connection, export_line
 from .definition import LONGEST, RequestRejected
 from .engine import Engine
 from .faults import Fault, Faults, RandomFaults
@@ -189,6 +190,29 @@ async def add_history(engine: TheEngine, pipeline_id: int, history: History) -> 
         engine.add_history(pipeline_id, (now - history.every * i for i in range(history.runs, 0, -1)))
     except RequestRejected as refusal:
         raise HTTPException(404, str(refusal)) from refusal
+
+
+@router.delete("/pipelines/{pipeline_id}", status_code=204)
+async def delete_pipeline(engine: TheEngine, pipeline_id: int) -> None:
+    """Delete a pipeline with its runs, as by hand in FlowEngine's database: no source knows a call for it."""
+    try:
+        engine.delete_pipeline(pipeline_id)
+    except RequestRejected as refusal:
+        raise HTTPException(404, str(refusal)) from refusal
+
+
+@router.post("/sample", status_code=201)
+async def add_sample(engine: TheEngine) -> dict[str, int]:
+    """Create the sample pipeline, unless it is there."""
+    return {"id": engine.add_sample()}
+
+
+@router.get("/connection")
+async def read_connection(engine: TheEngine, request: Request) -> dict[str, str]:
+    """How to point an Airflow at the emulator, by the name that the request knows it by."""
+    host, port = request.url.hostname or "127.0.0.1", request.url.port or 80
+    found = connection(engine.options, host, port)
+    return {"connection": found, "export": export_line(found)}
 
 
 @router.post("/topics/{topic}")

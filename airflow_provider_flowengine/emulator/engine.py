@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .definition import Definition, RequestRejected, check_job_params, read_definition, whole
 from .models import NodeRun, Pipeline, Run, past
+from .sample import KEY, read_sample
 from .schedule import TRIGGER_OF_MODE, check_schedule, first_fire, listens_to, next_fire
 from .simulation import cut_short, ending, node_run, plan, to_be_executed
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # How many runs the schedules start at once at most, when time is advanced far, and how many seconds that may take: what
 # is missed then is skipped.
 MAX_FIRED = 10_000
+MAX_ID = 2**62
 _MAX_CATCH_UP = 5.0
 
 
@@ -97,6 +99,22 @@ class Engine:
             self.store.change_pipeline(pipeline.id, body, key)
             self.store.schedule(pipeline.id, pipeline.scheduled, fires)
             return self._pipeline(pipeline.id)
+
+    def add_sample(self) -> int:
+        """Create the sample pipeline, unless there is one of its key, and return its id."""
+        with self._locked_now():
+            found = next((each.id for each in self.store.pipelines() if each.key == KEY), None)
+            return found or self.create_pipeline(read_sample()).id
+
+    def delete_pipeline(self, pipeline_id: object) -> None:
+        """Delete a pipeline with its runs, as by hand in FlowEngine's database; what still ran of them is ended.
+
+        :raises RequestRejected: when there is no such pipeline.
+        """
+        with self._locked_now():
+            pipeline = self._pipeline(pipeline_id)
+            self._delete_runs(pipeline.id, 0, MAX_ID)
+            self.store.delete_pipeline(pipeline.id)
 
     def _check_key(self, key: str, other_than: int = 0) -> None:
         if self.options.duplicate_keys == "refuse" and key and self.store.has_key(key, other_than):

@@ -25,6 +25,7 @@ from .control import TheEngine
 from .definition import RequestRejected
 from .engine import Engine
 from .files import Files
+from .generations import COMMERCIAL
 from .models import NodeRun, Run
 from .options import NODE_STATES, RUN_STATES
 
@@ -41,8 +42,6 @@ TheFiles = Annotated[Files, Depends(_files)]
 FILES = Path(__file__).parent / "page"
 # What the page shares with the tab in Airflow's page: files, no code of the package.
 SHARED_FILES = Path(__file__).parent.parent / "web"
-# Where a run's page is below the gateway: a connection's ``ui_url`` for this emulator.
-RUN_PAGE = "{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
 LATEST = 6  # runs that the list of pipelines shows of each
 
 # Nothing is loaded from anywhere else, and always anew: a browser must not mix the files of two versions.
@@ -63,6 +62,8 @@ async def read_engine(engine: TheEngine) -> dict[str, Any]:
         "authentication": "access_key" if options.access_key else options.authentication,
         "words": {state: options.word(state) for state in dict.fromkeys((*RUN_STATES, *NODE_STATES))},
         "timezone": options.timezone,
+        "executes": engine.executor is not None,
+        "older": options.dialect("automl/v1") == COMMERCIAL,
         "now": int((engine.clock.now() + options.clock_skew) * 1000),
     }
 

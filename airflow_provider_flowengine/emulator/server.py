@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
-import json
 import os
 import signal
 import socket
@@ -18,12 +17,12 @@ import uvicorn
 from .api import known_call
 from .app import build_app
 from .clock import Clock
+from .connection import RUN_PAGE, connection
 from .engine import Engine
 from .execution import Execution
 from .faults import Fault, Faults, RandomFaults
 from .files import Files
 from .options import Options
-from .page import RUN_PAGE
 from .store import Store
 
 if TYPE_CHECKING:
@@ -170,26 +169,13 @@ class Emulator:
     def connection(self, **extra: Any) -> str:
         """Return an Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
 
-        The options that a client has to know of are in it: the engine's key, how to sign in, an engine that serves
-        the older generations alone, and the zone of times that are told as text.
-
         :param extra: more fields of the connection's extra.
         """
-        options = self.options
-        told = {"engine_key": self.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}"}
-        account = {"login": "1"}
-        if options.access_key or options.authentication == "access_key":
-            # Airflow masks what has five letters or more.
-            account["password"] = options.access_key or "emulator-key"
-        elif options.authentication == "session":
-            told["authentication"] = "session"
-            account = {"login": options.username, "password": options.password}
-        if options.generation == "automl":
-            told["api_root"] = "automl/v1"
-        if options.times == "text":
-            told["timezone"] = options.timezone
-        address = {"conn_type": "flowengine", "schema": "http", "host": self.host, "port": self.port}
-        return json.dumps({**address, **account, "extra": {**told, **extra}}, ensure_ascii=False)
+        return connection(self.options, self.host, self.port, **extra)
+
+    def add_sample(self) -> int:
+        """Create the sample pipeline ``churn_model``, unless there is one of that key, and return its id."""
+        return self.engine.add_sample()
 
     def reset(self, like: str = "", **options: Any) -> None:
         """Begin anew: no pipelines, runs, calls, sessions and faults, the machine's clock, and these options.

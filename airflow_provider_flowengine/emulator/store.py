@@ -163,6 +163,10 @@ class Store:
     def _add_version(self, body: dict[str, Any]) -> int | None:
         return self._sql.execute("INSERT INTO versions (body) VALUES (?)", (_dump(body),)).lastrowid
 
+    def delete_pipeline(self, pipeline_id: int) -> None:
+        """Delete a pipeline; its runs have to be gone."""
+        self._sql.execute("DELETE FROM pipelines WHERE id = ?", (pipeline_id,))
+
     def pipeline(self, pipeline_id: int) -> Pipeline | None:
         """One pipeline."""
         row = self._one(f"{_PIPELINE} WHERE p.id = ?", pipeline_id)

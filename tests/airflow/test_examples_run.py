@@ -1,11 +1,14 @@
 """The example DAGs, run as they are against the emulator."""
 
+import json
+import re
 import runpy
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
 
@@ -96,8 +99,36 @@ def test_many_pipelines(run_example, emulator):
 
     assert result.state == "success"
     assert sorted(task.returned for task in result.mapped("train_model")) == [1, 2, 3]
-    assert {made.key for made in emulator.world.pipelines()} == {"churn-north", "churn-south", "churn-east"}
+    assert {made.key for made in emulator.world.pipelines()} == {"churn_north", "churn_south", "churn_east"}
 
 
 def test_hook_in_task(run_example):
     assert run_example("hook_in_task")["find_slowest_node"].returned
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_dag_runs_as_it_stands_on_the_emulators_sample(run, emulator, tmp_path, monkeypatch, readme):
+    text = (EXAMPLES.parent / readme).read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "with DAG(" in block)
+    file = tmp_path / "churn.py"
+    file.write_text(code, encoding="utf-8")
+    entered, enter = [], DAG.__enter__  # it gives its DAG no name
+    monkeypatch.setattr(DAG, "__enter__", lambda dag: entered.append(dag) or enter(dag))
+    runpy.run_path(str(file))
+    pipeline_id = emulator.add_sample()
+    with time_flies(emulator, "start"):
+        result = run(entered[0])
+
+    assert result.state == "success"
+    (run_of_it,) = emulator.engine.runs(pipeline_id)[0]
+    assert list(run_of_it.params) == ["fetch"]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", run_of_it.params["fetch"]["day"])
+
+
+def test_the_sample_is_the_examples_pipeline(emulator):
+    emulator.add_sample()
+    assert emulator.add_sample() == 1
+    (pipeline,) = emulator.engine.pipelines()
+
+    assert pipeline.key == "churn_model"
+    assert pipeline.body["data"] == json.loads((EXAMPLES / "churn_model.json").read_text(encoding="utf-8"))

@@ -65,6 +65,22 @@ def test_a_shell_can_read_the_connection_whatever_is_in_it():
         assert exported(process.stdout.readline())["extra"]["engine_key"] == "bob's $HOME"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--execute", "--sample"], "SHELL and PYTHON3 jobs really run"), (["--like", "2020"], "jobs are simulated")],
+)
+def test_it_says_whether_jobs_run_and_how_to_get_a_pipeline(arguments, said):
+    with running(*arguments) as (process, url):
+        assert said in process.stdout.readline()
+        process.stdout.readline()
+        if "--sample" in arguments:
+            (pipeline,) = get(url, "/engine/15/cess-data-3/kernel/v1/pipeline/6/list?engineKey=demo").json()["data"]
+            assert pipeline["pipelineKey"] == "churn_model"
+        else:
+            assert "--sample" in process.stdout.readline()
+            assert get(url, "/__control__/options").json()["engine_url"] == "/automl-engine/2"
+
+
 def test_by_itself_it_listens_on_flowengines_port_of_this_machine_only():
     arguments = read_arguments([])
 

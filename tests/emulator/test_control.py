@@ -176,3 +176,60 @@ def test_the_connection_tells_what_an_airflow_has_to_know(emulator, options, tol
     extra = json.loads(emulator.connection())["extra"]
 
     assert {name: extra[name] for name in ("api_root", "timezone") if name in extra} == told
+
+
+def test_a_pipeline_is_deleted_with_its_runs_over_http(emulator, call):
+    gone, stays = call.create(node("a"), key="gone"), call.create(node("a"), key="stays")
+    for pipeline_id in (gone, stays):
+        call.start(pipeline_id)
+
+    assert call.control("DELETE", f"/pipelines/{gone}").status_code == 204
+    assert [each["pipelineKey"] for each in call.data("GET", "/pipeline/6/list")] == ["stays"]
+    assert "does not exist" in call.refusal("GET", "/pipeline/1/get")
+    assert len(call.history(stays)) == 1
+    assert call.control("DELETE", f"/pipelines/{gone}").status_code == 404
+    assert call.create(key="next") == 3
+
+
+def test_the_sample_is_created_once(emulator, call):
+    assert [call.control("POST", "/sample").json() for _ in range(2)] == [{"id": 1}] * 2
+    assert [each["pipelineKey"] for each in call.data("GET", "/pipeline/6/list")] == ["churn_model"]
+
+
+def test_the_connection_is_told_over_http_by_the_name_that_was_asked(emulator, call):
+    answer = call.session.get(f"http://localhost:{emulator.port}/__control__/connection").json()
+
+    assert json.loads(answer["connection"])["host"] == "localhost"
+    assert answer["export"].startswith("export AIRFLOW_CONN_FLOWENGINE_DEFAULT='{")
+
+
+@pytest.mark.parametrize(
+    ("like", "told"),
+    [
+        ("2020", {"password": "emulator-key", "api_root": "automl/v1"}),
+        ("0.0.3.2", {"api_root": "automl/v1"}),
+        ("0.0.3.4", {}),
+    ],
+)
+def test_the_connection_leads_to_each_generation(emulator, like, told):
+    emulator.reset(like=like)
+    connection = json.loads(emulator.connection())
+
+    found = {"password": connection.get("password"), "api_root": connection["extra"].get("api_root")}
+    assert {name: value for name, value in found.items() if value} == told
+
+
+def test_the_connection_tells_the_account_of_a_session(emulator):
+    emulator.reset(authentication="session", username="ann", password="ann-pass")
+    connection = json.loads(emulator.connection())
+
+    assert (connection["login"], connection["password"]) == ("ann", "ann-pass")
+    assert connection["extra"]["authentication"] == "session"
+
+
+def test_the_handle_takes_a_definition_alone_as_it_stands_in_a_file(emulator, call):
+    definition = {"name": "nightly", "nodes": [node("a")]}
+    pipeline = emulator.engine.create_pipeline(definition)
+
+    assert (pipeline.key, pipeline.name) == ("nightly", "nightly")
+    assert call.refusal("POST", "/pipeline/template/6/create", definition) == "the pipeline has no data object"

@@ -148,6 +148,29 @@ print(*{name.partition(".")[0] for name in set(sys.modules) - before})
     assert loaded == ["airflow_provider_flowengine"]
 
 
+def test_a_run_of_pytest_pays_nothing_for_the_plugin_until_its_fixture_is_used(pytester, monkeypatch):
+    pytester.makepyfile(
+        """
+import sys
+
+HEAVY = {"airflow", "fastapi", "pydantic", "requests", "sqlite3", "starlette", "uvicorn"}
+
+def test_before():
+    assert HEAVY & set(sys.modules) == set()
+    ours = {name for name in sys.modules if name.startswith("airflow_provider_flowengine")}
+    package = "airflow_provider_flowengine"
+    assert ours == {package, f"{package}.emulator", f"{package}.emulator.pytest_plugin"}
+
+def test_then(flowengine_emulator):
+    assert {"fastapi", "uvicorn"} <= set(sys.modules)
+"""
+    )
+    # Only this plugin, as in a project that has no other: some load Airflow or pydantic themselves.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    plugin = "airflow_provider_flowengine.emulator.pytest_plugin"
+    pytester.runpytest_subprocess("-p", plugin).assert_outcomes(passed=2)
+
+
 def test_without_the_extra_it_says_what_to_install(pytester):
     pytester.makeconftest("import sys\nsys.modules['fastapi'] = None\n")
     pytester.makepyfile("def test_it(flowengine_emulator): pass")
