@@ -71,6 +71,10 @@ except ImportError:  # goes with Airflow 2.11
         """Airflow 2.11 leaves the state that a person has set only where a task fails with an error of its own kind."""
 
 
+TRIGGERS_WRITE_XCOM = find_spec("airflow.sdk") is not None  # TODO: remove when dropping 2.11
+"""Whether a trigger can write its task's XCom."""
+
+
 def has_tabs() -> bool:
     """Whether a plugin can add tabs to Airflow's page, which it can from Airflow 3.1 on."""
     from airflow.providers.common.compat.sdk import AirflowPlugin
@@ -217,6 +221,7 @@ def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
 __all__ = [
     "DEFERRAL_ERRORS",
     "TERMINATED",
+    "TRIGGERS_WRITE_XCOM",
     "TaskInterrupted",
     "asset_state_stores",
     "can_ask_state",

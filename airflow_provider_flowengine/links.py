@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
 RUN_URL_KEY = "flowengine_run_url"
+RUN_KEY = "flowengine_run"
+"""The XCom that holds the run's progress: :func:`.protocol.progress.describe_progress`."""
 
 log = logging.getLogger(__name__)
 

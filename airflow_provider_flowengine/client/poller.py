@@ -1,10 +1,8 @@
 """
-One poll for all waiters of a pipeline: what waiting costs depends on how many pipelines there are, not how many runs.
+All waiters on a pipeline share one poller, so cost scales with pipelines, not runs.
 
-In a triggerer, hundreds of deferred tasks may wait for runs of few pipelines. All waiters of one pipeline share one
-:class:`Poll` of its run history, which begins with the first and ends with the last, and looks again when the first of
-them is due. All polls of one connection share one :class:`Line`: one HTTP session, and the connection's settings, read
-again once a minute, so an edited connection is noticed.
+In a triggerer, hundreds of deferred tasks may wait for runs of few pipelines. A :class:`PipelinePoller` starts with
+the first waiter of its pipeline, polls the run history when the first of them is due, and ends with the last.
 """
 
 from __future__ import annotations
@@ -20,14 +18,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_flowengine.client.aio import AsyncClient
+from airflow_provider_flowengine.client.node_details import DEFAULT_BUDGET, NodeBudget
+from airflow_provider_flowengine.client.shared_connection import SharedConnection, shared_connection
 from airflow_provider_flowengine.protocol.api import Api
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
+from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, FlowEngineError
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import MIN_PAGE_SIZE, History
+from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.settings import Settings
@@ -35,11 +37,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SETTINGS_TTL = 60.0
-"""Seconds after which a connection's settings are read again."""
-
 TICK = 0.05
 """Seconds between the moments at which polls go out: few at a time wake the event loop less often than one by one."""
+
+_without_nodes: set[tuple[str, str, Identifier]] = set()
+"""Pipelines whose server tells no nodes, by gateway, engine key and pipeline id: they aren't asked again."""
 
 
 class EngineRef(NamedTuple):
@@ -50,115 +52,100 @@ class EngineRef(NamedTuple):
     id: Identifier
 
 
-@dataclass
-class SharedConnection:
-    """
-    What all waiters of one connection share.
-
-    :param load: reads the connection's settings.
-    :param connect: makes the client that goes with them.
-    """
-
-    load: Callable[[], Awaitable[Settings]]
-    connect: Callable[[Settings], AsyncClient] = AsyncClient
-    polls: dict[tuple[str, Identifier], PipelinePoller] = field(default_factory=dict)
-    users: int = 0
-    _settings: Settings | None = None
-    _client: AsyncClient | None = None
-    _retired: list[AsyncClient] = field(default_factory=list)
-    _loaded: float = 0.0
-    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def current(self) -> tuple[Settings, AsyncClient]:
-        """Return the connection's settings, no older than a minute, and the client that goes with them."""
-        async with self._loading:
-            if self._settings is None or self._client is None or time.monotonic() - self._loaded > SETTINGS_TTL:
-                settings = await self._load()
-                self._loaded = time.monotonic()
-                await self._close_retired()  # whose last requests have had a minute
-                if settings != self._settings or self._client is None:
-                    if self._client:
-                        log.info("The connection has changed; going on with what it says now.")
-                        self._retired.append(self._client)
-                    self._settings, self._client = settings, self.connect(settings)
-            return self._settings, self._client
-
-    async def _load(self) -> Settings:
-        """Read the settings; while they can't be read, go on with what there is, or let the waiters be patient."""
-        try:
-            return await self.load()
-        except Exception as error:
-            log.warning("The connection can't be read: %s: %s", type(error).__name__, error)
-            if self._settings:
-                return self._settings
-            raise ServiceUnavailableError(f"The connection can't be read: {error}", taken=False) from error
-
-    async def close(self) -> None:
-        """Close the sessions."""
-        if self._client:
-            self._retired.append(self._client)
-            self._client = None
-        await self._close_retired()
-
-    async def _close_retired(self) -> None:
-        while self._retired:
-            await self._retired.pop().close()
-
-
-@dataclass
+@dataclass(eq=False)
 class _Subscriber:
-    """One waiter's place in a poll, and the context by which Airflow knows whose log a line belongs to."""
+    """
+    One waiter of a poller.
 
-    waiter: RunMonitor
+    Its clock shows the time of day as it was at the start, and moves on with the monotonic clock: when the machine's
+    clock is set back or forward, polls come as before.
+    """
+
+    monitor: RunMonitor
+    on_observed: Callable[[PipelineRun], None]
     result: asyncio.Future[PipelineRun]
-    due: float
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    clock_offset: float = field(default_factory=lambda: time.time() - time.monotonic())
+    due: float = 0.0  # by the monotonic clock
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)  # Airflow finds the task's log by it
+
+    @property
+    def now(self) -> float:
+        """The time of day, in seconds since the epoch."""
+        return time.monotonic() + self.clock_offset
+
+    def schedule(self, part: float = 1.0) -> None:
+        """Set the next poll to after a part of the monitor's delay."""
+        self.due = time.monotonic() + part * self.monitor.delay(self.now)
+
+    def report(self, observe: Callable[[RunMonitor, float], PipelineRun | None]) -> None:
+        """Let the monitor observe something; whatever is wrong with it ends this wait alone."""
+        if self.result.done():
+            return
+        try:
+            ended = self.context.run(self._observe, observe)
+            self.schedule()
+        except Exception as error:
+            self.result.set_exception(error)
+        else:
+            if ended:
+                self.result.set_result(ended)
+
+    def _observe(self, observe: Callable[[RunMonitor, float], PipelineRun | None]) -> PipelineRun | None:
+        ended = observe(self.monitor, self.now)
+        if self.monitor.last:
+            self.on_observed(self.monitor.last)
+        return ended
 
 
 @dataclass
 class PipelinePoller:
     """
-    The one poll of a pipeline's history.
+    The one poller of a pipeline's history.
 
-    :param line: the connection.
+    :param connection: the connection.
     :param engine: the engine.
     :param pipeline_id: the pipeline.
     """
 
-    line: SharedConnection
+    connection: SharedConnection
     engine: EngineRef
     pipeline_id: Identifier
-    _places: dict[int, _Subscriber] = field(default_factory=dict)
+    _subscribers: set[_Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
     _sleep: asyncio.Future[None] | None = None
     _api: Api | None = None
     _history: History | None = None
 
-    async def wait(self, waiter: RunMonitor) -> PipelineRun:
+    async def wait(
+        self, monitor: RunMonitor, on_observed: Callable[[PipelineRun], None] = lambda run: None
+    ) -> PipelineRun:
         """
         Wait until a run has ended, however it ended.
 
+        :param monitor: decides when the wait is over.
+        :param on_observed: is called with the run each time it was observed.
         :raises RunError: when it can't be waited for any longer.
         """
-        now = time.time()
-        # The first look is spread over the delay, so that a thousand pipelines aren't asked in the same instant.
-        place = _Subscriber(
-            waiter, asyncio.get_running_loop().create_future(), now + random.random() * waiter.delay(now)
-        )
-        self._places[id(place)] = place
+        if monitor.started_after and monitor.started_after.tzinfo is None:
+            raise ValueError(f"started_after must have a time zone, not {monitor.started_after!r}")
+        subscriber = _Subscriber(monitor, on_observed, asyncio.get_running_loop().create_future())
+        # Spread the first polls over the delay, so that a thousand pipelines aren't polled in the same instant.
+        subscriber.schedule(random.random())
+        self._subscribers.add(subscriber)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"FlowEngine poll of pipeline {self.pipeline_id}")
+            self._task = asyncio.create_task(self._run(), name=f"FlowEngine poller of pipeline {self.pipeline_id}")
         self._wake()
         try:
-            return await place.result
+            return await subscriber.result
         finally:
-            del self._places[id(place)]
+            self._subscribers.discard(subscriber)
+            self.connection.node_details.forget(self._run_key(monitor.run_id))
             self._wake()
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits."""
-        return not self._places
+        return not self._subscribers
 
     async def stop(self) -> None:
         """End the loop."""
@@ -172,21 +159,21 @@ class PipelinePoller:
         try:
             while True:
                 await self._until_due()
-                await self._look()
+                await self._poll()
         except Exception as error:
-            # A fault of our own must reach the waiters: a poll that ends silently would leave them waiting for ever.
-            for place in self._waiting():
-                place.result.set_exception(error)
+            # A bug must reach the waiters: a poller that ends silently would leave them waiting for ever.
+            for subscriber in self._waiting():
+                subscriber.result.set_exception(error)
             self._task = None
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = min((place.due for place in self._waiting()), default=None)
-            now = time.time()
+            due = min((subscriber.due for subscriber in self._waiting()), default=None)
+            now = time.monotonic()
             if due is not None and due <= now:
                 return
-            # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when news come at the same time.
+            # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when it races with a result.
             self._sleep = loop.create_future()
             alarm = loop.call_later(math.ceil(due / TICK) * TICK - now, self._wake) if due is not None else None
             try:
@@ -196,116 +183,145 @@ class PipelinePoller:
                     alarm.cancel()
 
     def _wake(self) -> None:
-        """Let the loop look anew at who is due: somebody has come or gone, or it is time."""
+        """Let the loop find out anew who is due: a waiter has come or gone, or it is time."""
         if self._sleep and not self._sleep.done():
             self._sleep.set_result(None)
 
-    async def _look(self) -> None:
-        """Look at the history once, and tell every waiter what it shows of its run."""
-        places = self._waiting()
-        try:
-            found, recent = await self._find(places)
-        except FlowEngineError as failure:
-            error = failure
-            self._tell(places, lambda waiter, now: waiter.failed(error, now))
-        else:
-            self._tell(
-                places,
-                lambda waiter, now: (
-                    waiter.observe_any(recent, now)
-                    if waiter.run_id is None
-                    else waiter.observe(found.get(waiter.run_id), now)
-                ),
-            )
+    # --- one poll -------------------------------------------------------------------------------------------------
 
-    async def _find(self, places: list[_Subscriber]) -> tuple[dict[Identifier, PipelineRun], list[PipelineRun]]:
-        """Return the runs that are waited for, and the recent ones where somebody waits for a run to come."""
-        settings, client = await self.line.current()
+    async def _poll(self) -> None:
+        """Poll once, and report to every waiter what was seen of its run."""
+        waiting = self._waiting()
+        await self._poll_known([each for each in waiting if each.monitor.run_id is not None])
+        await self._poll_expected([each for each in waiting if each.monitor.run_id is None])
+
+    async def _poll_known(self, subscribers: list[_Subscriber]) -> None:
+        """Poll for runs whose ids are known."""
+        wanted = {each.monitor.run_id for each in subscribers if each.monitor.run_id is not None}
+        if not wanted:
+            return
+        try:
+            found = await self._read(lambda history: history.find_all(wanted))
+        except FlowEngineError as error:
+            _report_failure(subscribers, error)
+            return
+        for subscriber in subscribers:
+            subscriber.report(lambda monitor, now: monitor.observe(_get(found, monitor.run_id), now))
+            self._request_nodes(subscriber)
+
+    async def _poll_expected(self, subscribers: list[_Subscriber]) -> None:
+        """Poll for runs that are known by the moment alone at or after which they start."""
+        if not subscribers:
+            return
+        earliest = min((each.monitor.started_after for each in subscribers if each.monitor.started_after), default=None)
+        try:
+            runs = await self._read(lambda history: history.since(earliest))
+        except AmbiguousRunError as error:  # the earliest moment reaches too far back: that is its waiters' fault alone
+            for subscriber in subscribers:
+                if subscriber.monitor.started_after == earliest and not subscriber.result.done():
+                    subscriber.result.set_exception(error)
+            return
+        except FlowEngineError as error:
+            _report_failure(subscribers, error)
+            return
+        for subscriber in subscribers:
+            subscriber.report(lambda monitor, now: monitor.observe_any(runs, now))
+
+    async def _read(self, flow: Callable[[History], Flow[T]]) -> T:
+        """
+        Read something from the history.
+
+        :raises FlowEngineError: whatever goes wrong; a bug too is no reason to end the wait for a healthy run.
+        """
+        try:
+            history, client = await self._connect()
+            return await client.run(flow(history))
+        except FlowEngineError:
+            raise
+        except Exception as error:
+            log.exception("A poll of pipeline %s broke", self.pipeline_id)
+            raise FlowEngineError(f"The poll broke: {type(error).__name__}: {error}") from error
+
+    async def _connect(self) -> tuple[History, AsyncClient]:
+        settings, client = await self.connection.acquire()
         if self._api is None or self._history is None:
             address = (self.engine.url, self.engine.id)
             self._api = Api(settings, self.engine.key, address=address, retry=NO_RETRY)
             self._history = History(self._api, self.pipeline_id, MIN_PAGE_SIZE)
         self._api.settings = settings
-        wanted = {place.waiter.run_id for place in places if place.waiter.run_id is not None}
-        moments = [place.waiter.started_after for place in places if place.waiter.run_id is None]
-        found = await client.run(self._history.find_all(wanted)) if wanted else {}
-        recent: list[PipelineRun] = []
-        if moments:
-            earliest = min((moment for moment in moments if moment), default=None)
-            recent = await client.run(self._history.since(earliest))
-        return found, recent
-
-    def _tell(self, places: list[_Subscriber], take: Callable[[RunMonitor, float], PipelineRun | None]) -> None:
-        now = time.time()
-        for place in places:
-            if place.result.done():
-                continue
-            try:
-                run = place.context.run(take, place.waiter, now)
-            except FlowEngineError as error:
-                place.result.set_exception(error)
-            else:
-                if run:
-                    place.result.set_result(run)
-                else:
-                    place.due = now + place.waiter.delay(now)
+        return self._history, client
 
     def _waiting(self) -> list[_Subscriber]:
-        return [place for place in self._places.values() if not place.result.done()]
+        return [subscriber for subscriber in self._subscribers if not subscriber.result.done()]
+
+    # --- nodes ----------------------------------------------------------------------------------------------------
+
+    def _request_nodes(self, subscriber: _Subscriber) -> None:
+        """Ask for the nodes of a run that is under way, if the history doesn't tell them."""
+        run = subscriber.monitor.last
+        if self._api is None or run is None or run.nodes or not run.started or subscriber.result.done():
+            return
+        if (self._api.settings.fl_url, self.engine.key, self.pipeline_id) not in _without_nodes:
+            self.connection.node_details.request(self._run_key(run.id), lambda: self._fetch_nodes(run.id))
+
+    async def _fetch_nodes(self, run_id: Identifier) -> None:
+        api = self._api
+        if api is None:
+            return
+        _, client = await self.connection.acquire()
+        run = await client.run(api.read_run(self.pipeline_id, run_id))
+        if run is None or not run.nodes:
+            _without_nodes.add((api.settings.fl_url, self.engine.key, self.pipeline_id))
+            return
+        for subscriber in self._waiting():
+            if subscriber.monitor.run_id == run_id and run.state is not RunState.UNKNOWN:
+                subscriber.report(lambda monitor, now: monitor.observe(run, now))
+
+    def _run_key(self, run_id: Identifier | None) -> tuple[str, Identifier, Identifier | None]:
+        return (self.engine.key, self.pipeline_id, run_id)
 
 
-_lines: dict[tuple[asyncio.AbstractEventLoop, str], SharedConnection] = {}
+def _report_failure(subscribers: Iterable[_Subscriber], error: FlowEngineError) -> None:
+    for subscriber in subscribers:
+        subscriber.report(lambda monitor, now: monitor.failed(error, now))
 
 
-@contextlib.asynccontextmanager
-async def line(
-    conn_id: str,
-    load: Callable[[], Awaitable[Settings]],
-    connect: Callable[[Settings], AsyncClient] = AsyncClient,
-) -> AsyncGenerator[SharedConnection]:
-    """
-    Use a connection's line: the one there is in this event loop, or a new one; the last user closes it.
+def _get(runs: dict[Identifier, PipelineRun], run_id: Identifier | None) -> PipelineRun | None:
+    return None if run_id is None else runs.get(run_id)
 
-    :param conn_id: the connection's id.
-    :param load: reads its settings.
-    :param connect: makes the client of a new one.
-    """
-    key = (asyncio.get_running_loop(), conn_id)
-    shared = _lines.setdefault(key, SharedConnection(load, connect))
-    shared.users += 1
-    try:
-        yield shared
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            _lines.pop(key, None)
-            await shared.close()
+
+_pollers: dict[tuple[asyncio.AbstractEventLoop, str, str, Identifier], PipelinePoller] = {}
+"""The pollers at work, by event loop, connection, engine key and pipeline."""
 
 
 async def wait(
     conn_id: str,
     load: Callable[[], Awaitable[Settings]],
     engine: EngineRef,
-    waiter: RunMonitor,
+    monitor: RunMonitor,
     connect: Callable[[Settings], AsyncClient] = AsyncClient,
+    on_observed: Callable[[PipelineRun], None] = lambda run: None,
+    node_budget: NodeBudget = DEFAULT_BUDGET,
 ) -> PipelineRun:
     """
-    Wait until a run has ended, sharing the poll of its pipeline with everybody who waits in this event loop.
+    Wait until a run has ended, sharing the poller of its pipeline with all who wait in this event loop.
 
     :param conn_id: the connection's id.
     :param load: reads its settings.
     :param engine: the engine.
-    :param waiter: what decides.
-    :param connect: makes the client, where nobody has one yet.
+    :param monitor: decides when the wait is over.
+    :param connect: makes the client, if nobody has one yet.
+    :param on_observed: is called with the run each time it was observed.
+    :param node_budget: how often the connection asks for nodes that the history doesn't tell.
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer.
     """
-    async with line(conn_id, load, connect) as shared:
-        key = (engine.key, waiter.pipeline_id)
-        poll = shared.polls.setdefault(key, PipelinePoller(shared, engine, waiter.pipeline_id))
+    async with shared_connection(conn_id, load, connect, node_budget) as shared:
+        key = (asyncio.get_running_loop(), conn_id, engine.key, monitor.pipeline_id)
+        poller = _pollers.setdefault(key, PipelinePoller(shared, engine, monitor.pipeline_id))
         try:
-            return await poll.wait(waiter)
+            return await poller.wait(monitor, on_observed)
         finally:
-            if poll.is_idle and shared.polls.get(key) is poll:
-                del shared.polls[key]
-                await poll.stop()
+            if poller.is_idle and _pollers.get(key) is poller:
+                del _pollers[key]
+                await poller.stop()

@@ -1,8 +1,8 @@
 """
-One look after the other at a pipeline's history, for all who watch it.
+Observe a pipeline's history again and again, for all triggers that watch it.
 
-A waiter (:mod:`.poller`) waits for a run that it knows, and is done. A watcher waits for whatever ends next, and never
-is: so no fault ends a watch, and all watchers of a pipeline are shown the same looks.
+A waiter (:mod:`.poller`) waits for one run and is done. A watcher reports whatever ends next and is never done: no
+error ends it, and all triggers that watch a pipeline share its observations.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_flowengine.protocol.api import Api
-from airflow_provider_flowengine.protocol.cursor import Cursor, Look, look
+from airflow_provider_flowengine.protocol.cursor import Cursor, Snapshot, take_snapshot
 from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY
 from airflow_provider_flowengine.protocol.history import History
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from airflow_provider_flowengine.client.poller import SharedConnection
+    from airflow_provider_flowengine.client.shared_connection import SharedConnection
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 60.0
-"""Seconds between two looks at most while FlowEngine gives no usable answer, unless the interval is longer, or it asks
-to wait longer."""
+MAX_PAUSE = 60.0
+"""Seconds between two polls at most while FlowEngine gives no usable answer, unless the interval is longer or the
+server asks for more."""
 
 
 class PipelineRef(NamedTuple):
-    """What a pipeline is named by, ``id``, ``key`` or ``name``, and what that is."""
+    """What a pipeline is identified by: the field (``id``, ``key`` or ``name``) and its value."""
 
     field: str
     value: Identifier
@@ -43,76 +43,83 @@ class PipelineRef(NamedTuple):
 @dataclass
 class Observation:
     """
-    One look, as it is shown to every watcher.
+    One poll's result, as every trigger receives it.
 
-    :param look: what it has shown.
-    :param url_of: tells the address of a run's page.
+    :param snapshot: the runs that it has shown.
+    :param url_of: returns the address of a run's page.
     """
 
-    look: Look
+    snapshot: Snapshot
     url_of: Callable[[PipelineRun], str]
-    _watch: PipelineWatcher
+    _watcher: PipelineWatcher
 
-    def ask(self, cursor: Cursor, *, at_once: bool = False) -> None:
+    def require(self, cursor: Cursor, *, immediate: bool = False) -> None:
         """
-        Say how far a watcher has come, so that the next look reaches back to it.
+        Let the next snapshot reach back to a cursor.
 
-        :param cursor: its cursor.
-        :param at_once: whether it is to come at once, since this one didn't.
+        :param cursor: how far a trigger has come.
+        :param immediate: whether to take it at once, since this one doesn't reach back far enough.
         """
-        self._watch.needs.add(cursor)
-        if at_once:
-            self._watch.hurry.set()
+        self._watcher.pending_cursors.add(cursor)
+        if immediate:
+            self._watcher.poll_now.set()
 
 
 @dataclass
 class PipelineWatcher:
     """
-    The one watch of a pipeline.
+    The one watcher of a pipeline.
 
-    :param line: the connection.
+    :param connection: the connection.
     :param engine_key: the engine; empty for the connection's.
     :param pipeline: the pipeline.
-    :param interval: seconds between two looks.
+    :param interval: seconds between two polls.
     """
 
-    line: SharedConnection
+    connection: SharedConnection
     engine_key: str
     pipeline: PipelineRef
     interval: float
-    needs: set[Cursor] = field(default_factory=set)
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    pending_cursors: set[Cursor] = field(default_factory=set)
+    poll_now: asyncio.Event = field(default_factory=asyncio.Event)
     _api: Api | None = None
     _history: History | None = None
-    _trouble: type[Exception] | None = None
 
     async def observations(self) -> AsyncGenerator[Observation]:
-        """Look, and look again, without end. A look that fails is logged, once for many, and made again later."""
-        turn = failures = 0
-        # The second look comes at a random moment, so that a thousand watches don't look in the same instant for ever.
+        """Poll without end. A failed poll is logged, once for many of its kind, and repeated later."""
+        poll_number = failures = 0
+        reported: type[Exception] | None = None
+        # Jitter the second poll to prevent a thundering herd.
         pause = self.interval * random.uniform(0.5, 1.0)
         while True:
-            self.hurry.clear()
+            self.poll_now.clear()
             try:
-                sighting = await self._look(turn)
+                observation = await self._poll(poll_number)
             except Exception as error:
                 failures += 1
-                self._tell(error)
-                backoff = min(2.0 ** min(failures, 10), LONGEST_PAUSE)
-                asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
-                await asyncio.sleep(max(self.interval, backoff, asked))
+                level = logging.DEBUG if type(error) is reported else logging.WARNING
+                reason = str(error).rstrip(".")
+                log.log(level, "Polling pipeline %s failed: %s. It is repeated.", self.pipeline.value, reason)
+                reported = type(error)
+                await asyncio.sleep(self._pause_after(failures, error))
                 continue
             if failures:
-                log.info("Watching pipeline %s goes on, after %d looks that failed.", self.pipeline.value, failures)
-                failures, self._trouble = 0, None
-            yield sighting
+                log.info("Polling pipeline %s works again after %d failures.", self.pipeline.value, failures)
+                failures, reported = 0, None
+            yield observation
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self.hurry.wait()
-            turn, pause = turn + 1, self.interval
+                    await self.poll_now.wait()
+            poll_number, pause = poll_number + 1, self.interval
 
-    async def _look(self, turn: int) -> Observation:
-        settings, client = await self.line.current()
+    def _pause_after(self, failures: int, error: Exception) -> float:
+        """Return the seconds until a failed poll is repeated."""
+        backoff = min(2.0 ** min(failures, 10), MAX_PAUSE)
+        asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
+        return max(self.interval, backoff, asked)
+
+    async def _poll(self, poll_number: int) -> Observation:
+        settings, client = await self.connection.acquire()
         if self._api is None or self._api.settings != settings:
             self._api, self._history = Api(settings, self.engine_key, retry=NO_RETRY), None
         api, (name, value) = self._api, self.pipeline
@@ -122,21 +129,15 @@ class PipelineWatcher:
                 self._history = History(api, found)
             history = self._history
             engine = await client.run(api.resolve())
-            shown = await client.run(look(history, frozenset(self.needs), turn))
+            snapshot = await client.run(take_snapshot(history, frozenset(self.pending_cursors), poll_number))
         except Exception:
-            self._history = None  # a pipeline that is made anew has the same key or name, and another id
+            self._history = None  # a pipeline that was created anew has the same key or name, and another id
             raise
-        self.needs -= shown.asked
+        self.pending_cursors -= snapshot.requested
         return Observation(
-            shown,
+            snapshot,
             lambda run: settings.run_url(
                 engine_url=engine.url, engine_key=engine.key, pipeline_id=history.pipeline_id, run_id=run.id
             ),
             self,
         )
-
-    def _tell(self, error: Exception) -> None:
-        """Log what kind of trouble there is once, not at every look."""
-        level = logging.DEBUG if isinstance(error, self._trouble or ()) else logging.WARNING
-        self._trouble = type(error)
-        log.log(level, "Watching pipeline %s: %s. It goes on.", self.pipeline.value, str(error).rstrip("."))

@@ -51,8 +51,8 @@ def build_trigger(
         deadline=limits.deadline,
         unreachable_timeout=limits.unreachable_timeout,
         run_url=waiter.run_url,
-        began=waiter.began,
-        before=waiter.before.as_dict() if waiter.before else None,
+        started_at=waiter.began,
+        pre_resume_run=waiter.before.as_dict() if waiter.before else None,
         cancel_on_kill=cancel_on_kill,
     )
     if limits.deadline is None:
@@ -71,5 +71,5 @@ def failure(event: Mapping[str, Any]) -> FlowEngineError:
     if kind is None:
         return FlowEngineError(message)
     if kind is RunLostError:
-        return RunLostError(message, run=run, gone=bool(event.get("gone")))
+        return RunLostError(message, run=run, gone=bool(event.get("missing")))
     return kind(message, run=run)

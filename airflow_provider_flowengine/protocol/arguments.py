@@ -6,7 +6,7 @@ import ast
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -104,18 +104,24 @@ def parse_flag(name: str, value: object, said: str = "is") -> bool:
     return flag
 
 
-def parse_datetime(name: str, value: object, said: str = "is") -> datetime:
+def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinfo = "UTC") -> datetime:
     """
-    Return a moment: a datetime, or its ISO 8601 text; in UTC where it names no zone.
+    Return a moment: a datetime, or its ISO 8601 text.
 
+    :param zone: the time zone of a value that names none.
     :raises ConfigurationError: when it is neither.
     """
     moment: object = value
     if not isinstance(value, datetime):
         try:
-            moment = pendulum.parse(parse_text(name, value, said), tz="UTC")
+            moment = pendulum.parse(parse_text(name, value, said), tz=zone)
         except ValueError:
             moment = None
     if not isinstance(moment, datetime):
         raise ConfigurationError(f"{name} {said} {value!r}; it must be a time, such as 2026-01-31T06:00:00Z")
-    return pendulum.instance(moment, tz=moment.tzinfo or "UTC")
+    if moment.tzinfo is not None:
+        return pendulum.instance(moment)
+    date, time = moment.date(), moment.time()
+    return pendulum.datetime(
+        date.year, date.month, date.day, time.hour, time.minute, time.second, time.microsecond, tz=zone
+    )

@@ -1,15 +1,16 @@
 """
-News of a pipeline: which of its runs have ended since a watcher last looked, whoever started them.
+Which runs of a pipeline have ended since a watcher last polled, whoever started them.
 
-Runs end in another order than they start in, so a mark of the newest run alone would lose an older one that ends after
-it. A watcher's :class:`Cursor` holds the newest run that it has seen, and those up to it that went on then: what is in
-neither has been dealt with. It stays small, however long the history is.
+Runs end in another order than they start in, so the latest run's id alone would lose an older run that ends after it.
+A watcher's :class:`Cursor` holds the latest run that it has seen, the runs up to it that had not ended then, and how
+the newest of the others ended: a run that is resumed and ends again is reported again. It stays small, however long
+the history is.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
@@ -32,10 +33,13 @@ OUTCOMES = (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
 """The ends that a run can come to."""
 
 MAX_OPEN_RUNS = 500
-"""How many runs that go on a cursor remembers; of more, the oldest are given up."""
+"""How many runs under way a cursor remembers; of more, the oldest are given up."""
 
-_MOST_SEARCHES = 3
-"""How many older runs, which no page holds, a look asks for one by one; others have their turn at the next looks."""
+MAX_ENDS = 100
+"""Of how many runs a cursor remembers how they ended: of the newest that a snapshot shows."""
+
+_MAX_SEARCHES = 3
+"""How many older runs, which no page holds, a snapshot asks for one by one; others have their turn in the next ones."""
 
 
 @dataclass(frozen=True)
@@ -43,56 +47,88 @@ class Cursor:
     """
     How far a watcher has come with a pipeline's history.
 
-    :param newest: the highest run id that it has seen; 0 where there was no run yet.
-    :param open: the runs up to that one that hadn't ended when they were last seen.
-    :param known: the runs of the last look whose ids are no numbers, which tell nothing of their order.
+    :param latest: the highest run id that it has seen; 0 if there was no run yet.
+    :param open: the runs up to that one that had not ended when they were last seen.
+    :param known: the runs of the last snapshot whose ids are not numbers, which tell nothing of their order.
+    :param ends: runs of the last snapshot that had ended, each as ``(id, its end)``; a run whose end differs from what
+        stands here was resumed meanwhile.
     """
 
-    newest: int = 0
+    latest: int = 0
     open: frozenset[Identifier] = frozenset()
     known: frozenset[Identifier] = frozenset()
+    ends: frozenset[tuple[Identifier, str]] = frozenset()
 
-    def is_past(self, run: PipelineRun) -> bool:
+    def has_seen(self, run: PipelineRun) -> bool:
         """Whether the watcher has seen a run before."""
-        return not is_newer(run, self.newest, self.known)
+        return not is_newer(run, self.latest, self.known)
+
+    def is_beyond(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot shows only runs with ids below the latest one: the database may have been restored."""
+        ids = [run.id for run in snapshot.runs]
+        return self.latest > 0 and not any(not isinstance(run_id, int) or run_id >= self.latest for run_id in ids)
 
     def as_dict(self) -> dict[str, Json]:
         """Return the cursor as plain JSON values."""
-        return {"newest": self.newest, "open": sorted(self.open, key=str), "known": sorted(self.known, key=str)}
+        ends: list[Json] = [[run_id, end] for run_id, end in sorted(self.ends, key=str)]
+        return {
+            "latest": self.latest,
+            "open": sorted(self.open, key=str),
+            "known": sorted(self.known, key=str),
+            "ends": ends,
+        }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Json]) -> Self:
-        """Return the cursor that :meth:`as_dict` wrote."""
-        newest = identifier(content.get("newest"))
-        return cls(
-            newest=newest if isinstance(newest, int) else 0,
-            open=_identifiers(content.get("open")),
-            known=_identifiers(content.get("known")),
-        )
+    def from_dict(cls, content: Json) -> Self | None:
+        """Return the cursor that :meth:`as_dict` wrote; None if it can't be parsed."""
+        if not isinstance(content, dict) or not isinstance(content.get("latest"), int) or content["latest"] is True:
+            return None
+        try:
+            return cls(
+                latest=int(str(content["latest"])),
+                open=_parse_ids(content.get("open")),
+                known=_parse_ids(content.get("known")),
+                ends=_parse_ends(content.get("ends")),
+            )
+        except ValueError:
+            return None
 
 
-def _identifiers(values: Json) -> frozenset[Identifier]:
-    found = map(identifier, values) if isinstance(values, list) else ()
-    return frozenset(each for each in found if each is not None)
+def _parse_ids(values: Json) -> frozenset[Identifier]:
+    if not isinstance(values, list):
+        raise ValueError("not a list")
+    ids = [identifier(value) for value in values]
+    if None in ids:
+        raise ValueError("not an id")
+    return frozenset(run_id for run_id in ids if run_id is not None)
+
+
+def _parse_ends(values: Json) -> frozenset[tuple[Identifier, str]]:
+    if not isinstance(values, list):
+        raise ValueError("not a list")
+    pairs = [(identifier(value[0]), str(value[1])) for value in values if isinstance(value, list) and len(value) == 2]
+    if len(pairs) != len(values):
+        raise ValueError("not a pair")
+    return frozenset((run_id, end) for run_id, end in pairs if run_id is not None)
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """
-    What one look at a history has shown.
+    What one poll of a history has shown.
 
     :param runs: the runs, newest first.
-    :param asked: the cursors that it was made to satisfy.
-    :param gone: runs that were asked for and that the history doesn't hold any more.
+    :param requested: the cursors that it was to reach back to.
+    :param missing: runs that were searched for and that the history doesn't hold any more.
     """
 
     runs: tuple[PipelineRun, ...]
-    asked: frozenset[Cursor] = frozenset()
-    gone: frozenset[Identifier] = field(default=frozenset())
+    requested: frozenset[Cursor] = frozenset()
+    missing: frozenset[Identifier] = field(default=frozenset())
 
-    def satisfies(self, cursor: Cursor) -> bool:
-        """Whether it shows all that has come since a cursor: it reaches back to it, or as far as a look can."""
-        return cursor in self.asked or any(map(cursor.is_past, self.runs))
+    def covers(self, cursor: Cursor) -> bool:
+        """Whether it shows all that has come since a cursor: it reaches back to it, or as far as a snapshot can."""
+        return cursor in self.requested or any(map(cursor.has_seen, self.runs))
 
 
 def outcomes_of(wanted: str | Iterable[str]) -> frozenset[RunState]:
@@ -111,78 +147,158 @@ def outcomes_of(wanted: str | Iterable[str]) -> frozenset[RunState]:
     return frozenset(map(RunState, words))
 
 
-def look(history: History, cursors: Collection[Cursor], turn: int = 0) -> Flow[Look]:
+def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: int = 0) -> Flow[Snapshot]:
     """
-    Look at a history once, as far back as some watchers need: in one request where its first page holds that.
+    Poll a history once, as far back as some watchers need: in one request if its first page reaches back to them.
 
     :param history: the pipeline's history.
-    :param cursors: how far the watchers have come; of none, the newest runs are enough.
-    :param turn: which look this is, so that each of many older runs has its turn.
+    :param cursors: how far the watchers have come; without any, the newest runs are enough.
+    :param poll_number: which poll this is, so that each of many older runs has its turn.
     """
-    runs, reached = yield from history.recent(lambda run: all(cursor.is_past(run) for cursor in cursors))
+    runs, reached = yield from history.recent(lambda run: all(cursor.has_seen(run) for cursor in cursors))
     if not reached:
         log.warning(
-            "Pipeline %s has run more than %d times since the last look; what ended before run %s isn't told.",
+            "Pipeline %s has run more than %d times since the last poll; what ended before run %s is not reported.",
             history.pipeline_id,
             len(runs),
             runs[-1].id,
         )
-    going_on = {run_id for cursor in cursors for run_id in cursor.open}
-    older, gone = [], set()
-    for run_id in _some(sorted(going_on - {run.id for run in runs}, key=str), turn):
+    under_way = {run_id for cursor in cursors for run_id in cursor.open}
+    older, missing = [], set()
+    for run_id in _rotate(sorted(under_way - {run.id for run in runs}, key=str), poll_number):
         run = yield from history.search(run_id)
         if run:
             older.append(run)
         else:
-            gone.add(run_id)
-    return Look((*runs, *older), frozenset(cursors), frozenset(gone))
+            missing.add(run_id)
+    return Snapshot((*runs, *older), frozenset(cursors), frozenset(missing))
 
 
-def _some(run_ids: list[Identifier], turn: int) -> list[Identifier]:
-    start = turn * _MOST_SEARCHES % len(run_ids) if run_ids else 0
-    return (run_ids[start:] + run_ids[:start])[:_MOST_SEARCHES]
+def _rotate(run_ids: list[Identifier], poll_number: int) -> list[Identifier]:
+    start = poll_number * _MAX_SEARCHES % len(run_ids) if run_ids else 0
+    return (run_ids[start:] + run_ids[:start])[:_MAX_SEARCHES]
 
 
-def begin(seen: Look, outcomes: Collection[RunState], *, with_last: bool) -> tuple[Cursor, list[PipelineRun]]:
+def initial_cursor(
+    snapshot: Snapshot, outcomes: Collection[RunState], *, with_last: bool
+) -> tuple[Cursor, list[PipelineRun]]:
     """
-    Return a new watcher's cursor, and what is news to it: nothing, or the last run that has ended.
+    Return a new watcher's cursor, and what it reports: nothing, or the last run that has ended.
 
-    :param seen: its first look.
+    :param snapshot: its first snapshot.
     :param outcomes: the ends that it watches for.
-    :param with_last: whether the last run that came to such an end is news.
+    :param with_last: whether the last run that came to such an end is reported.
     """
-    cursor, ended = news(Cursor(), seen, outcomes)
+    cursor, ended = completed_since(Cursor(), snapshot, outcomes)
     return cursor, ended[-1:] if with_last else []
 
 
-def news(cursor: Cursor, seen: Look, outcomes: Collection[RunState]) -> tuple[Cursor, list[PipelineRun]]:
+def restart_cursor(
+    cursor: Cursor, snapshot: Snapshot, outcomes: Collection[RunState], *, with_last: bool
+) -> tuple[Cursor, list[PipelineRun]]:
     """
-    Return the runs that have ended since, oldest first, and the cursor that holds them for dealt with.
+    Return a cursor for a history whose ids have begun again below the cursor, and what is reported at once.
 
-    A run that ended before and goes on again, since somebody has resumed it, is watched anew: its next end is news.
+    Runs that were under way stay open, so that their ends are reported even if they have ended meanwhile.
+
+    :param cursor: the cursor that lies beyond every id.
+    :param snapshot: the first snapshot that showed it.
+    :param outcomes: the ends that are watched for.
+    :param with_last: whether the last run that came to such an end is reported.
+    """
+    restarted, runs = initial_cursor(snapshot, outcomes, with_last=with_last)
+    open_still = (cursor.open & {run.id for run in snapshot.runs}) - {run.id for run in runs}
+    ends = frozenset((run_id, end) for run_id, end in restarted.ends if run_id not in open_still)
+    return replace(restarted, open=restarted.open | open_still, ends=ends), runs
+
+
+@dataclass
+class RestartDetector:
+    """
+    Notices that a history's ids have begun again, as after the restore of a database.
+
+    A single snapshot proves nothing: a replica may lag behind. So several in a row must lie below the cursor.
+
+    :param polls: how many, default 3.
+    """
+
+    polls: int = 3
+    _seen: int = 0
+    _restarted: tuple[Cursor, list[PipelineRun]] | None = None
+
+    def check(
+        self, cursor: Cursor, snapshot: Snapshot, outcomes: Collection[RunState], *, with_last: bool
+    ) -> tuple[Cursor, list[PipelineRun]] | None:
+        """
+        Take a snapshot into account that lies below the cursor.
+
+        :return: the cursor to go on with and what is reported at once, as :func:`restart_cursor` returns them; None
+            while nothing has restarted for sure.
+        """
+        # The first snapshot counts, since what ends from then on is to be reported.
+        self._restarted = self._restarted or restart_cursor(cursor, snapshot, outcomes, with_last=with_last)
+        self._seen += bool(snapshot.runs)  # an empty history alone may be a server that is starting
+        if self._seen < self.polls:
+            return None
+        log.warning("Every run id is below %d, the latest one seen: was FlowEngine's database restored?", cursor.latest)
+        restarted = self._restarted
+        self.reset()
+        return restarted
+
+    def reset(self) -> None:
+        """Forget the snapshots: one has reached up to the cursor."""
+        self._seen, self._restarted = 0, None
+
+
+def completed_since(
+    cursor: Cursor, snapshot: Snapshot, outcomes: Collection[RunState]
+) -> tuple[Cursor, list[PipelineRun]]:
+    """
+    Return the runs that have ended since, oldest first, and the cursor after them.
+
+    A run that had ended and is under way again, since it was resumed, is watched again; one that was resumed and has
+    ended again between two polls is reported if its end or its state differs from what the cursor holds.
 
     :param cursor: how far the watcher has come.
-    :param seen: a look that satisfies it.
-    :param outcomes: the ends that it watches for.
+    :param snapshot: a snapshot that covers it.
+    :param outcomes: the ends that are watched for.
     """
-    still_open, ended = set(cursor.open - seen.gone), []
-    for run in seen.runs:
+    still_open, ended = set(cursor.open - snapshot.missing), []
+    ends = dict(cursor.ends)
+    for run in snapshot.runs:
         if not run.state.is_final:
             still_open.add(run.id)
-        elif run.id in still_open or not cursor.is_past(run):
-            still_open.discard(run.id)
+            continue
+        if _has_ended_since(run, cursor, ends):
             ended.append(run)
-    if len(still_open) > MAX_OPEN_RUNS:
-        kept = sorted(still_open, key=_age)[-MAX_OPEN_RUNS:]
-        log.warning("%d runs go on at once; the oldest are watched no longer.", len(still_open))
-        still_open = set(kept)
-    ids = [run.id for run in seen.runs]
+        still_open.discard(run.id)
+        ends[run.id] = _end(run)
+    ids = [run.id for run in snapshot.runs]
     moved = Cursor(
-        newest=max([cursor.newest, *(run_id for run_id in ids if isinstance(run_id, int))]),
-        open=frozenset(still_open),
+        latest=max([cursor.latest, *(run_id for run_id in ids if isinstance(run_id, int))]),
+        open=_limit_open(still_open),
         known=frozenset(run_id for run_id in ids if not isinstance(run_id, int)),
+        ends=frozenset((run.id, ends[run.id]) for run in newest_first(snapshot.runs)[:MAX_ENDS] if run.id in ends),
     )
     return moved, [run for run in reversed(newest_first(ended)) if run.state in outcomes]
+
+
+def _has_ended_since(run: PipelineRun, cursor: Cursor, ends: Mapping[Identifier, str]) -> bool:
+    """Whether the end of a run isn't the one that the cursor knows; without a time, any end of an open run is new."""
+    if run.id in ends and (run.ended or run.id not in cursor.open):
+        return ends[run.id] != _end(run)
+    return run.id in cursor.open or not cursor.has_seen(run)
+
+
+def _end(run: PipelineRun) -> str:
+    """Return a run's state and when it ended, as the server's clock shows it: no edited time zone changes that."""
+    return f"{run.state.value} {run.ended:%Y-%m-%dT%H:%M:%S.%f}" if run.ended else run.state.value
+
+
+def _limit_open(run_ids: set[Identifier]) -> frozenset[Identifier]:
+    if len(run_ids) > MAX_OPEN_RUNS:
+        log.warning("%d runs are under way at once; the oldest are watched no longer.", len(run_ids))
+    return frozenset(sorted(run_ids, key=_age)[-MAX_OPEN_RUNS:])
 
 
 def _age(run_id: Identifier) -> tuple[int, str]:

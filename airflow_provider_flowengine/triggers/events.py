@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable  # noqa: TC003 - pydantic reads it
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,25 +16,34 @@ from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.protocol.arguments import parse_id, parse_text, seconds
-from airflow_provider_flowengine.protocol.cursor import Cursor, begin, news, outcomes_of
+from airflow_provider_flowengine.protocol.cursor import (
+    Cursor,
+    RestartDetector,
+    completed_since,
+    initial_cursor,
+    outcomes_of,
+)
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 try:
     from airflow.triggers.base import BaseEventTrigger
-except ImportError:  # Airflow 2.11 has no event-driven DAGs
+except ImportError:  # TODO: remove when dropping 2.11, which has no event-driven DAGs
     BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]  # the class there is
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable
 
-    from airflow_provider_flowengine.client.watch import Observation, PipelineRef
+    from airflow_provider_flowengine.client.watch import Observation
     from airflow_provider_flowengine.compat import AssetStateStore
     from airflow_provider_flowengine.protocol.arguments import Seconds
+    from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
-StartFrom = Literal["now", "last run"]
+log = logging.getLogger(__name__)
 
-_LONGEST_KEY = 512
+StartFrom = Literal["now", "last_run"]
+
+_MAX_KEY_LENGTH = 512
 """Characters that a key of Airflow's asset state store may have."""
 
 
@@ -42,25 +52,28 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
     Fires an event for every run of a pipeline that ends, whoever started it. For an ``AssetWatcher`` (Airflow 3.0+).
 
     The event's payload is the run: ``{"run_id", "pipeline_id", "status", "state", "started", "ended", "trigger",
-    "run_url"}``. A run that is resumed and ends again is told again.
+    "run_url"}``. A run that is resumed and ends again is reported again.
 
-    With Airflow 3.3 and later the position is kept in the asset's state store, and moves on as Airflow takes an event:
-    none is lost, and none comes twice, through restarts of the triggerer and moves to another one. Before, it begins
-    anew with each start of the triggerer. With Airflow 3.3 and later, too, all watchers of one pipeline with the same
-    ``poll_interval`` share one poll.
+    With Airflow 3.3 and later the cursor is kept in the asset's state store, and advances as Airflow takes an event:
+    no event is lost, and none comes twice, through restarts of the triggerer and moves to another one. Before, the
+    trigger starts anew with each start of the triggerer. With Airflow 3.3 and later, too, all triggers that watch one
+    pipeline with the same ``poll_interval`` share one poll.
 
     :param pipeline_id: the pipeline, by its id; or by one of the next two. Nothing here is templated.
     :param pipeline_key: by its ``pipelineKey``.
     :param pipeline_name: by its name.
     :param outcomes: the ends that make an event: ``succeeded`` (default), ``failed``, ``stopped``, a list of these, or
         ``all``.
-    :param poll_interval: seconds (or a timedelta) between two looks, default 30.
-    :param start_from: where a new watcher begins: with the runs that end from ``"now"`` on (default), or with the
-        ``"last run"`` that came to such an end.
+    :param poll_interval: seconds (or a timedelta) between two polls, default 30.
+    :param start_from: what a new trigger reports first: runs that end from ``"now"`` on (default), or the
+        ``"last_run"`` that came to such an end.
     :param flowengine_conn_id: the connection, default ``flowengine_default``.
     :param engine_key: the engine; default the connection's.
     :raises ConfigurationError: at parse time, when an argument can't be right.
     """
+
+    # The public path: Airflow keeps it in its database.
+    __module__ = "airflow_provider_flowengine.triggers.flowengine"
 
     def __init__(
         self,
@@ -91,12 +104,13 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         self.poll_interval = seconds("poll_interval", poll_interval) or 30.0
         self.start_from = start_from
         self._cursor: Cursor | None = None
-        self._position: _Position | None = None
+        self._store: _CursorStore | None = None
+        self._restarts = RestartDetector()
         self._unsent: set[int | str] = set()
-        self._noting: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, always the same for the same watcher: Airflow knows it by them."""
+        """Return the class and its arguments, the same for equal triggers: Airflow recognizes a trigger by them."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -112,7 +126,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
     # --- the stream -----------------------------------------------------------------------------------------------
 
     def shared_stream_key(self) -> Hashable:
-        """Return what those who share a poll have in common."""
+        """Return what triggers that share a poll have in common."""
         return (
             "flowengine",
             self.flowengine_conn_id,
@@ -124,52 +138,53 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     @classmethod
     def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Observation]:
-        """Poll for all watchers of the pipeline."""
+        """Poll for all triggers that watch the pipeline."""
         return cls(**kwargs).observations()
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Observation]) -> AsyncGenerator[TriggerEvent]:
-        """Fire this watcher's events out of what the shared poll shows."""
-        async for sighting in shared_stream:
-            for event in await self._events(sighting):
+        """Fire this trigger's events out of what the shared poll shows."""
+        async for observation in shared_stream:
+            for event in await self._events(observation):
                 yield event
 
     async def run(self) -> AsyncGenerator[TriggerEvent]:
-        """Poll alone, where Airflow shares no streams (before 3.3)."""
+        """Poll alone, if Airflow shares no streams (before 3.3)."""
         async with aclosing(self.observations()) as observations:
             async for event in self.filter_shared_stream(observations):
                 yield event
 
     async def observations(self) -> AsyncGenerator[Observation]:
-        """Look at the pipeline's history, again and again."""
-        from airflow_provider_flowengine.client import poller
+        """Poll the pipeline's history without end."""
+        from airflow_provider_flowengine.client.shared_connection import shared_connection
         from airflow_provider_flowengine.client.watch import PipelineRef, PipelineWatcher
         from airflow_provider_flowengine.hooks.flowengine import async_settings
 
-        pipeline: PipelineRef = PipelineRef(self.pipeline_field, self.pipeline_value)
-        async with poller.line(self.flowengine_conn_id, partial(async_settings, self.flowengine_conn_id)) as line:
-            watch = PipelineWatcher(line, self.engine_key or "", pipeline, self.poll_interval)
-            async with aclosing(watch.observations()) as observations:
-                async for sighting in observations:
-                    yield sighting
+        pipeline = PipelineRef(self.pipeline_field, self.pipeline_value)
+        load = partial(async_settings, self.flowengine_conn_id)
+        async with shared_connection(self.flowengine_conn_id, load) as connection:
+            watcher = PipelineWatcher(connection, self.engine_key or "", pipeline, self.poll_interval)
+            async with aclosing(watcher.observations()) as observations:
+                async for observation in observations:
+                    yield observation
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    async def _events(self, sighting: Observation) -> list[TriggerEvent]:
-        """Return the events that a look makes, and note the position once Airflow has taken them."""
-        position = self._position = self._position or _Position(compat.asset_state_stores(self), self._state_key())
+    async def _events(self, observation: Observation) -> list[TriggerEvent]:
+        """Return the events that an observation makes; the cursor is saved once Airflow has taken them."""
+        store = self._store = self._store or _CursorStore(compat.asset_state_stores(self), self._state_key())
         try:
-            runs = await self._news(sighting, position)
+            runs = await self._completed_runs(observation, store)
         except Exception:
             self.log.warning("The asset's state store can't be read; trying again.", exc_info=True)
             runs = []
         if self._cursor is not None:
-            sighting.ask(self._cursor)
-        payloads = {run.id: {**run.as_dict(), "run_url": sighting.url_of(run)} for run in runs}
-        if not position.stores:
+            observation.require(self._cursor)
+        payloads = {run.id: {**run.as_dict(), "run_url": observation.url_of(run)} for run in runs}
+        if not store.stores:
             return [TriggerEvent(payload) for payload in payloads.values()]
         self._unsent |= payloads.keys()
         if not self._unsent:
-            await self._note(check=True)
+            await self._save(check=True)
         return [
             TriggerEvent(_Payload(run=payload, on_sent=partial(self._sent, run_id)))
             for run_id, payload in payloads.items()
@@ -177,49 +192,58 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     def _sent(self, run_id: int | str) -> None:
         self._unsent.discard(run_id)
-        if not self._unsent:  # whose position it is was looked at when the event was made, so no time is lost now
-            self._noting = asyncio.get_running_loop().create_task(self._note(check=False))
+        if not self._unsent:  # the store was checked when the event was made, so no time is lost now
+            self._saving = asyncio.get_running_loop().create_task(self._save(check=False))
 
-    async def _note(self, *, check: bool) -> None:
-        """Note the position, where it has moved; what can't be noted now is noted after the next look."""
-        if self._position and self._cursor and self._cursor != self._position.noted:
+    async def _save(self, *, check: bool) -> None:
+        """Save the cursor if it has advanced; what can't be saved now is saved after the next poll."""
+        if self._store and self._cursor and self._cursor != self._store.saved:
             try:
-                await self._position.note(self._cursor, check=check)
+                await self._store.save(self._cursor, check=check)
             except Exception:
                 self.log.warning("The asset's state store can't be written; trying again.", exc_info=True)
 
-    async def _news(self, sighting: Observation, position: _Position) -> list[PipelineRun]:
-        if self._cursor is None or position.is_doubtful:
-            self._cursor = await position.read()
-        moved, runs = self._look_from(self._cursor, sighting)
-        if runs and await position.has_moved():
-            self._cursor = await position.read()
-            moved, runs = self._look_from(self._cursor, sighting)
+    async def _completed_runs(self, observation: Observation, store: _CursorStore) -> list[PipelineRun]:
+        if self._cursor is None or store.is_stale:
+            self._cursor = await store.read()
+        moved, runs = self._advance(self._cursor, observation)
+        if runs and await store.changed_elsewhere():
+            self._cursor = await store.read()
+            moved, runs = self._advance(self._cursor, observation)
         self._cursor = moved
         return runs
 
-    def _look_from(self, cursor: Cursor | None, sighting: Observation) -> tuple[Cursor, list[PipelineRun]]:
+    def _advance(self, cursor: Cursor | None, observation: Observation) -> tuple[Cursor, list[PipelineRun]]:
+        snapshot, with_last = observation.snapshot, self.start_from == "last_run"
         if cursor is None:
-            return begin(sighting.look, self.outcomes, with_last=self.start_from == "last run")
-        if not sighting.look.satisfies(cursor):
-            sighting.ask(cursor, at_once=True)
+            return initial_cursor(snapshot, self.outcomes, with_last=with_last)
+        if not snapshot.covers(cursor):
+            observation.require(cursor, immediate=True)
             return cursor, []
-        return news(cursor, sighting.look, self.outcomes)
+        if cursor.is_beyond(snapshot):
+            restarted = self._restarts.check(cursor, snapshot, self.outcomes, with_last=with_last)
+            if restarted is None:
+                return cursor, []
+            cursor, first = restarted
+            cursor, runs = completed_since(cursor, snapshot, self.outcomes)
+            return cursor, [*first, *runs]
+        self._restarts.reset()
+        return completed_since(cursor, snapshot, self.outcomes)
 
     def _state_key(self) -> str:
-        """Return where the position stands in the asset's state store: watchers for other ends have their own."""
+        """Return the cursor's key in the asset's state store: triggers for other outcomes have their own."""
         parts = (self.flowengine_conn_id, self.engine_key or "", self.pipeline_field, str(self.pipeline_value))
         key = "/".join(("flowengine", *parts, "+".join(sorted(self.outcomes))))
-        return key if len(key) <= _LONGEST_KEY else f"flowengine/{hashlib.sha256(key.encode()).hexdigest()}"
+        return key if len(key) <= _MAX_KEY_LENGTH else f"flowengine/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 class _Payload(BaseModel):
     """
     An event's payload, which tells when Airflow sends it from the trigger's process to the one that stores it at once.
 
-    Airflow has no word for that moment. At the yield, up to a second before, it would be too early to note that the run
-    was told: a triggerer that dies in between loses the event. And when Airflow says that an event is stored, up to a
-    second later, it is late: a triggerer that is stopped in between tells the run again.
+    Airflow has no callback for that moment. At the yield, up to a second before, it would be too early to save the
+    cursor: a triggerer that dies in between loses the event. When Airflow acknowledges an event, up to a second later,
+    it is late: each restart of a triggerer in between would start the event's DAGs a second time.
     """
 
     run: dict[str, Any]
@@ -232,45 +256,49 @@ class _Payload(BaseModel):
 
 
 @dataclass
-class _Position:
+class _CursorStore:
     """
-    How far a watcher has come, as the asset's state store holds it.
+    The cursor as the asset's state store holds it.
 
-    A trigger that was thought dead may wake up beside the one that took over. So it is looked at before news is told,
-    and not written over what somebody else has noted.
+    A trigger that was thought dead may wake up beside the one that took over. So the store is read before runs are
+    reported, and what another trigger has saved is not overwritten.
 
     :param stores: the stores of the trigger's assets; none before Airflow 3.3.
-    :param key: where it stands in them.
-    :param noted: what was read or written last.
-    :param is_doubtful: whether it is to be read again.
+    :param key: the cursor's key in them.
+    :param saved: what was read or written last.
+    :param is_stale: whether it is to be read again.
     """
 
     stores: list[AssetStateStore]
     key: str
-    noted: Cursor | None = field(default=None)
-    is_doubtful: bool = True
+    saved: Cursor | None = field(default=None)
+    is_stale: bool = True
 
     async def read(self) -> Cursor | None:
-        """Return the position, or None where there is none yet."""
-        self.noted, self.is_doubtful = await self._stored(), False
-        return self.noted
+        """Return the cursor; None if there is none yet, or if it can't be parsed."""
+        content = await self._content()
+        self.saved, self.is_stale = Cursor.from_dict(content), False
+        if content is not None and self.saved is None:
+            log.warning("The cursor in the asset's state store can't be parsed, so it starts anew: %.200r", content)
+        return self.saved
 
-    async def has_moved(self) -> bool:
-        """Whether somebody else has noted another one."""
-        return await self._stored() != self.noted
+    async def changed_elsewhere(self) -> bool:
+        """Whether another trigger has saved another cursor."""
+        return bool(self.stores) and Cursor.from_dict(await self._content()) != self.saved
 
-    async def note(self, cursor: Cursor, *, check: bool) -> None:
-        """Write the position down; where it is checked, not over what somebody else has noted."""
-        if check and await self.has_moved():
-            self.is_doubtful = True
+    async def save(self, cursor: Cursor, *, check: bool) -> None:
+        """Save the cursor; if it is checked, not over what another trigger has saved."""
+        if check and await self.changed_elsewhere():
+            self.is_stale = True
             return
         for store in self.stores:
             await store.aset(self.key, cursor.as_dict())
-        self.noted = cursor
+        self.saved = cursor
 
-    async def _stored(self) -> Cursor | None:
+    async def _content(self) -> Json:
+        """Return what the first store that has it holds under the key."""
         for store in self.stores:
             content = await store.aget(self.key)
-            if isinstance(content, dict):
-                return Cursor.from_dict(content)
-        return None if self.stores else self.noted
+            if content is not None:
+                return content
+        return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.protocol.arguments import parse_id
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
@@ -20,12 +21,14 @@ from airflow_provider_flowengine.protocol.errors import (
     StatusUnavailableError,
 )
 from airflow_provider_flowengine.triggers.events import FlowEnginePipelineRunEventTrigger
+from airflow_provider_flowengine.triggers.progress import ProgressWriter, node_budget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_flowengine.client.aio import AsyncClient
     from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.settings import Settings
     from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
@@ -42,9 +45,10 @@ OUTCOMES: dict[str, type[RunError]] = {
 """How a wait can end before its run, by the word for it in the event."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FlowEnginePipelineRunTrigger(BaseTrigger):
     """
-    Waits for a run to end, sharing one poll with all triggers of the same pipeline in this triggerer.
+    Waits for a run to end, sharing one poller with all triggers of the same pipeline in this triggerer.
 
     All arguments are plain values, none is secret: the connection is named, and read where it is needed.
 
@@ -54,95 +58,83 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     :param engine_id: ``engineId``, likewise.
     :param pipeline_id: the pipeline.
     :param run_id: the run; None waits for the first one that started at or after ``started_after``.
-    :param started_after: an ISO 8601 time, for a wait without ``run_id``.
-    :param poll_interval: seconds between two looks at most.
+    :param started_after: an ISO 8601 time, for a wait without ``run_id``; in Airflow's default time zone if it names
+        none.
+    :param poll_interval: seconds between two polls at most, default 30.
     :param deadline: when the wait is over, in seconds since the epoch: it doesn't move when the triggerer restarts.
-    :param unreachable_timeout: seconds that FlowEngine may give no usable answer.
+    :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
     :param run_url: the address of the run's page; may hold ``{run_id}`` while the run isn't known.
-    :param began: when the run began, in seconds since the epoch.
-    :param before: the run as it was before it was resumed, whose end doesn't count (:meth:`.PipelineRun.as_dict`).
-    :param cancel_on_kill: whether the run is stopped when a person ends the task.
+    :param started_at: when the run started, in seconds since the epoch.
+    :param pre_resume_run: the run as it was before it was resumed, whose end doesn't count
+        (:meth:`.PipelineRun.as_dict`).
+    :param cancel_on_kill: whether the run is stopped when a user ends the task.
     """
 
-    def __init__(
-        self,
-        *,
-        flowengine_conn_id: str,
-        engine_key: str,
-        engine_url: str,
-        engine_id: int | str,
-        pipeline_id: int | str,
-        run_id: int | str | None = None,
-        started_after: str | None = None,
-        poll_interval: float = 30.0,
-        deadline: float | None = None,
-        unreachable_timeout: float = 900.0,
-        run_url: str = "",
-        began: float | None = None,
-        before: dict[str, Any] | None = None,
-        cancel_on_kill: bool = True,
-    ) -> None:
+    flowengine_conn_id: str
+    engine_key: str
+    engine_url: str
+    engine_id: int | str
+    pipeline_id: int | str
+    run_id: int | str | None = None
+    started_after: str | None = None
+    poll_interval: float = 30.0
+    deadline: float | None = None
+    unreachable_timeout: float = 900.0
+    run_url: str = ""
+    started_at: float | None = None
+    pre_resume_run: dict[str, Any] | None = None
+    cancel_on_kill: bool = True
+
+    def __post_init__(self) -> None:
+        """Read ids that are digits as numbers."""
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no hints
-        self.flowengine_conn_id = flowengine_conn_id
-        self.engine_key = engine_key
-        self.engine_url = engine_url
-        self.engine_id: Identifier = parse_id("engine_id", engine_id)
-        self.pipeline_id: Identifier = parse_id("pipeline_id", pipeline_id)
-        self.run_id: Identifier | None = None if run_id is None else parse_id("run_id", run_id)
-        self.started_after = started_after
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.unreachable_timeout = unreachable_timeout
-        self.run_url = run_url
-        self.began = began
-        self.before = before
-        self.cancel_on_kill = cancel_on_kill
+        self.engine_id = parse_id("engine_id", self.engine_id)
+        self.pipeline_id = parse_id("pipeline_id", self.pipeline_id)
+        self.run_id = None if self.run_id is None else parse_id("run_id", self.run_id)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow keeps of this trigger: plain values only."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "flowengine_conn_id": self.flowengine_conn_id,
-                "engine_key": self.engine_key,
-                "engine_url": self.engine_url,
-                "engine_id": self.engine_id,
-                "pipeline_id": self.pipeline_id,
-                "run_id": self.run_id,
-                "started_after": self.started_after,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "unreachable_timeout": self.unreachable_timeout,
-                "run_url": self.run_url,
-                "began": self.began,
-                "before": self.before,
-                "cancel_on_kill": self.cancel_on_kill,
-            },
-        )
+        arguments = {argument.name: getattr(self, argument.name) for argument in fields(self)}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and fire one event that says how the wait ended: the run's end, or why there was none."""
+        """
+        Wait, and fire one event that says how the wait ended: the run's end, or why there was none.
+
+        The event is ``{"outcome", "run", "run_url", "published"}``, and with an outcome other than ``ended``
+        ``"message"`` and ``"missing"`` too. ``run`` is the run's progress (:func:`.describe_progress`), and
+        ``published`` tells whether the task's XCom ``flowengine_run`` holds it already.
+        """
         from airflow_provider_flowengine.client import poller
 
-        known = {"run_id": self.run_id, "pipeline_id": self.pipeline_id}
-        waiter = self._waiter()
+        progress = ProgressWriter(self.task_instance)
+        monitor = self._monitor()
+        run: PipelineRun | None
         try:
             run = await poller.wait(
                 self.flowengine_conn_id,
                 partial(_settings, self.flowengine_conn_id),
                 poller.EngineRef(self.engine_key, self.engine_url, self.engine_id),
-                waiter,
+                monitor,
                 self.connect,
+                progress.update,
+                node_budget(),
             )
-            yield TriggerEvent({"outcome": "ended", "run": run.as_dict(), "run_url": waiter.run_url})
+            event: dict[str, Any] = {"outcome": "ended"}
         except FlowEngineError as error:
+            run = getattr(error, "run", None) or monitor.last
             outcome = next((word for word, kind in OUTCOMES.items() if isinstance(error, kind)), "error")
-            last = getattr(error, "run", None)
-            event = {"outcome": outcome, "run": last.as_dict() if last else known, "run_url": waiter.run_url}
-            yield TriggerEvent({**event, "message": str(error), "gone": getattr(error, "gone", False)})
+            event = {"outcome": outcome, "message": str(error), "missing": getattr(error, "gone", False)}
+        except asyncio.CancelledError:  # the trigger moves to another triggerer
+            progress.stop()
+            raise
+        event["run"] = {"run_id": monitor.run_id, "pipeline_id": self.pipeline_id}
+        if run:
+            event["run"], event["published"] = await progress.finish(run)
+        yield TriggerEvent({**event, "run_url": monitor.run_url})
 
     async def on_kill(self) -> None:
-        """Stop the run: Airflow (3.3 and later) calls this when a person ends the deferred task, and only then."""
+        """Stop the run: Airflow (3.3 and later) calls this when a user ends the deferred task, and only then."""
         if not self.cancel_on_kill or self.run_id is None:
             return
         stopping = asyncio.create_task(self._stop(self.run_id))
@@ -174,18 +166,19 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
         return AsyncClient(settings)
 
-    def _waiter(self) -> RunMonitor:
+    def _monitor(self) -> RunMonitor:
         from airflow_provider_flowengine.protocol.models import run_from_dict
         from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
+        started_after = self.started_after
         return RunMonitor(
             self.run_id,
             self.pipeline_id,
             PollOptions(self.poll_interval, self.deadline, self.unreachable_timeout),
-            began=self.began or time.time(),
+            began=self.started_at or time.time(),
             run_url=self.run_url,
-            before=run_from_dict(self.before) if self.before else None,
-            started_after=datetime.fromisoformat(self.started_after) if self.started_after else None,
+            before=run_from_dict(self.pre_resume_run) if self.pre_resume_run else None,
+            started_after=parse_local_datetime("started_after", started_after) if started_after else None,
         )
 
 

@@ -6,21 +6,23 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_flowengine.client import aio, poller, watch
+from airflow_provider_flowengine.client import aio, poller, shared_connection
+from airflow_provider_flowengine.client.node_details import DEFAULT_BUDGET, NodeBudget
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import (
+    AmbiguousRunError,
     ConfigurationError,
     RunTimeoutError,
-    ServiceUnavailableError,
     StatusUnavailableError,
 )
-from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY
+from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
@@ -56,13 +58,22 @@ class Waiting:
         self.loads += 1
         return self.settings
 
-    def task(self, pipeline_id: int, run_id: int | None, limits: PollOptions = SHORT, **more: Any) -> asyncio.Task[Any]:
-        waiter = RunMonitor(run_id, pipeline_id, limits, began=time.time(), **more)
-        return asyncio.create_task(poller.wait("flowengine_default", self.load, self.engine, waiter))
+    def task(
+        self,
+        pipeline_id: int,
+        run_id: int | None,
+        limits: PollOptions = SHORT,
+        node_budget: NodeBudget = DEFAULT_BUDGET,
+        **more: Any,
+    ) -> asyncio.Task[Any]:
+        monitor = RunMonitor(run_id, pipeline_id, limits, began=time.time(), **more)
+        wait = poller.wait("flowengine_default", self.load, self.engine, monitor, node_budget=node_budget)
+        return asyncio.create_task(wait)
 
 
 @pytest.fixture
 def waiting(flowengine_emulator: Emulator) -> Waiting:
+    poller._without_nodes.clear()  # the next emulator has the same address, and pipelines with the same ids
     return Waiting(flowengine_emulator)
 
 
@@ -101,7 +112,7 @@ async def test_no_handshake_is_repeated_in_the_triggerer(waiting: Waiting) -> No
     await polls(emulator, 2)
     emulator.world.finish(run)
     await task
-    assert {call["name"] for call in emulator.calls()} == {"history"}
+    assert {call["name"] for call in emulator.calls()} <= {"history", "run"}
 
 
 async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
@@ -223,7 +234,7 @@ async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
 
 
 async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "SETTINGS_TTL", 0.1)
+    monkeypatch.setattr(shared_connection, "SETTINGS_TTL", 0.1)
     emulator = waiting.emulator
     one = pipeline(emulator)
     [run] = start(emulator, one)
@@ -239,8 +250,8 @@ async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: 
 async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
     waiting: Waiting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(poller, "SETTINGS_TTL", 0.3)
-    caplog.set_level(logging.INFO, "airflow_provider_flowengine.client.poller")
+    monkeypatch.setattr(shared_connection, "SETTINGS_TTL", 0.3)
+    caplog.set_level(logging.INFO, "airflow_provider_flowengine.client.shared_connection")
     emulator = waiting.emulator
     emulator.fail("history", kind="slow", seconds=0.5)
     slow, quick = pipeline(emulator, "slow"), pipeline(emulator, "quick")
@@ -319,15 +330,192 @@ async def test_a_run_that_is_yet_to_start_is_waited_for_in_the_same_poll(waiting
     assert (await known).id == run
 
 
-async def test_the_session_is_closed_when_nobody_waits_any_more(waiting: Waiting) -> None:
+async def test_nothing_is_kept_when_nobody_waits_any_more(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    first, second = start(emulator, one, 2)
+    tasks = [waiting.task(one, first), waiting.task(one, second)]
+    await polls(emulator, 1)
+    [shared] = shared_connection._connections.values()
+    [shared_poller] = poller._pollers.values()
+    emulator.world.finish(first)
+    await tasks[0]
+    assert (shared.users, len(shared_poller._subscribers), len(poller._pollers)) == (1, 1, 1)
+
+    emulator.world.finish(second)
+    await tasks[1]
+    assert (shared.users, len(shared_poller._subscribers), len(poller._pollers)) == (0, 0, 0)
+    assert not shared_connection._connections
+
+
+# --- clocks, and faults of one waiter ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["back", "forward"])
+async def test_a_clock_that_is_set_by_an_hour_stops_no_polling(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    limits = PollOptions(poll_interval=0.05, deadline=time.time() + 60)
+    task = waiting.task(one, run, limits)
+    await polls(emulator, 1)
+    shifted = SimpleNamespace(time=lambda: time.time() + hours * 3600, monotonic=time.monotonic)
+    monkeypatch.setattr(poller, "time", shifted)
+    await polls(emulator, 2)
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+async def test_a_moment_without_a_zone_ends_its_own_wait_alone(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    known, coming = waiting.task(one, run), waiting.task(one, None, started_after=datetime(2999, 1, 1, tzinfo=UTC))
+    await polls(emulator, 1)
+    with pytest.raises(ValueError, match="must have a time zone"):
+        await waiting.task(one, None, started_after=datetime(2026, 1, 1))
+    emulator.world.finish(run)
+    assert (await known).state == "succeeded"
+    assert not coming.done()
+    coming.cancel()
+
+
+async def test_a_moment_with_too_many_runs_since_ends_its_own_wait_alone(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    emulator.world.add_history(one, [emulator.clock.now() - 3600 - second for second in range(5200, 0, -1)])
+    [run] = start(emulator, one)
+    recent = datetime.fromtimestamp(emulator.world.run(run).started - 1, UTC)
+    too_old = waiting.task(one, None, started_after=datetime(2000, 1, 1, tzinfo=UTC))
+    coming, known = waiting.task(one, None, started_after=recent), waiting.task(one, run)
+    with pytest.raises(AmbiguousRunError, match="Give a later started_after"):
+        await too_old
+    emulator.world.finish(run)
+    assert [(await task).id for task in (coming, known)] == [run, run]
+
+
+async def test_a_bug_in_one_waiter_ends_its_own_wait_alone(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    broken = waiting.task(one, run, PollOptions(poll_interval=0.05, deadline="tomorrow"))  # type: ignore[arg-type]
+    other = waiting.task(one, run)
+    with pytest.raises(TypeError):
+        await broken
+    emulator.world.finish(run)
+    assert (await other).state == "succeeded"
+
+
+async def test_a_bug_in_a_poll_is_a_failed_poll(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator = waiting.emulator
     one = pipeline(emulator)
     [run] = start(emulator, one)
     task = waiting.task(one, run)
     await polls(emulator, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(poller.History, "find_all", lambda *_: 1 / 0)
+        await asyncio.sleep(0.3)
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+# --- nodes, within a budget -------------------------------------------------------------------------------------------
+
+
+async def test_nodes_that_the_history_does_not_tell_are_logged(
+    waiting: Waiting, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run)
+    await until(lambda: "node train: running" in caplog.text)
     emulator.world.finish(run)
     await task
-    assert not poller._lines
+
+
+async def test_a_runs_nodes_are_asked_for_once_in_the_budgets_interval(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run, node_budget=NodeBudget(100, 1.0))
+    await until(lambda: emulator.count("run") == 1)
+    began = time.monotonic()
+    await polls(emulator, 5)
+    assert emulator.count("run") == 1 or time.monotonic() - began > 0.9
+    await until(lambda: emulator.count("run") == 2)
+    assert time.monotonic() - began > 0.9
+    task.cancel()
+
+
+async def test_all_runs_of_a_connection_take_turns_in_its_budget(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    pipelines = [pipeline(emulator, key) for key in ("one", "two")]
+    runs = [(each, run) for each in pipelines for run in start(emulator, each, 5)]
+    began = time.monotonic()
+    tasks = [waiting.task(each, run, node_budget=NodeBudget(20, 0.0)) for each, run in runs]
+    await until(lambda: emulator.count("run") >= 20)
+    took = time.monotonic() - began
+    asked = Counter(call["path"].split("/")[-2] for call in emulator.calls("run"))
+    assert emulator.count("run") <= took * 20 + 1
+    assert set(asked) == {str(run) for _, run in runs}
+    assert max(asked.values()) - min(asked.values()) <= 1
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_server_that_tells_no_nodes_is_asked_once_a_pipeline(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    emulator.options.one_run_call = False
+    one = pipeline(emulator)
+    for _ in range(2):
+        [run] = start(emulator, one)
+        task = waiting.task(one, run, node_budget=NodeBudget(100, 0.0))
+        await polls(emulator, 4)
+        emulator.world.finish(run)
+        await task
+    assert [call["path"] for call in emulator.calls() if call["name"] != "history"] == [
+        f"{emulator.options.engine_url}/kernel/v1/pipeline/1/get"
+    ]
+
+
+async def test_a_budget_of_nothing_asks_for_no_nodes(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    task = waiting.task(one, run, node_budget=NodeBudget(0, 15))
+    await polls(emulator, 3)
+    emulator.world.finish(run)
+    await task
+    assert emulator.count("run") == 0
+
+
+async def test_a_one_run_call_that_fails_harms_no_wait(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    [run] = start(emulator, one)
+    emulator.fail("run", kind="reset", times=100)
+    task = waiting.task(one, run, PollOptions(0.05, unreachable_timeout=0.2), node_budget=NodeBudget(100, 0.0))
+    await until(lambda: emulator.count("run") > 3)
+    emulator.world.finish(run)
+    assert (await task).state == "succeeded"
+
+
+async def test_a_run_that_nobody_waits_for_any_more_takes_no_turn(waiting: Waiting) -> None:
+    emulator = waiting.emulator
+    one = pipeline(emulator)
+    runs = start(emulator, one, 3)
+    tasks = [waiting.task(one, run, node_budget=NodeBudget(1, 0.0)) for run in runs]
+    await until(lambda: emulator.count("run") == 1)
+    [shared] = shared_connection._connections.values()
+    for run in runs[:2]:
+        emulator.world.finish(run)
+    await asyncio.gather(*tasks[:2])
+    assert {key[-1] for key in shared.node_details._pending} <= {runs[2]}
+    tasks[2].cancel()
 
 
 async def test_waiting_for_a_turn_is_no_part_of_a_requests_own_time(flowengine_emulator: Emulator) -> None:
@@ -338,25 +526,3 @@ async def test_waiting_for_a_turn_is_no_part_of_a_requests_own_time(flowengine_e
     async with aio.AsyncClient(settings) as client:
         engines = await asyncio.gather(*(client.run(Api(settings, retry=NO_RETRY).resolve()) for _ in range(number)))
     assert len(engines) == number
-
-
-async def test_a_watch_pauses_for_minutes_at_most_however_often_it_has_failed(
-    flowengine_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    emulator = flowengine_emulator
-    pauses: list[float] = []
-
-    async def look(self: watch.PipelineWatcher, turn: int) -> watch.Observation:
-        raise ServiceUnavailableError("down", taken=False, retry_after=86_400 if len(pauses) == 2000 else None)
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) > 2000:
-            raise asyncio.CancelledError
-
-    monkeypatch.setattr(watch.PipelineWatcher, "_look", look)
-    monkeypatch.setattr(watch, "asyncio", SimpleNamespace(Event=asyncio.Event, sleep=sleep, timeout=asyncio.timeout))
-    shared = poller.SharedConnection(Waiting(emulator).load)
-    with pytest.raises(asyncio.CancelledError):
-        await anext(watch.PipelineWatcher(shared, "", watch.PipelineRef("id", 1), interval=1.0).observations())
-    assert (pauses[0], max(pauses[:-1]), pauses[-1]) == (2.0, watch.LONGEST_PAUSE, MAX_RETRY_AFTER)

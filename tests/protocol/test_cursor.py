@@ -1,18 +1,23 @@
-"""Which runs are news: one piece a run and end, in whatever order they end and however often somebody looks."""
+"""Which runs are reported: each end of a run once, in whatever order they end and however often it is polled."""
 
+import json
 import random
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from airflow_provider_flowengine.protocol.cursor import (
+    MAX_ENDS,
     MAX_OPEN_RUNS,
     OUTCOMES,
     Cursor,
-    Look,
-    begin,
-    look,
-    news,
+    RestartDetector,
+    Snapshot,
+    completed_since,
+    initial_cursor,
     outcomes_of,
+    restart_cursor,
+    take_snapshot,
 )
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -20,77 +25,79 @@ from airflow_provider_flowengine.protocol.status import RunState
 
 
 def seen(**runs):
-    """What a look shows, the newest last: ``seen(r1="succeeded", r2="running")``."""
+    """What a poll shows, the newest last: ``seen(r1="succeeded", r2="running")``."""
     rows = [PipelineRun(int(name[1:]), 19, state, RunState(state)) for name, state in runs.items()]
-    return Look(tuple(reversed(rows)))
+    return Snapshot(tuple(reversed(rows)))
 
 
-def told(cursor, look, outcomes=OUTCOMES):
-    cursor, runs = news(cursor, look, outcomes)
+def told(cursor, snapshot, outcomes=OUTCOMES):
+    cursor, runs = completed_since(cursor, snapshot, outcomes)
     return cursor, [run.id for run in runs]
 
 
-def test_a_run_that_has_ended_is_news_once():
-    cursor, first = told(Cursor(newest=1), seen(r1="succeeded", r2="succeeded"))
+def test_a_run_that_has_ended_is_reported_once():
+    cursor, first = told(Cursor(latest=1), seen(r1="succeeded", r2="succeeded"))
     _, again = told(cursor, seen(r1="succeeded", r2="succeeded"))
 
     assert (first, again) == ([2], [])
 
 
-def test_a_run_that_goes_on_is_news_when_it_ends():
-    cursor, early = told(Cursor(newest=1), seen(r2="running"))
+def test_a_run_under_way_is_reported_when_it_ends():
+    cursor, early = told(Cursor(latest=1), seen(r2="running"))
     _, late = told(cursor, seen(r2="failed"))
 
     assert (early, late) == ([], [2])
 
 
 def test_an_older_run_that_ends_after_a_newer_one_is_not_lost():
-    cursor, first = told(Cursor(newest=1), seen(r2="running", r3="succeeded"))
+    cursor, first = told(Cursor(latest=1), seen(r2="running", r3="succeeded"))
     _, second = told(cursor, seen(r2="succeeded", r3="succeeded"))
 
     assert (first, second) == ([3], [2])
 
 
-def test_several_runs_are_told_in_the_order_of_their_ids():
-    _, runs = told(Cursor(newest=1), seen(r2="failed", r3="succeeded", r4="stopped"))
+def test_several_runs_are_reported_in_the_order_of_their_ids():
+    _, runs = told(Cursor(latest=1), seen(r2="failed", r3="succeeded", r4="stopped"))
 
     assert runs == [2, 3, 4]
 
 
-def test_only_the_ends_that_are_watched_for_are_news():
-    _, runs = told(Cursor(newest=1), seen(r2="failed", r3="succeeded", r4="stopped"), outcomes_of("succeeded"))
+def test_only_the_ends_that_are_watched_for_are_reported():
+    _, runs = told(Cursor(latest=1), seen(r2="failed", r3="succeeded", r4="stopped"), outcomes_of("succeeded"))
 
     assert runs == [3]
 
 
-def test_a_failed_run_that_is_resumed_is_news_when_it_succeeds():
-    cursor, failed = told(Cursor(newest=1), seen(r2="failed"), outcomes_of("succeeded"))
+def test_a_failed_run_that_is_resumed_is_reported_when_it_succeeds():
+    cursor, failed = told(Cursor(latest=1), seen(r2="failed"), outcomes_of("succeeded"))
     cursor, resumed = told(cursor, seen(r2="running"), outcomes_of("succeeded"))
     _, succeeded = told(cursor, seen(r2="succeeded"), outcomes_of("succeeded"))
 
     assert (failed, resumed, succeeded) == ([], [], [2])
 
 
-def test_a_status_that_nobody_knows_is_no_end():
-    cursor, runs = told(Cursor(newest=1), seen(r2="unknown"))
+def test_a_status_that_is_not_recognized_is_no_end():
+    cursor, runs = told(Cursor(latest=1), seen(r2="unknown"))
 
     assert (runs, cursor.open) == ([], {2})
 
 
 def test_a_run_that_has_vanished_is_given_up():
-    cursor, runs = told(Cursor(newest=3, open=frozenset({2})), Look(seen(r3="succeeded").runs, gone=frozenset({2})))
+    cursor, runs = told(
+        Cursor(latest=3, open=frozenset({2})), Snapshot(seen(r3="succeeded").runs, missing=frozenset({2}))
+    )
 
     assert (runs, cursor.open) == ([], frozenset())
 
 
-def test_a_run_that_a_look_does_not_show_stays_watched():
-    cursor, _ = told(Cursor(newest=3, open=frozenset({2})), seen(r3="succeeded"))
+def test_a_run_that_a_snapshot_does_not_show_stays_watched():
+    cursor, _ = told(Cursor(latest=3, open=frozenset({2})), seen(r3="succeeded"))
 
     assert cursor.open == {2}
 
 
 def test_a_new_watcher_begins_with_what_ends_from_now_on():
-    cursor, runs = begin(seen(r1="succeeded", r2="running", r3="failed"), OUTCOMES, with_last=False)
+    cursor, runs = initial_cursor(seen(r1="succeeded", r2="running", r3="failed"), OUTCOMES, with_last=False)
     _, later = told(cursor, seen(r1="succeeded", r2="succeeded", r3="failed"))
 
     assert ([run.id for run in runs], later) == ([], [2])
@@ -99,30 +106,30 @@ def test_a_new_watcher_begins_with_what_ends_from_now_on():
 def test_a_new_watcher_can_begin_with_the_last_run_that_came_to_such_an_end():
     first = seen(r1="succeeded", r2="succeeded", r3="failed", r4="running")
 
-    _, runs = begin(first, outcomes_of("succeeded"), with_last=True)
+    _, runs = initial_cursor(first, outcomes_of("succeeded"), with_last=True)
 
     assert [run.id for run in runs] == [2]
 
 
-def test_the_first_run_of_a_pipeline_without_history_is_news():
-    cursor, _ = begin(Look(()), OUTCOMES, with_last=True)
+def test_the_first_run_of_a_pipeline_without_history_is_reported():
+    cursor, _ = initial_cursor(Snapshot(()), OUTCOMES, with_last=True)
 
     assert told(cursor, seen(r1="succeeded"))[1] == [1]
 
 
-def test_ids_that_are_no_numbers_are_told_once_too():
+def test_ids_that_are_no_numbers_are_reported_once_too():
     runs = [PipelineRun(name, 19, "succeeded", RunState.SUCCEEDED) for name in ("b", "a")]
-    cursor, first = begin(Look(tuple(runs)), OUTCOMES, with_last=False)
+    cursor, first = initial_cursor(Snapshot(tuple(runs)), OUTCOMES, with_last=False)
     newer = PipelineRun("0c", 19, "succeeded", RunState.SUCCEEDED)
 
-    cursor, second = told(cursor, Look((newer, *runs)))
-    _, third = told(cursor, Look((newer, *runs)))
+    cursor, second = told(cursor, Snapshot((newer, *runs)))
+    _, third = told(cursor, Snapshot((newer, *runs)))
 
     assert (first, second, third) == ([], ["0c"], [])
 
 
 def test_a_cursor_stays_small_where_runs_never_end(caplog):
-    many = Look(
+    many = Snapshot(
         tuple(PipelineRun(number, 19, "running", RunState.RUNNING) for number in range(MAX_OPEN_RUNS + 5, 0, -1))
     )
 
@@ -132,14 +139,136 @@ def test_a_cursor_stays_small_where_runs_never_end(caplog):
 
 
 def test_a_cursor_survives_json():
-    cursor = Cursor(newest=7, open=frozenset({3, "x"}), known=frozenset({"x"}))
+    cursor = Cursor(7, frozenset({3, "x"}), frozenset({"x"}), frozenset({(6, "failed"), ("y", "stopped")}))
 
-    assert Cursor.from_dict(cursor.as_dict()) == cursor
+    assert Cursor.from_dict(json.loads(json.dumps(cursor.as_dict()))) == cursor
 
 
-@pytest.mark.parametrize("content", [{}, {"newest": None, "open": None}, {"newest": "x", "open": [None, {}]}])
-def test_a_cursor_that_cannot_be_read_is_a_new_one(content):
-    assert Cursor.from_dict(content) == Cursor()
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "7",
+        [],
+        {},
+        {"latest": None, "open": [], "known": [], "ends": []},
+        {"latest": "x", "open": [], "known": [], "ends": []},
+        {"latest": True, "open": [], "known": [], "ends": []},
+        {"latest": 7, "open": None, "known": [], "ends": []},
+        {"latest": 7, "open": [None, {}], "known": [], "ends": []},
+        {"latest": 7, "open": [], "known": [], "ends": [[1]]},
+        {"latest": 7, "open": [], "known": [], "ends": {"1": "x"}},
+    ],
+)
+def test_a_cursor_that_cannot_be_parsed_is_none(content):
+    assert Cursor.from_dict(content) is None
+
+
+# --- runs that are resumed --------------------------------------------------------------------------------------------
+
+
+def ended(run_id, state, minute, zone=UTC):
+    return PipelineRun(run_id, 19, state, RunState(state), ended=datetime(2026, 11, 26, 8, minute, tzinfo=zone))
+
+
+def test_a_run_that_is_resumed_and_ends_again_between_two_polls_is_reported_again():
+    cursor, first = told(Cursor(latest=1), Snapshot((ended(2, "failed", 10),)))
+    cursor, second = told(cursor, Snapshot((ended(2, "succeeded", 12),)))
+    cursor, third = told(cursor, Snapshot((ended(2, "succeeded", 14),)))
+    _, unchanged = told(cursor, Snapshot((ended(2, "succeeded", 14),)))
+
+    assert (first, second, third, unchanged) == ([2], [2], [2], [])
+
+
+def test_a_run_that_had_ended_before_a_watcher_began_is_reported_when_it_is_resumed_and_ends_again():
+    cursor, _ = initial_cursor(Snapshot((ended(2, "failed", 10),)), OUTCOMES, with_last=False)
+
+    assert told(cursor, Snapshot((ended(2, "succeeded", 12),)))[1] == [2]
+
+
+def test_a_replica_that_lags_behind_for_a_while_makes_no_second_report():
+    cursor, first = told(Cursor(latest=1), Snapshot((ended(2, "failed", 10),)))
+    cursor, lagging = told(cursor, seen(r2="running"))
+    _, again = told(cursor, Snapshot((ended(2, "failed", 10),)))
+
+    assert (first, lagging, again) == ([2], [], [])
+
+
+def test_an_edited_time_zone_reports_nothing_again():
+    cursor, _ = told(Cursor(latest=1), Snapshot((ended(2, "failed", 10),)))
+
+    assert told(cursor, Snapshot((ended(2, "failed", 10, timezone(timedelta(hours=8))),)))[1] == []
+
+
+def test_a_cursor_remembers_the_ends_of_the_newest_runs_alone():
+    cursor, _ = told(Cursor(), Snapshot(tuple(ended(number, "failed", 1) for number in range(MAX_ENDS + 50, 0, -1))))
+
+    assert {run_id for run_id, _ in cursor.ends} == set(range(51, MAX_ENDS + 51))
+
+
+# --- a database that is restored --------------------------------------------------------------------------------------
+
+
+def restart(cursor, *snapshots, with_last=False):
+    """Return what the detector says after each snapshot, as run ids."""
+    detector = RestartDetector()
+    found = []
+    for snapshot in snapshots:
+        if not cursor.is_beyond(snapshot):
+            detector.reset()
+            found.append(None)
+            continue
+        result = detector.check(cursor, snapshot, OUTCOMES, with_last=with_last)
+        found.append(result and (result[0].latest, sorted(result[0].open), [run.id for run in result[1]]))
+    return found
+
+
+def test_a_cursor_beyond_every_id_starts_anew_after_three_such_polls():
+    low = seen(r1="succeeded", r2="running")
+
+    assert restart(Cursor(latest=900), low, low, low) == [None, None, (2, [2], [])]
+
+
+def test_it_starts_anew_with_the_last_run_if_it_is_to():
+    low = seen(r1="succeeded", r2="running")
+
+    assert restart(Cursor(latest=900), low, low, low, with_last=True)[-1] == (2, [2], [1])
+
+
+def test_what_ends_while_a_restart_is_being_made_sure_of_is_reported():
+    cursor, _ = restart_cursor(Cursor(latest=900), seen(r1="succeeded", r2="running"), OUTCOMES, with_last=False)
+
+    assert told(cursor, seen(r1="succeeded", r2="failed", r3="succeeded"))[1] == [2, 3]
+
+
+def test_a_run_that_was_under_way_before_a_restart_is_reported_though_it_has_ended():
+    cursor, runs = restart_cursor(
+        Cursor(latest=900, open=frozenset({1})), Snapshot((ended(1, "failed", 5),)), OUTCOMES, with_last=False
+    )
+
+    assert runs == []
+    assert told(cursor, Snapshot((ended(1, "failed", 5),)))[1] == [1]
+
+
+def test_a_replica_that_lags_behind_once_restarts_nothing():
+    low, high = seen(r1="succeeded"), seen(r1="succeeded", r900="running")
+
+    assert restart(Cursor(latest=900), low, low, high, low, low) == [None] * 5
+
+
+def test_an_empty_history_alone_restarts_nothing():
+    empty = Snapshot(())
+
+    assert restart(Cursor(latest=900), empty, empty, empty, empty) == [None] * 4
+
+
+def test_the_first_run_of_an_emptied_history_is_reported():
+    empty, first = Snapshot(()), seen(r1="succeeded")
+    detector = RestartDetector()
+    cursor = Cursor(latest=900)
+    found = [detector.check(cursor, snapshot, OUTCOMES, with_last=False) for snapshot in (empty, first, first, first)]
+
+    assert told(found[-1][0], first)[1] == [1]
 
 
 @pytest.mark.parametrize("wanted", ["running", "", [], ["succeeded", "lost"], ["all", "failed"]])
@@ -154,44 +283,44 @@ def test_outcomes_are_one_several_or_all():
     assert outcomes_of("all") == set(OUTCOMES)
 
 
-# --- looking ----------------------------------------------------------------------------------------------------------
+# --- snapshots --------------------------------------------------------------------------------------------------------
 
 
-def ids(look):
-    return [run.id for run in look.runs]
+def ids(snapshot):
+    return [run.id for run in snapshot.runs]
 
 
-def test_a_look_costs_one_request_while_the_first_page_reaches_back(server):
+def test_a_snapshot_costs_one_request_while_the_first_page_reaches_back(server):
     server.fill(500)
-    history, cursor = server.history(), Cursor(newest=495)
+    history, cursor = server.history(), Cursor(latest=495)
     server.drive(history.newest())
     server.forget()
 
-    shown = server.drive(look(history, [cursor]))
+    shown = server.drive(take_snapshot(history, [cursor]))
 
     assert server.calls == ["history"]
-    assert shown.satisfies(cursor)
+    assert shown.covers(cursor)
 
 
 @pytest.mark.parametrize("order", ["descending", "ascending"])
-def test_a_look_reaches_back_to_the_watcher_that_has_come_least_far(server, order):
+def test_a_snapshot_reaches_back_to_the_watcher_that_has_come_least_far(server, order):
     server.order = order
     server.fill(700)
-    cursors = [Cursor(newest=690), Cursor(newest=350)]
+    cursors = [Cursor(latest=690), Cursor(latest=350)]
 
-    shown = server.drive(look(server.history(), cursors))
+    shown = server.drive(take_snapshot(server.history(), cursors))
 
     assert set(range(351, 701)) <= set(ids(shown))
 
 
-def test_a_look_after_a_deep_one_is_short_again(server):
+def test_a_snapshot_after_a_deep_one_is_short_again(server):
     server.fill(700)
     history = server.history()
-    server.drive(look(history, [Cursor(newest=100)]))
+    server.drive(take_snapshot(history, [Cursor(latest=100)]))
     server.forget()
 
-    server.drive(look(history, [Cursor(newest=700)]))
-    server.drive(look(history, [Cursor(newest=700)]))
+    server.drive(take_snapshot(history, [Cursor(latest=700)]))
+    server.drive(take_snapshot(history, [Cursor(latest=700)]))
 
     assert server.requests[-1].query["size"] == 100
 
@@ -199,20 +328,20 @@ def test_a_look_after_a_deep_one_is_short_again(server):
 def test_a_run_that_is_resumed_is_noticed_as_long_as_it_is_among_the_newest_hundred(server):
     server.fill(300)
     server.set(202, status="running")
-    cursor = Cursor(newest=300)
+    cursor = Cursor(latest=300)
 
-    moved, _ = news(cursor, server.drive(look(server.history(), [cursor])), OUTCOMES)
+    moved, _ = completed_since(cursor, server.drive(take_snapshot(server.history(), [cursor])), OUTCOMES)
 
     assert moved.open == {202}
 
 
 @pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])
-def test_a_run_that_goes_on_while_many_newer_ones_start_is_still_looked_at(server, one_run_call):
+def test_a_run_under_way_while_many_newer_ones_start_is_still_polled(server, one_run_call):
     server.one_run_call = one_run_call
     old = server.add_run(started=server.now)
     server.fill(400)
 
-    shown = server.drive(look(server.history(), [Cursor(newest=400, open=frozenset({old}))]))
+    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=400, open=frozenset({old}))]))
 
     assert old in ids(shown)
 
@@ -220,27 +349,27 @@ def test_a_run_that_goes_on_while_many_newer_ones_start_is_still_looked_at(serve
 def test_of_many_such_runs_each_has_its_turn(server):
     old = {server.add_run(started=server.now) for _ in range(8)}
     server.fill(400)
-    cursor, history = Cursor(newest=408, open=frozenset(old)), server.history()
+    cursor, history = Cursor(latest=408, open=frozenset(old)), server.history()
 
-    shown = [set(ids(server.drive(look(history, [cursor], turn)))) & old for turn in range(3)]
+    shown = [set(ids(server.drive(take_snapshot(history, [cursor], turn)))) & old for turn in range(3)]
 
     assert set.union(*shown) == old
 
 
-def test_a_pruned_run_is_told_as_gone(server):
+def test_a_pruned_run_is_shown_as_missing(server):
     server.fill(150)
 
-    shown = server.drive(look(server.history(), [Cursor(newest=150, open=frozenset({9999}))]))
+    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=150, open=frozenset({9999}))]))
 
-    assert shown.gone == {9999}
+    assert shown.missing == {9999}
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_whatever_the_order_of_starts_ends_and_looks_each_end_is_told_once(server, seed):
+def test_whatever_the_order_of_starts_ends_and_polls_each_end_is_reported_once(server, seed):
     dice = random.Random(seed)
     server.fill(dice.choice([0, 5, 30]))
     history, running, ended, told = server.history(), set(), [], []
-    cursor, _ = begin(server.drive(look(history, [])), OUTCOMES, with_last=False)
+    cursor, _ = initial_cursor(server.drive(take_snapshot(history, [])), OUTCOMES, with_last=False)
 
     for turn in range(40):
         for _ in range(dice.choice([0, 1, 1, 3, 25])):
@@ -251,10 +380,10 @@ def test_whatever_the_order_of_starts_ends_and_looks_each_end_is_told_once(serve
             ended.append(run_id)
         server.now += 30
         if dice.random() < 0.5:
-            cursor, runs = news(cursor, server.drive(look(history, [cursor], turn)), OUTCOMES)
+            cursor, runs = completed_since(cursor, server.drive(take_snapshot(history, [cursor], turn)), OUTCOMES)
             told += [run.id for run in runs]
     for turn in range(40, 120):
-        cursor, runs = news(cursor, server.drive(look(history, [cursor], turn)), OUTCOMES)
+        cursor, runs = completed_since(cursor, server.drive(take_snapshot(history, [cursor], turn)), OUTCOMES)
         told += [run.id for run in runs]
 
     assert sorted(told) == sorted(ended)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 
-from airflow_provider_flowengine.client import poller, watch
+from airflow_provider_flowengine.client import shared_connection, watch
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunEventTrigger
 
@@ -221,7 +221,7 @@ async def test_a_new_watcher_can_begin_with_the_last_run(emulator, pipeline, sta
     for outcome in ("succeeded", "succeeded", "failed"):
         emulator.world.finish(start(one), outcome)
 
-    triggerer.watch(watcher(pipeline_id=one, start_from="last run"))
+    triggerer.watch(watcher(pipeline_id=one, start_from="last_run"))
     await until(lambda: database.events)
     await looks(emulator, 2)
 
@@ -307,7 +307,7 @@ async def test_a_watcher_of_two_assets_has_one_position_for_both(emulator, pipel
 @pytest.fixture
 def short_pauses(monkeypatch):
     """Let a look that failed be made again soon."""
-    monkeypatch.setattr(watch, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(watch, "MAX_PAUSE", 0.02)
 
 
 @shares_streams
@@ -324,7 +324,7 @@ async def test_a_fault_ends_no_watch_and_is_logged_once(emulator, pipeline, star
     await until(lambda: database.events)
 
     assert database.runs() == [run]
-    assert log.ours.count("It goes on.") == 1
+    assert log.ours.count("It is repeated.") == 1
 
 
 @shares_streams
@@ -335,7 +335,7 @@ async def test_a_watch_goes_on_when_flowengine_is_back(emulator, pipeline, start
     await until(lambda: database.state)
     run = start(one)
     emulator.stop()
-    await until(lambda: "It goes on." in log.ours)
+    await until(lambda: "It is repeated." in log.ours)
     emulator.world.finish(run)
 
     emulator.start()
@@ -347,7 +347,7 @@ async def test_a_watch_goes_on_when_flowengine_is_back(emulator, pipeline, start
 @shares_streams
 @pytest.mark.usefixtures("short_pauses")
 async def test_a_pipeline_that_is_not_there_yet_is_waited_for(emulator, pipeline, start, database, triggerer, log):
-    triggerer.watch(watcher(pipeline_key="later", start_from="last run"))
+    triggerer.watch(watcher(pipeline_key="later", start_from="last_run"))
     await until(lambda: "no pipeline of key 'later'" in log.ours)
 
     emulator.world.finish(start(pipeline("later")))
@@ -378,14 +378,14 @@ async def test_nothing_is_told_while_the_position_cannot_be_read(emulator, pipel
 async def test_it_polls_alone_where_airflow_shares_no_streams(emulator, pipeline, start):
     one = pipeline()
     emulator.world.finish(start(one))
-    stream = watcher(pipeline_id=one, start_from="last run").run()
+    stream = watcher(pipeline_id=one, start_from="last_run").run()
     first = await anext(stream)
     emulator.world.finish(start(one))
     second = await anext(stream)
     assert [first.payload["run_id"], second.payload["run_id"]] == [1, 2]
 
     await stream.aclose()
-    assert not poller._lines  # the session is closed at once, not when the garbage is collected
+    assert not shared_connection._connections  # the session is closed at once, not when the garbage is collected
 
 
 @watches_assets
@@ -429,7 +429,7 @@ def test_a_watched_asset_is_serialised_with_its_dag_and_comes_back():
         ({"pipeline_id": 1, "flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must name something"),
         ({"pipeline_id": 1, "poll_interval": 0}, "poll_interval: 0 must be"),
         ({"pipeline_id": 1, "poll_interval": float("nan")}, "poll_interval: nan must be"),
-        ({"pipeline_id": 1, "start_from": "yesterday"}, "start_from: 'yesterday' must be one of now, last run"),
+        ({"pipeline_id": 1, "start_from": "yesterday"}, "start_from: 'yesterday' must be one of now, last_run"),
     ],
 )
 def test_arguments_that_cannot_be_right_are_refused_when_the_dag_is_parsed(arguments, message):

@@ -41,7 +41,7 @@ async def fired(trigger):
 
 
 def test_airflow_can_keep_it_and_build_it_again(trigger):
-    first = trigger(deadline=1800000000.5, before={"run_id": 1, "pipeline_id": 1, "status": "failed"})
+    first = trigger(deadline=1800000000.5, pre_resume_run={"run_id": 1, "pipeline_id": 1, "status": "failed"})
     name, kwargs = first.serialize()
     again = FlowEnginePipelineRunTrigger(**json.loads(json.dumps(kwargs)))
 
@@ -131,7 +131,7 @@ async def test_a_run_that_was_resumed_has_not_ended_as_it_had_before(trigger, em
     emulator.world.start(pipeline_id)
     before = (await fired(trigger()))["run"]
     # The history still tells of the end before the resume; so the trigger goes on, until its deadline here.
-    event = await fired(trigger(before=before, deadline=time.time() + 0.2, began=time.time()))
+    event = await fired(trigger(pre_resume_run=before, deadline=time.time() + 0.2, started_at=time.time()))
 
     assert event["outcome"] == "timeout"
 

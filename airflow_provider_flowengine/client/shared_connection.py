@@ -1,0 +1,121 @@
+"""
+One HTTP session and one copy of the settings for all who use a connection in an event loop.
+
+In a triggerer, hundreds of triggers may use few connections. A connection's settings are read again once a minute, so
+that an edited connection is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.client.aio import AsyncClient
+from airflow_provider_flowengine.client.node_details import DEFAULT_BUDGET, NodeBudget, NodeDetails
+from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from airflow_provider_flowengine.protocol.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SETTINGS_TTL = 60.0
+"""Seconds after which a connection's settings are read again."""
+
+
+@dataclass
+class SharedConnection:
+    """
+    What all users of one connection share.
+
+    :param load: reads the connection's settings.
+    :param connect: makes the client that goes with them.
+    :param node_details: asks for the nodes of runs whose history rows don't tell them.
+    :param users: how many use it now; the last one closes it.
+    """
+
+    load: Callable[[], Awaitable[Settings]]
+    connect: Callable[[Settings], AsyncClient] = AsyncClient
+    node_details: NodeDetails = field(default_factory=NodeDetails)
+    users: int = 0
+    _settings: Settings | None = None
+    _client: AsyncClient | None = None
+    _retired: list[AsyncClient] = field(default_factory=list)
+    _loaded_at: float = 0.0
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def acquire(self) -> tuple[Settings, AsyncClient]:
+        """
+        Return the connection's settings, no older than a minute, and the client that goes with them.
+
+        :raises ServiceUnavailableError: when the settings cannot be read and there are no earlier ones.
+        """
+        async with self._loading:
+            if self._settings is None or self._client is None or time.monotonic() - self._loaded_at > SETTINGS_TTL:
+                settings = await self._load()
+                self._loaded_at = time.monotonic()
+                await self._close_retired()  # their last requests have had a minute to finish
+                if settings != self._settings or self._client is None:
+                    if self._client:
+                        log.info("The connection has changed; using its new settings.")
+                        self._retired.append(self._client)
+                    self._settings, self._client = settings, self.connect(settings)
+            return self._settings, self._client
+
+    async def _load(self) -> Settings:
+        """Read the settings; while they can't be read, keep the earlier ones, or report a failed poll."""
+        try:
+            return await self.load()
+        except Exception as error:
+            log.warning("The connection can't be read: %s: %s", type(error).__name__, error)
+            if self._settings:
+                return self._settings
+            raise ServiceUnavailableError(f"The connection can't be read: {error}", taken=False) from error
+
+    async def close(self) -> None:
+        """Close the sessions."""
+        await self.node_details.stop()
+        if self._client:
+            self._retired.append(self._client)
+            self._client = None
+        await self._close_retired()
+
+    async def _close_retired(self) -> None:
+        while self._retired:
+            await self._retired.pop().close()
+
+
+_connections: dict[tuple[asyncio.AbstractEventLoop, str], SharedConnection] = {}
+
+
+@contextlib.asynccontextmanager
+async def shared_connection(
+    conn_id: str,
+    load: Callable[[], Awaitable[Settings]],
+    connect: Callable[[Settings], AsyncClient] = AsyncClient,
+    node_budget: NodeBudget = DEFAULT_BUDGET,
+) -> AsyncGenerator[SharedConnection]:
+    """
+    Use the connection that this event loop shares, or open it; the last user closes it.
+
+    :param conn_id: the connection's id.
+    :param load: reads its settings.
+    :param connect: makes the client of a new one.
+    :param node_budget: how often a new one asks for nodes that the history doesn't tell.
+    """
+    key = (asyncio.get_running_loop(), conn_id)
+    shared = _connections.setdefault(key, SharedConnection(load, connect, NodeDetails(node_budget)))
+    shared.users += 1
+    try:
+        yield shared
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            _connections.pop(key, None)
+            await shared.close()
