@@ -33,13 +33,12 @@ class StandardField:
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field of our own, kept in the connection's extra.
+    """A field of our own, kept in the connection's extra; its default is in its help, and never stored by the form.
 
     :param name: Its key in extra.
     :param label: What the form calls it.
     :param help: What it is for, as the form says beside it.
     :param type: Its JSON schema type; an ``object`` may also come as its JSON text.
-    :param default: What it is when it isn't given; ``None`` for nothing.
     :param choices: The only values that it takes; empty for any.
     :param examples: Values that the form proposes.
     :param minimum: The smallest number that it takes.
@@ -50,7 +49,6 @@ class ExtraField:
     label: str
     help: str
     type: Literal["string", "number", "object"] = "string"
-    default: str | int | None = None
     choices: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     minimum: int | None = None
@@ -61,8 +59,8 @@ STANDARD_FIELDS = (
     StandardField("host", "Gateway", "gw.example.com, or https://gw.example.com/flowengine"),
     StandardField("schema", "Scheme", "http (default) or https; not needed when the gateway is a URL"),
     StandardField("port", "Port", "31101; empty for the scheme's own"),
-    StandardField("login", "User id", "1 (default)"),
-    StandardField("password", "Access key", "empty when the installation asks for none"),
+    StandardField("login", "User id", "1 (default); with authentication session: the account's name"),
+    StandardField("password", "Access key", "empty when the installation asks for none; session: the password"),
 )
 
 EXTRA_FIELDS = (
@@ -75,27 +73,44 @@ EXTRA_FIELDS = (
     ExtraField(
         "api_root",
         "API root",
-        "Where the engine serves its API: kernel/v1, or automl/v1 for installations of the older generation"
+        "Where the engine serves its API: kernel/v1 (default), or automl/v1 for installations of the older generation"
         " (their engine's address begins with /automl-engine/).",
-        default="kernel/v1",
         choices=("kernel/v1", "automl/v1"),
+    ),
+    ExtraField(
+        "authentication",
+        "Authentication",
+        "How to sign in: user (default) sends the user id, and the access key if there is one, with every request;"
+        " session takes login and password for an account and signs in by it.",
+        choices=("user", "session"),
+    ),
+    ExtraField(
+        "user_id",
+        "User id of a session",
+        "With authentication session: the user id that is sent with every request, 1 unless it is given.",
     ),
     ExtraField(
         "verify",
         "Verify TLS",
-        "Whether an https gateway must show a certificate that is trusted: true, false, or the path of a file"
+        "Whether an https gateway must show a certificate that is trusted: true (default), false, or the path of a file"
         " with the CA certificates to trust (it must be on every worker and triggerer).",
-        default="true",
         examples=("true", "false", "/etc/ssl/certs/company-ca.pem"),
     ),
     ExtraField(
         "timeout",
         "Timeout (seconds)",
-        "How long one request may take to be answered. While a run is waited for, a slow answer doesn't fail"
-        " the task: it is asked for again.",
+        "How long one request may take to be answered, 30 by default. While a run is waited for, a slow answer doesn't"
+        " fail the task: it is asked for again.",
         type="number",
-        default=30,
         minimum=1,
+    ),
+    ExtraField(
+        "engine_patience",
+        "Engine patience (seconds)",
+        "How long a call waits for an engine that is stopped, restarting or moving, 60 by default. While a run is"
+        " waited for, the task's unreachable_timeout counts instead.",
+        type="number",
+        minimum=0,
     ),
     ExtraField(
         "headers",
@@ -108,8 +123,8 @@ EXTRA_FIELDS = (
         "timezone",
         "Time zone",
         "The zone of times that FlowEngine gives without one, which is its database's: UTC, or a name such as"
-        " Asia/Shanghai. If runs seem to start some hours off, it is this.",
-        default="UTC",
+        " Asia/Shanghai. If runs seem to start some hours off, it is this. If it is empty, it is found out from a"
+        " run that a task starts, and UTC until then.",
         examples=("UTC", "Asia/Shanghai"),
     ),
     ExtraField(
@@ -127,9 +142,9 @@ EXTRA_FIELDS = (
     ExtraField(
         "ui_url",
         "Page of a run",
-        "The address that the task's link “FlowEngine run” opens. May hold {fl_url} (the gateway),"
-        " {engine_url}, {engine_key}, {pipeline_id} and {run_id}.",
-        default="{fl_url}{engine_url}/#/offline-pipeline",
+        "The address that the task's link “FlowEngine run” opens; by default the list of pipelines:"
+        " {fl_url}{engine_url}/#/offline-pipeline. May hold {fl_url} (the gateway), {engine_url}, {engine_key},"
+        " {pipeline_id} and {run_id}.",
     ),
 )
 
@@ -166,7 +181,6 @@ def form_widgets() -> dict[str, Any]:
         return field_class(
             field.label,
             description=field.help,
-            default=field.default,
             widget=BS3PasswordFieldWidget() if field.secret else BS3TextFieldWidget(),
             validators=[Optional(), *([any_of(list(field.choices))] if field.choices else [])],
         )
@@ -183,7 +197,6 @@ def _json_schema(field: ExtraField) -> dict[str, object]:
     """Describe one field; "null" keeps it optional in the form."""
     schema: dict[str, object] = {"type": [field.type, "null"]}
     optional = {
-        "default": field.default,
         "enum": list(field.choices),
         "examples": list(field.examples),
         "minimum": field.minimum,

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from inspect import signature
 
 from airflow_provider_flowengine.connection_form import (
@@ -8,7 +7,6 @@ from airflow_provider_flowengine.connection_form import (
     ui_field_behaviour,
 )
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.status import StatusVocabulary
 
 
 def test_every_field_of_extra_explains_itself_in_a_sentence():
@@ -21,31 +19,21 @@ def test_no_field_is_required_by_the_form():
     assert all("null" in type_ for type_ in types.values()), types
 
 
-def test_what_the_form_shows_as_default_is_what_an_empty_field_means():
-    shown = {field.name: field.default for field in EXTRA_FIELDS if field.default is not None}
-    words = StatusVocabulary()
-
-    assert replace(Settings.build(fl_url="http://gw", **shown), vocabulary=words) == replace(
-        Settings.build(fl_url="http://gw"), vocabulary=words
-    )
+def test_no_default_is_stored_by_the_form():
+    assert [name for name, field in conn_fields().items() if "default" in field["schema"]] == []
 
 
 def test_every_field_of_extra_is_one_that_settings_take():
     assert {field.name for field in EXTRA_FIELDS} <= set(signature(Settings.build).parameters)
 
 
-def test_a_default_is_one_of_the_choices():
-    assert all(field.default in field.choices for field in EXTRA_FIELDS if field.choices)
-
-
 def test_headers_may_hold_secrets_and_are_hidden():
     assert conn_fields()["headers"]["schema"] == {"type": ["string", "null"], "format": "password"}
 
 
-def test_both_generations_of_the_api_are_offered_and_the_newer_is_the_default():
+def test_both_roots_of_the_api_are_offered():
     assert conn_fields()["api_root"]["schema"] == {
         "type": ["string", "null"],
-        "default": "kernel/v1",
         "enum": ["kernel/v1", "automl/v1"],
     }
 

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "connection_form": set(),
     "protocol": {""},
     "client": {"", "protocol"},
-    "hooks": {"", "protocol", "client", "connection_form"},
+    "hooks": {"", "protocol", "client", "connection_form", "definitions"},
     "links": set(),
     "assets": set(),
     "compat": {"protocol"},

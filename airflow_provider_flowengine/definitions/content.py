@@ -160,26 +160,32 @@ def fingerprint(content: Mapping[str, Json]) -> str:
     return hashlib.sha256(encode(definition_of(content)).encode()).hexdigest()
 
 
-def without_server_fields(content: Mapping[str, Json], shape: Shape = PIPELINE) -> JsonObject:
+def without_server_fields(
+    content: Mapping[str, Json], shape: Shape = PIPELINE, *, keep_nulls: bool = False
+) -> JsonObject:
     """
     Return an object as it would be sent to create it anew: without what FlowEngine makes, and without nulls.
 
     :param content: the object.
     :param shape: what kind of object it is, default a whole pipeline.
+    :param keep_nulls: whether fields that are null stay.
     """
     return {
-        name: _without(value, name, shape)
+        name: _without(value, name, shape, keep_nulls)
         for name, value in content.items()
-        if name not in shape.server and value is not None
+        if name not in shape.server and (keep_nulls or value is not None)
     }
 
 
-def _without(value: Json, name: str, shape: Shape) -> Json:
+def _without(value: Json, name: str, shape: Shape, keep_nulls: bool) -> Json:
     if name in shape.lists and isinstance(value, list):
         item_shape = shape.lists[name][1]
-        return [without_server_fields(item, item_shape) if is_object(item) else item for item in value]
+        return [
+            without_server_fields(item, item_shape, keep_nulls=keep_nulls) if is_object(item) else item
+            for item in value
+        ]
     if is_object(value):
-        return without_server_fields(value, shape.objects.get(name, ANY))
+        return without_server_fields(value, shape.objects.get(name, ANY), keep_nulls=keep_nulls)
     return value
 
 

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_flowengine import connection_form
+from airflow_provider_flowengine.definitions.content import pipeline_object, without_server_fields
+from airflow_provider_flowengine.hooks.connection import explain_missing, settings_of
+from airflow_provider_flowengine.hooks.diagnosis import describe_connection
 from airflow_provider_flowengine.protocol.api import Api
-from airflow_provider_flowengine.protocol.arguments import parse_id, seconds
-from airflow_provider_flowengine.protocol.errors import (
-    ConfigurationError,
-    FlowEngineError,
-    RunNotFoundError,
-)
+from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, seconds
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, FlowEngineError, RunNotFoundError
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.http import Json, JsonObject
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import resolve_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import JobParams, resolve_job_params, start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_flowengine.client.sync import Client
-    from airflow_provider_flowengine.protocol.arguments import Seconds
-    from airflow_provider_flowengine.protocol.http import Json, JsonObject
-    from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
-    from airflow_provider_flowengine.protocol.starting import JobParams
-
-log = logging.getLogger(__name__)
 
 DEFAULT_CONN_ID = "flowengine_default"
 
-_TEST_PATIENCE = 10.0
+_TEST_TIMEOUT = 10.0
 """Seconds that a request of the connection form's "Test" may take."""
 
 
@@ -66,6 +52,7 @@ class FlowEngineHook(BaseHook):
         super().__init__(**kwargs)
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
+        self._found: dict[tuple[str | None, str | None], Pipeline] = {}
 
     @staticmethod
     def get_connection_form_widgets() -> dict[str, Any]:
@@ -86,7 +73,7 @@ class FlowEngineHook(BaseHook):
 
         :raises ConfigurationError: when there is no such connection, or naming the field that can't be right.
         """
-        with _there_being(self.flowengine_conn_id):
+        with explain_missing(self.flowengine_conn_id):
             connection = self.get_connection(self.flowengine_conn_id)
         return settings_of(connection)
 
@@ -124,17 +111,24 @@ class FlowEngineHook(BaseHook):
         """
         Create a pipeline (call 03).
 
-        :param pipeline: the whole pipeline object.
+        :param pipeline: a whole pipeline object, also one that FlowEngine shows for another pipeline: ids and what else
+            FlowEngine makes are left out; or only a definition, with ``nodes``.
         :return: the pipeline as FlowEngine made it.
         """
-        return self.client.run(self.api.create_pipeline(pipeline))
+        self._found.clear()
+        content = without_server_fields(pipeline_object(pipeline), keep_nulls=True)
+        return self.client.run(self.api.create_pipeline(content))
 
     def update_pipeline(self, pipeline: JsonObject) -> None:
         """
         Write a whole pipeline back (call 07).
 
         :param pipeline: the object that :meth:`get_pipeline` returned in ``content``, changed.
+        :raises ConfigurationError: when it has no id.
         """
+        self._found.clear()
+        if identifier(pipeline.get("id")) is None:
+            raise ConfigurationError("pipeline: it has no id; give the object that get_pipeline returns in content")
         self.client.run(self.api.update_pipeline(pipeline))
 
     def list_pipelines(self) -> list[Pipeline]:
@@ -151,13 +145,15 @@ class FlowEngineHook(BaseHook):
 
     def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Pipeline:
         """
-        Return the pipeline of this key or name.
+        Return the pipeline of this key or name; it is looked for once, and remembered.
 
         :raises PipelineNotFoundError: when there is none, or when several have it.
         """
         if bool(key) == bool(name):
             raise ConfigurationError("find_pipeline takes one of key and name")
-        return self.client.run(self.api.find_pipeline(key=key, name=name))
+        if (key, name) not in self._found:
+            self._found[key, name] = self.client.run(self.api.find_pipeline(key=key, name=name))
+        return self._found[key, name]
 
     def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> None:
         """Turn the pipeline's own schedule on or off (call 08)."""
@@ -288,147 +284,14 @@ class FlowEngineHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Resolve the engine and say which it is, or what is wrong and where to look.
+        Resolve the engine and say which it is and which generation, or what is wrong and where to look.
 
-        :return: whether it works, and a sentence for a person.
+        :return: whether it works, and a sentence for the user.
         """
         try:
-            if not (self.engine_key or self.settings.engine_key):
-                return False, "No engine_key in the connection's extra: FlowEngine can be tested with one only"
-            api = self.api.without_retries(_TEST_PATIENCE)  # a person waits for the answer
-            engine = self.client.run(api.resolve())
-            pipelines = self.client.run(api.list_pipelines())
+            api = self.api.without_retries(_TEST_TIMEOUT)  # the user waits for the answer
+            return True, self.client.run(describe_connection(api))
         except FlowEngineError as error:
             return False, str(error)
         except Exception as error:
             return False, f"{type(error).__name__}: {error}"
-        number = f"{len(pipelines)} pipeline{'s' if len(pipelines) != 1 else ''}"
-        return True, f"FlowEngine answers: engine {engine.id} at {engine.url}, {number}"
-
-
-# --- a connection's fields --------------------------------------------------------------------------------------------
-
-_EXTRA_KEYS = frozenset(field.name for field in connection_form.EXTRA_FIELDS)
-
-
-def settings_of(connection: Connection) -> Settings:
-    """
-    Check what a connection says and return it as settings; its secrets are masked in Airflow's logs from then on.
-
-    :param connection: the Airflow connection.
-    :raises ConfigurationError: naming the connection and the field that can't be right.
-    """
-    settings = _read(connection)
-    _mask(settings.secrets)
-    return settings
-
-
-async def async_settings(conn_id: str) -> Settings:
-    """
-    Read a connection's settings without blocking the event loop.
-
-    :param conn_id: the connection's id.
-    :raises ConfigurationError: when there is no such connection, or naming it and the field that can't be right.
-    """
-    from airflow.providers.common.compat.connection import get_async_connection
-
-    with _there_being(conn_id):
-        connection = await get_async_connection(conn_id)
-    settings = _read(connection)
-    await asyncio.to_thread(_mask, settings.secrets)
-    return settings
-
-
-@contextmanager
-def _there_being(conn_id: str) -> Iterator[None]:
-    """Say what to do where Airflow has no such connection."""
-    try:
-        yield
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"flowengine_conn_id: Airflow has no connection {conn_id!r}; create it, of type flowengine, or name "
-            "one that there is. If it stands in a secrets backend, see whether that answers: Airflow says the same then"
-        ) from None
-
-
-def _mask(secrets: tuple[str, ...]) -> None:
-    from airflow.providers.common.compat.sdk import mask_secret
-
-    for secret in secrets:
-        mask_secret(secret)
-
-
-def _read(connection: Connection) -> Settings:
-    extra = _extra(connection)
-    strange = sorted(set(extra) - _EXTRA_KEYS)
-    if strange:
-        _warn_of_unknown(connection.conn_id, tuple(strange))
-    try:
-        return Settings.build(
-            fl_url=_gateway(connection),
-            user=connection.login or "",
-            access_key=connection.password or "",
-            engine_key=str(extra.get("engine_key") or ""),
-            api_root=str(extra.get("api_root") or ""),
-            verify=extra.get("verify"),
-            timeout=extra.get("timeout"),
-            headers=_mapping(extra, "headers"),
-            timezone=str(extra.get("timezone") or ""),
-            status_words=_mapping(extra, "status_words"),
-            workspace_id=extra.get("workspace_id"),
-            ui_url=str(extra.get("ui_url") or ""),
-        )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"Connection {connection.conn_id}: {error}") from None
-
-
-@lru_cache
-def _warn_of_unknown(conn_id: str, keys: tuple[str, ...]) -> None:
-    """Say so once in a process: a triggerer reads a connection every minute."""
-    log.warning(
-        "Connection %s: extra has the unknown key%s %s; known are %s",
-        conn_id,
-        "s" if len(keys) > 1 else "",
-        ", ".join(keys),
-        ", ".join(sorted(_EXTRA_KEYS)),
-    )
-
-
-def _extra(connection: Connection) -> dict[str, Any]:
-    text = connection.extra
-    if not text:
-        return {}
-    try:
-        extra = json.loads(text) if isinstance(text, str) else text
-    except ValueError as error:
-        raise ConfigurationError(f"Connection {connection.conn_id}: extra is not JSON: {error}") from None
-    if not isinstance(extra, dict):
-        raise ConfigurationError(
-            f"Connection {connection.conn_id}: extra must be a JSON object, not a {type(extra).__name__}"
-        )
-    return extra
-
-
-def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return an object of extra; a form stores it as its JSON text."""
-    value = extra.get(name) or {}
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ConfigurationError(f"{name} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{name} must be a JSON object")
-    return cast("dict[str, Any]", value)
-
-
-def _gateway(connection: Connection) -> str:
-    host = (connection.host or "").strip().rstrip("/")
-    if not host:
-        raise ConfigurationError("host is empty; it must be FlowEngine's gateway, e.g. gw.example.com")
-    url = host if "://" in host else f"{connection.schema or 'http'}://{host}"
-    if connection.port:
-        parts = urlsplit(url)
-        if not parts.netloc.rpartition("]")[2].count(":"):
-            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    return url

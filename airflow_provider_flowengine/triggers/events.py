@@ -157,7 +157,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         """Poll the pipeline's history without end."""
         from airflow_provider_flowengine.client.shared_connection import shared_connection
         from airflow_provider_flowengine.client.watch import PipelineRef, PipelineWatcher
-        from airflow_provider_flowengine.hooks.flowengine import async_settings
+        from airflow_provider_flowengine.hooks.connection import async_settings
 
         pipeline = PipelineRef(self.pipeline_field, self.pipeline_value)
         load = partial(async_settings, self.flowengine_conn_id)

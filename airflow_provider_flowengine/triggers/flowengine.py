@@ -183,6 +183,6 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
 
 async def _settings(conn_id: str) -> Settings:
-    from airflow_provider_flowengine.hooks.flowengine import async_settings
+    from airflow_provider_flowengine.hooks.connection import async_settings
 
     return await async_settings(conn_id)

@@ -8,7 +8,9 @@ from urllib.parse import quote, urlencode
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
-from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook, async_settings, settings_of
+from airflow_provider_flowengine.connection_form import EXTRA_FIELDS
+from airflow_provider_flowengine.hooks.connection import async_settings, settings_of
+from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.retry import should_retry
 
@@ -38,10 +40,18 @@ def connection(**fields):
         ({"host": "https://gw.example.com/fl", "port": 8443}, "https://gw.example.com:8443/fl"),
         ({"host": "gw.example.com/fl", "schema": "https", "port": 8443}, "https://gw.example.com:8443/fl"),
         ({"host": "[::1]", "port": 31101}, "http://[::1]:31101"),
+        ({"host": "::1", "port": 31101}, "http://[::1]:31101"),
+        ({"host": "fe80::1/fl"}, "http://[fe80::1]/fl"),
     ],
 )
 def test_the_gateways_address_is_read_as_people_write_it(fields, gateway):
     assert settings_of(connection(**fields)).fl_url == gateway
+
+
+def test_an_ipv6_address_may_stand_in_a_connections_uri(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "flowengine://1:a-secret-key@[::1]:31101/?engine_key=demo")
+
+    assert FlowEngineHook().settings.fl_url == "http://[::1]:31101"
 
 
 def test_who_asks_goes_into_the_headers():
@@ -62,7 +72,7 @@ def test_who_asks_goes_into_the_headers():
 
 
 def test_what_a_form_leaves_empty_gets_its_default():
-    names = "engine_key api_root verify timeout headers timezone status_words workspace_id ui_url".split()
+    names = [field.name for field in EXTRA_FIELDS]
     empty = settings_of(connection(extra=dict.fromkeys(names, "")))
     nothing = settings_of(connection(extra=dict.fromkeys(names)))
 
@@ -114,7 +124,7 @@ def test_a_connection_is_the_same_as_json_and_as_uri(write, monkeypatch):
 
     assert settings.fl_url == "https://gw.example.com:8443/fl"
     assert settings.headers == {"X-FlowEngine-UserId": "7", "Access-Key": "p@ss/w:rd", "X-Tenant": "risk/1"}
-    assert (settings.engine_key, settings.generation.root, settings.verify) == ("cess-data-3", "automl/v1", False)
+    assert (settings.engine_key, settings.versions[0].root, settings.verify) == ("cess-data-3", "automl/v1", False)
     assert (settings.timeout, settings.timezone, settings.ui_url) == (12, "Asia/Shanghai", "{fl_url}/#/{run_id}")
 
 
@@ -162,6 +172,10 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
         ({"extra": {"headers": ["X-Tenant"]}}, "headers must be a JSON object"),
         ({"extra": {"status_words": {"great": ["ok"]}}}, "status_words has the key 'great'"),
         ({"extra": {"ui_url": "{host}/run"}}, "ui_url: {host} isn't known"),
+        ({"extra": {"verify": "0"}}, "verify: '0' must be true, false, or the path of a CA bundle"),
+        ({"extra": {"headers": {"X": None}}}, "headers: the value of 'X' must be text, not None"),
+        ({"extra": {"authentication": "session"}}, "authentication: session needs the account's name in login"),
+        ({"extra": {"engine_key": ["demo"]}}, "engine_key: .* must be text"),
     ],
 )
 def test_a_field_that_cannot_be_right_is_named_with_its_connection(fields, why):
@@ -172,7 +186,25 @@ def test_a_field_that_cannot_be_right_is_named_with_its_connection(fields, why):
 def test_an_unknown_key_in_extra_is_warned_of_and_not_refused(caplog):
     settings_of(connection(extra={"engine_key": "demo", "enginekey": "demo"}))
 
-    assert "Connection flowengine_default: extra has the unknown key enginekey; known are api_root, " in caplog.text
+    assert "Connection flowengine_default: extra has the unknown key enginekey; did you mean" in caplog.text
+    assert "'engine_key'? known are api_root, " in caplog.text
+
+
+def test_a_connection_of_another_type_is_named_with_its_type():
+    http = Connection(conn_id="http_default", conn_type="http", host="")
+    with pytest.raises(ConfigurationError, match=r"Connection http_default \(type http\): host is empty"):
+        settings_of(http)
+
+
+def test_a_missing_engine_key_is_told_with_the_connection_and_its_unknown_keys(monkeypatch):
+    value = {"conn_type": "http", "host": "gw.example.com", "extra": {"engineKey": "demo"}}
+    monkeypatch.setenv(VARIABLE, json.dumps(value))
+
+    with pytest.raises(
+        ConfigurationError,
+        match=r"of connection flowengine_default \(type http; its extra has the unknown key engineKey",
+    ):
+        FlowEngineHook().list_pipelines()
 
 
 NO_CONNECTION = r"flowengine_conn_id: Airflow has no connection 'nix'; create it, of type flowengine, or name one"
@@ -196,11 +228,13 @@ def test_the_test_says_which_engine_answers(emulator, pipeline):
     pipeline("a")
     assert FlowEngineHook().test_connection() == (
         True,
-        "FlowEngine answers: engine 6 at /engine/15/cess-data-3, 1 pipeline",
+        "FlowEngine answers: engine 6 at /engine/15/cess-data-3 (kernel/v1, open source, 0.0.3.4 and later), "
+        "1 pipeline. "
+        "Times without a zone are read as UTC until a run that a task starts shows their zone: timezone is not set.",
     )
 
     pipeline("b")
-    assert FlowEngineHook().test_connection()[1].endswith("2 pipelines")
+    assert "2 pipelines" in FlowEngineHook().test_connection()[1]
 
 
 def test_the_test_of_an_engine_that_does_not_exist(emulator, monkeypatch):
@@ -214,10 +248,10 @@ def test_the_test_of_an_engine_that_does_not_exist(emulator, monkeypatch):
 def test_the_test_without_an_engine_key_says_so(emulator, monkeypatch):
     monkeypatch.setenv(VARIABLE, emulator.connection(engine_key=""))
 
-    assert FlowEngineHook().test_connection() == (
-        False,
-        "No engine_key in the connection's extra: FlowEngine can be tested with one only",
-    )
+    works, says = FlowEngineHook().test_connection()
+
+    assert not works
+    assert says.startswith("No engine_key: set it in the extra of connection flowengine_default (type flowengine), or")
 
 
 def test_the_test_of_a_host_where_nobody_listens(emulator, monkeypatch):
@@ -274,7 +308,9 @@ def test_the_test_of_the_other_generation_says_which_one_works(emulator, monkeyp
     works, says = FlowEngineHook().test_connection()
 
     assert not works
-    assert says.endswith(f"But engine 6 answers under {advised}: set api_root to {advised}.")
+    assert says.startswith(
+        f"api_root: set it to {advised} in connection flowengine_default (type flowengine): engine 6"
+    )
 
 
 def test_the_test_of_a_bad_connection_names_the_field(monkeypatch):

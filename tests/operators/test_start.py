@@ -282,7 +282,7 @@ def test_a_pipeline_that_does_not_exist(start, emulator, pipeline):
     task = start(pipeline_key="daily")
 
     assert isinstance(task.errors[-1], PipelineNotFoundError)
-    assert "no pipeline of key 'daily'; pipelines there are: 1 (Nightly run)" in task.error
+    assert "no pipeline of key 'daily'; keys there are: nightly" in task.error
 
 
 def test_what_flowengine_says_no_with_is_told_as_it_said_it(start, emulator, pipeline):

@@ -1,0 +1,176 @@
+"""An Airflow connection becomes settings: read, checked, its secrets masked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_flowengine import connection_form
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, closest
+from airflow_provider_flowengine.protocol.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import Connection
+
+log = logging.getLogger(__name__)
+
+_EXTRA_KEYS = frozenset(field.name for field in connection_form.EXTRA_FIELDS)
+
+
+def settings_of(connection: Connection) -> Settings:
+    """
+    Check what a connection says and return it as settings; its secrets are masked in Airflow's logs from then on.
+
+    :param connection: the Airflow connection.
+    :raises ConfigurationError: naming the connection and the field that can't be right.
+    """
+    settings = _parse(connection)
+    _mask(settings.secrets)
+    return settings
+
+
+async def async_settings(conn_id: str) -> Settings:
+    """
+    Read a connection's settings without blocking the event loop.
+
+    :param conn_id: the connection's id.
+    :raises ConfigurationError: when there is no such connection, or naming it and the field that can't be right.
+    """
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    with explain_missing(conn_id):
+        connection = await get_async_connection(conn_id)
+    settings = _parse(connection)
+    await asyncio.to_thread(_mask, settings.secrets)
+    return settings
+
+
+@contextmanager
+def explain_missing(conn_id: str) -> Iterator[None]:
+    """
+    Say what to do if Airflow has no such connection.
+
+    :param conn_id: the connection's id.
+    """
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"flowengine_conn_id: Airflow has no connection {conn_id!r}; create it, of type flowengine, or name "
+            "one that there is. If it is in a secrets backend, see whether that answers: Airflow says the same then"
+        ) from None
+
+
+def _mask(secrets: tuple[str, ...]) -> None:
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    for secret in secrets:
+        mask_secret(secret)
+
+
+def _parse(connection: Connection) -> Settings:
+    try:
+        extra = _extra(connection)
+        unknown = sorted(set(extra) - _EXTRA_KEYS)
+        if unknown:
+            _warn_of_unknown(connection.conn_id, tuple(unknown))
+        return Settings.build(
+            fl_url=_gateway(connection),
+            user=connection.login or "",
+            access_key=connection.password or "",
+            engine_key=_text(extra, "engine_key"),
+            api_root=_text(extra, "api_root"),
+            authentication=_text(extra, "authentication"),
+            user_id=extra.get("user_id"),
+            verify=extra.get("verify"),
+            timeout=extra.get("timeout"),
+            headers=_mapping(extra, "headers"),
+            timezone=_text(extra, "timezone"),
+            engine_patience=extra.get("engine_patience"),
+            status_words=_mapping(extra, "status_words"),
+            workspace_id=extra.get("workspace_id"),
+            ui_url=_text(extra, "ui_url"),
+            source=_source(connection, unknown),
+        )
+    except ConfigurationError as error:
+        kind = "" if connection.conn_type == connection_form.CONNECTION_TYPE else f" (type {connection.conn_type})"
+        raise ConfigurationError(f"Connection {connection.conn_id}{kind}: {error}") from None
+
+
+def _source(connection: Connection, unknown: list[str]) -> str:
+    """Name the connection as errors do, with what may be amiss in it."""
+    suggestion = f"; its extra has the unknown key {', '.join(unknown)}" if unknown else ""
+    return f"connection {connection.conn_id} (type {connection.conn_type}{suggestion})"
+
+
+@lru_cache
+def _warn_of_unknown(conn_id: str, keys: tuple[str, ...]) -> None:
+    """Say so once in a process: a triggerer reads a connection every minute."""
+    for key in keys:
+        log.warning(
+            "Connection %s: extra has the unknown key %s; %sknown are %s",
+            conn_id,
+            key,
+            closest(key, _EXTRA_KEYS),
+            ", ".join(sorted(_EXTRA_KEYS)),
+        )
+
+
+def _extra(connection: Connection) -> dict[str, Any]:
+    text = connection.extra
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise ConfigurationError(f"extra is not JSON: {error}") from None
+    if not isinstance(extra, dict):
+        raise ConfigurationError(f"extra must be a JSON object, not a {type(extra).__name__}")
+    return extra
+
+
+def _text(extra: dict[str, Any], name: str) -> str:
+    value = extra.get(name)
+    if isinstance(value, dict | list | bool):
+        raise ConfigurationError(f"{name}: {value!r} must be text")
+    return "" if value is None else str(value)
+
+
+def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an object of extra; a form stores it as its JSON text."""
+    value = extra.get(name) or {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{name} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name} must be a JSON object")
+    return value
+
+
+def _gateway(connection: Connection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        raise ConfigurationError("host is empty; it must be FlowEngine's gateway, e.g. gw.example.com")
+    url = host if "://" in host else f"{connection.schema or 'http'}://{_bracketed(host)}"
+    if connection.port:
+        parts = urlsplit(url)
+        if not parts.netloc.rpartition("]")[2].count(":"):
+            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    return url
+
+
+def _bracketed(host: str) -> str:
+    """Write an IPv6 address as an address needs it; Airflow takes the brackets of a connection's URI away."""
+    name, slash, path = host.partition("/")
+    return f"[{name}]{slash}{path}" if name.count(":") > 1 and not name.startswith("[") else host
