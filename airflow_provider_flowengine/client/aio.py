@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import aiohttp
-from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_flowengine.client import tls
+from airflow_provider_flowengine.client.exchange import headers_of, request_failed, time_limit
+from airflow_provider_flowengine.client.proxy import proxy_for
 from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
-from airflow_provider_flowengine.protocol.envelope import transport_error
-from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.content import Content
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
-from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
+from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
+    from types import SimpleNamespace
 
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
@@ -27,14 +28,11 @@ if TYPE_CHECKING:
 MAX_REQUESTS = 16
 """How many requests of one client are under way at once; further ones wait."""
 
-MAX_UPLOAD_TIME = 3600.0
-"""Seconds that the sending of a file may take, however slowly it is taken."""
-
-_LONGEST_LINE = 64 * 1024
+_MAX_LINE_SIZE = 64 * 1024
 """Bytes of a header's line: as many as requests takes."""
 
 _LARGE = 256 * 1024
-"""Bytes of an answer from which on it is read in a thread, so that the event loop goes on meanwhile."""
+"""Bytes of a response from which on it is parsed in a thread, so that the event loop goes on meanwhile."""
 
 
 class AsyncClient:
@@ -45,18 +43,16 @@ class AsyncClient:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._verify = settings.verify
-        self._session: aiohttp.ClientSession | None = None
-        self._gateway = settings.fl_url
-        self._proxy: str | None = None
+        self._settings = settings
+        self._sessions: _Sessions | None = None
         self._opening = asyncio.Lock()
-        self._turns = asyncio.Semaphore(MAX_REQUESTS)
+        self._request_slots = asyncio.Semaphore(MAX_REQUESTS)
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
         step = advance(flow, None)
         while not isinstance(step, Finished):
-            outcome = await self._take(step)
+            outcome = await self._perform(step)
             if isinstance(outcome, Response) and len(outcome.body) > _LARGE:
                 step = await asyncio.to_thread(advance, flow, outcome)
             else:
@@ -64,10 +60,11 @@ class AsyncClient:
         return step.value
 
     async def close(self) -> None:
-        """Close the session."""
-        if self._session:
-            await self._session.close()
-            self._session = None
+        """Close the sessions."""
+        if self._sessions:
+            await self._sessions.kept.close()
+            await self._sessions.fresh.close()
+            self._sessions = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,79 +72,111 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _take(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
+    async def _perform(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
             return None
         try:
-            async with self._turns:  # aiohttp would count the wait for a connection as the request's own time
+            async with self._request_slots:  # aiohttp would count the wait for a connection as the request's own time
                 return await self._send(step)
         except ServiceUnavailableError as error:
             return error
 
     async def _send(self, request: Request) -> Response:
-        session = await self._open()
-        connect = min(request.timeout, MAX_CONNECT_TIMEOUT)
+        timeout = time_limit(request)
+        exchange = _Exchange()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._exchange(request, exchange)
+        except FlowEngineError:
+            raise
+        except Exception as error:
+            raise request_failed(request, error, is_sent=exchange.is_sent, timeout=timeout) from None
+
+    async def _exchange(self, request: Request, exchange: _Exchange) -> Response:
+        timeout = min(request.timeout, MAX_SECONDS)
+        sessions = await self._open()
         upload = await asyncio.to_thread(Upload, request.file) if request.file else None
         try:
-            async with session.request(
+            # A request that must not be repeated goes out on a connection of its own: the server may close one that was
+            # kept at any moment, and then it cannot be known whether the request was processed.
+            async with (sessions.kept if request.idempotent else sessions.fresh).request(
                 request.method,
                 URL(request.url, encoded=True),
-                headers={**request.headers, **(upload.headers if upload else {})},
+                headers=headers_of(request, upload),
                 json=request.body,
-                data=_pieces(upload) if upload else None,
-                proxy=self._proxy,
+                data=_chunks(upload) if upload else None,
+                proxy=sessions.proxy,
                 timeout=aiohttp.ClientTimeout(
-                    total=MAX_UPLOAD_TIME if upload else connect + request.timeout,
-                    sock_connect=connect,
-                    sock_read=request.timeout,
+                    total=None, sock_connect=min(timeout, MAX_CONNECT_TIMEOUT), sock_read=timeout
                 ),
                 allow_redirects=False,
+                trace_request_ctx=exchange,
             ) as response:
-                body = await response.read()
-                return Response(
-                    response.status, body, {name.lower(): value for name, value in response.headers.items()}
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise transport_error(request, _reason(error), taken=_taken(error)) from error
+                headers = _join(response.headers.items())
+                content = Content(headers, self._settings.max_response_size)
+                async for chunk in response.content.iter_any():
+                    content.add(chunk)
+                return Response(response.status, content.finish(), headers)
         finally:
             if upload:
                 await asyncio.to_thread(upload.close)
 
-    async def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> _Sessions:
         async with self._opening:
-            if self._session is None:
+            if self._sessions is None:
                 # Once a session: aiohttp's own trust_env reads files in a thread for every single request.
-                self._proxy = await asyncio.to_thread(proxy_for, self._gateway)
-                self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(
-                        limit=MAX_REQUESTS, ssl=await asyncio.to_thread(lambda: tls.context(tls.bundle(self._verify)))
-                    ),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    max_line_size=_LONGEST_LINE,
-                    max_field_size=_LONGEST_LINE,
+                proxy = await asyncio.to_thread(proxy_for, self._settings.fl_url, self._settings.redact)
+                context = await asyncio.to_thread(lambda: tls.context(tls.bundle(self._settings.verify)))
+                kept, fresh = (
+                    aiohttp.TCPConnector(limit=MAX_REQUESTS, ssl=context, force_close=force_close)
+                    for force_close in (False, True)
                 )
-            return self._session
+                self._sessions = _Sessions(_session(kept), _session(fresh), proxy)
+            return self._sessions
 
 
-def _taken(error: Exception) -> bool | None:
-    """False when no connection came about, so nothing can have been taken."""
-    none_came = aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError
-    return False if isinstance(error, none_came) else None
+class _Exchange:
+    """Whether any of a request was sent: as soon as a connection is there, some of it may be."""
+
+    is_sent = False
 
 
-def _reason(error: Exception) -> str:
-    # aiohttp tells how TLS would be set up, even where there is none.
-    told = re.sub(r" ssl:(default|True|False|<[^>]*>)", "", str(error))
-    return f"{type(error).__name__}: {told}".removesuffix(": ")
+class _Sessions(NamedTuple):
+    """The session that keeps its connections, the one that opens one for each request, and the proxy of both."""
+
+    kept: aiohttp.ClientSession
+    fresh: aiohttp.ClientSession
+    proxy: str | None
 
 
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    while len(upload) and (piece := await asyncio.to_thread(upload.read, CHUNK_SIZE)):
-        yield piece
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(_connected)
+    trace.on_connection_reuseconn.append(_connected)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        max_line_size=_MAX_LINE_SIZE,
+        max_field_size=_MAX_LINE_SIZE,
+        trace_configs=[trace],
+    )
 
 
-def proxy_for(url: str) -> str | None:
-    """Return the proxy that requests would take from the environment for an address, so that both transports do."""
-    proxy = select_proxy(url, get_environ_proxies(url))
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object) -> None:
+    context.trace_request_ctx.is_sent = True
+
+
+def _join(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by their lower-case names; values of one name are joined by commas."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        joined[lower] = f"{joined[lower]}, {value}" if lower in joined else value
+    return joined
+
+
+async def _chunks(upload: Upload) -> AsyncIterator[bytes]:
+    while len(upload) and (chunk := await asyncio.to_thread(upload.read, CHUNK_SIZE)):
+        yield chunk

@@ -76,7 +76,9 @@ class SharedConnection:
             log.warning("The connection can't be read: %s: %s", type(error).__name__, error)
             if self._settings:
                 return self._settings
-            raise ServiceUnavailableError(f"The connection can't be read: {error}", taken=False) from error
+            raise ServiceUnavailableError(
+                f"The connection can't be read: {error}", may_have_been_processed=False
+            ) from error
 
     async def close(self) -> None:
         """Close the sessions."""

@@ -1,36 +1,38 @@
-"""Drives flows over requests: one pooled session a client, kept alive between calls."""
+"""Drives flows over requests: one pooled session a client, kept alive between requests that may be repeated."""
 
 from __future__ import annotations
 
-import ssl
+import contextlib
+import http.client
+import os
+import socket
+import threading
 import time
+from contextvars import ContextVar
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
-import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_flowengine.client import tls
-from airflow_provider_flowengine.client.upload import Upload
-from airflow_provider_flowengine.protocol.envelope import transport_error
-from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.client.exchange import headers_of, request_failed, time_limit
+from airflow_provider_flowengine.client.proxy import proxy_for
+from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
+from airflow_provider_flowengine.protocol.content import Content
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
-from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
+from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
-
-
-_NEVER_CONNECTED = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    ssl.SSLCertVerificationError,
-)
 
 
 class Client:
@@ -42,16 +44,15 @@ class Client:
     """
 
     def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._session = requests.Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._verify = settings.verify
+        self._settings = settings
         self._sleep = sleep
+        self._session = _Session()
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
         step = advance(flow, None)
         while not isinstance(step, Finished):
-            step = advance(flow, self._take(step))
+            step = advance(flow, self._perform(step))
         return step.value
 
     def close(self) -> None:
@@ -66,9 +67,9 @@ class Client:
 
     @cached_property
     def _bundle(self) -> bool | str:
-        return tls.bundle(self._verify)
+        return tls.bundle(self._settings.verify)
 
-    def _take(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
+    def _perform(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
         if isinstance(step, Sleep):
             self._sleep(step.seconds)
             return None
@@ -78,53 +79,166 @@ class Client:
             return error
 
     def _send(self, request: Request) -> Response:
-        verify = self._bundle
-        upload = Upload(request.file) if request.file else None
+        timeout = time_limit(request)
+        exchange = _Exchange(timeout)
         try:
-            response = self._session.request(
-                request.method,
-                request.url,
-                headers={**request.headers, **(upload.headers if upload else {})},
-                json=request.body,
-                data=upload,
-                auth=_no_netrc,
-                timeout=(min(request.timeout, MAX_CONNECT_TIMEOUT), request.timeout),
-                allow_redirects=False,
-                # Given with each request, since requests lets an environment's CA bundle win over the session's value.
-                verify=verify,
+            with exchange:
+                response = self._exchange(request)
+            if exchange.is_over:  # a response without a length seems complete when its connection is shut down
+                raise TimeoutError
+            return response
+        except FlowEngineError:
+            raise
+        except Exception as error:
+            cause = TimeoutError() if exchange.is_over else error
+            raise request_failed(request, cause, is_sent=exchange.is_sent, timeout=timeout) from None
+
+    def _exchange(self, request: Request) -> Response:
+        timeout = min(request.timeout, MAX_SECONDS)
+        proxy = proxy_for(request.url, self._settings.redact)
+        with contextlib.ExitStack() as stack:
+            upload = stack.enter_context(contextlib.closing(Upload(request.file))) if request.file else None
+            # A request that must not be repeated goes out on a connection of its own: the server may close one that was
+            # kept at any moment, and then it cannot be known whether the request was processed.
+            session = self._session if request.idempotent else stack.enter_context(_Session())
+            response = stack.enter_context(
+                session.request(
+                    request.method,
+                    request.url,
+                    headers=headers_of(request, upload),
+                    json=request.body,
+                    data=upload,
+                    timeout=(min(timeout, MAX_CONNECT_TIMEOUT), timeout),
+                    allow_redirects=False,
+                    verify=self._bundle,
+                    proxies={"http": proxy, "https": proxy} if proxy else None,
+                    stream=True,
+                )
             )
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise transport_error(request, _reason(error), taken=_taken(error)) from error
-        finally:
-            if upload:
-                upload.close()
-        return Response(
-            response.status_code,
-            response.content,
-            {name.lower(): value for name, value in response.headers.items()},
-        )
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            content = Content(headers, self._settings.max_response_size)
+            for chunk in response.raw.stream(CHUNK_SIZE, decode_content=False):
+                content.add(chunk)
+            return Response(response.status_code, content.finish(), headers)
 
 
-def _taken(error: Exception) -> bool | None:
-    """False when no connection came about, so nothing can have been taken."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return False
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    # A proxy is blamed, too, for a connection that broke after the call was sent.
-    if isinstance(reason, urllib3.exceptions.ProxyError):
-        reason = reason.original_error
-    # TLS may also break after a call was sent; only a certificate that isn't accepted is the server's first word.
-    why = reason.args[0] if isinstance(reason, urllib3.exceptions.SSLError) and reason.args else reason
-    refused_by_proxy = type(why) is OSError and str(why).startswith("Tunnel connection failed")  # http.client's words
-    return False if refused_by_proxy or isinstance(why, _NEVER_CONNECTED) else None
+class _Session(requests.Session):
+    """A session that does what it is told: no environment, no cookies, and no parsing of redirects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Follow nothing: requests parses a redirect's address even if it is not to follow it."""
 
 
-def _reason(error: Exception) -> str:
-    cause = error.args[0] if error.args else error
-    return f"{type(error).__name__}: {getattr(cause, 'reason', None) or cause}"
+class _Exchange:
+    """
+    One request and its response: whether any of it was sent, and the end of its time.
+
+    A timeout of requests' begins anew with each byte that comes, so the connection is shut down at the end.
+
+    :param timeout: seconds that all of it may take.
+    """
+
+    current: ContextVar[_Exchange | None] = ContextVar("current", default=None)
+
+    def __init__(self, timeout: float) -> None:
+        self.is_sent = False
+        self.is_over = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(timeout, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._token = self.current.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.current.reset(self._token)
+        self._timer.cancel()
+        with self._lock:
+            if self._socket:
+                self._socket.close()
+                self._socket = None
+
+    def watch(self, connection: socket.socket) -> None:
+        """Shut this connection down at the end. A duplicate is kept, since TLS takes the original away."""
+        with self._lock:
+            if self._socket:
+                self._socket.close()
+            self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        if self.is_over:
+            self._shut_down()
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self._socket:
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from adding what a .netrc says of the host: credentials come from the connection alone."""
-    return request
+class _FinalResponse(http.client.HTTPResponse):
+    """The final response: interim ones (102, 103) are passed over, as aiohttp does and ``http.client`` doesn't."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # the standard library's own, untyped
+        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
+        return version, http.client.CONTINUE if is_interim else status, reason
+
+
+class _Watched(HTTPConnection):
+    """A connection that reports to the exchange that uses it."""
+
+    response_class = _FinalResponse
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        if exchange := _Exchange.current.get():
+            exchange.watch(connection)
+        return connection
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        """Send the headers, from which on the request may have been processed; connecting comes before."""
+        if self.sock is None:
+            self.connect()
+        if exchange := _Exchange.current.get():
+            exchange.watch(self.sock)
+            exchange.is_sent = True
+        super().endheaders(*args, **kwargs)
+
+
+class _WatchedTls(_Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedTls
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter, with connections that are watched."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return manager

@@ -34,7 +34,7 @@ def settings_of(connection: Connection) -> Settings:
     :raises ConfigurationError: naming the connection and the field that can't be right.
     """
     settings = _parse(connection)
-    _mask(settings.secrets)
+    _mask(settings.redact.secrets)
     return settings
 
 
@@ -50,7 +50,7 @@ async def async_settings(conn_id: str) -> Settings:
     with explain_missing(conn_id):
         connection = await get_async_connection(conn_id)
     settings = _parse(connection)
-    await asyncio.to_thread(_mask, settings.secrets)
+    await asyncio.to_thread(_mask, settings.redact.secrets)
     return settings
 
 

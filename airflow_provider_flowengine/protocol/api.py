@@ -148,7 +148,7 @@ class Api:
                 on_not_processed()
                 raise
             except ServiceUnavailableError as error:
-                if error.taken is False:
+                if not error.may_have_been_processed:
                     on_not_processed()
                 if attempt >= self.retry.attempts or not _may_resend(request, error):
                     raise
@@ -163,9 +163,9 @@ class Api:
                 f"Engine {self.engine_key!r} isn't there (stopped or restarting?): could not {request.name}. Start it "
                 f"in FlowEngine; engine_patience in {self.settings.source} says how long an engine is waited for "
                 f"outside a wait ({self.settings.engine_patience:g} s). Its gateway answered {request.method} "
-                f"{request.path} by HTTP {response.status} and a page: {excerpt(request, response.body)[:100]}",
+                f"{request.path} by HTTP {response.status} and a page: {excerpt(request, response)[:100]}",
                 request=request,
-                taken=False,
+                may_have_been_processed=False,
                 http_status=response.status,
             )
         return Reply(request, self.settings, parse_envelope(request, response), response.server_time, self.offset)
@@ -422,5 +422,6 @@ def _may_have_moved(request: Request, error: ServiceUnavailableError) -> bool:
 
 
 def _may_resend(request: Request, error: ServiceUnavailableError) -> bool:
-    no_answer_came = error.http_status is None
-    return error.taken is False or (request.idempotent and (no_answer_came or error.http_status in RETRYABLE_STATUSES))
+    if not error.may_have_been_processed:
+        return True
+    return request.idempotent and (error.http_status is None or error.http_status in RETRYABLE_STATUSES)

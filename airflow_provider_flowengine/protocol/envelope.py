@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+from airflow_provider_flowengine.protocol.content import decode
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     RequestRejectedError,
@@ -22,7 +23,6 @@ from airflow_provider_flowengine.protocol.http import (
     DENIED_STATUSES,
     UNAVAILABLE_STATUSES,
     UNPROCESSED_REDIRECTS,
-    UNPROCESSED_STATUSES,
 )
 
 if TYPE_CHECKING:
@@ -30,31 +30,48 @@ if TYPE_CHECKING:
 
 EXCERPT_CHARACTERS = 500
 
+_HINTS = {
+    r"wrong.version.number|record layer|unknown protocol|unexpected.eof|packet length": (
+        "The server does not speak TLS there: check the connection's Scheme (http or https) and Port."
+    ),
+    r"certificate": "Check the connection's Gateway (host), or give the path of a CA bundle in Verify TLS (verify).",
+    r"\\x15\\x03|HTTP/0\.9|HTTPS (?:server|port)": "The server expects TLS: set the connection's Scheme to https.",
+    r"proxy": "Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment of Airflow's workers.",
+    r"\bssl|\btls": "Check the connection's Scheme (http or https), Port and Verify TLS (verify).",
+    r"^no complete answer within": "Raise the connection's Timeout (timeout) if this FlowEngine is slow.",
+}
+"""What to do, by what the reason of a failure says; the first that matches."""
 
-def transport_error(request: Request, reason: str, *, taken: bool | None) -> ServiceUnavailableError:
+_WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|\?xml|body)", re.IGNORECASE)
+
+
+def transport_error(request: Request, reason: str, *, may_have_been_processed: bool) -> ServiceUnavailableError:
     """
-    Build the error about a call that had no answer at all.
+    Build the error about a request that had no answer at all.
 
     :param request: the request.
-    :param reason: what the transport says, e.g. ``"connection refused by gw.example.com:31101"``.
-    :param taken: False when the server surely didn't take the call, None when that can't be known.
+    :param reason: what the transport says, e.g. ``"connection refused"``.
+    :param may_have_been_processed: False if the server surely did not process the request.
     """
-    reason = re.sub(r"//[^/@\s]*@", "//***@", reason)  # the transport's words may name a proxy with its password
-    hint = ""
-    if re.search("ssl|certificate", reason, re.IGNORECASE):
-        hint = (
-            " Check the connection's schema (http or https), its port, and verify, which takes the path of a CA bundle."
-        )
-    elif taken is False:
-        hint = " Check the connection's host and port, and that FlowEngine is up."
+    reason = re.sub(r"//[^@\s]*@", "//***@", reason)  # the transport's words may name a proxy with its password
+    hint = hint_for(reason)
+    if not hint and not may_have_been_processed:
+        hint = "Check the connection's Gateway (host) and Port, and that FlowEngine is up."
     return ServiceUnavailableError(
-        f"Could not {request.name}: {request.redact(reason)}.{hint}", request=request, taken=taken
+        f"Could not {request.name}: {request.redact(reason)}. {hint}".rstrip() + f" ({_where(request)})",
+        request=request,
+        may_have_been_processed=may_have_been_processed,
     )
 
 
-def excerpt(request: Request, body: bytes) -> str:
-    """Return the first 500 characters of the answer to a call, secrets masked and white space folded."""
-    text = body[: EXCERPT_CHARACTERS * 8].decode("utf-8", "replace")
+def hint_for(reason: str) -> str:
+    """Return what to do about a failure, by its reason; empty if that is unknown."""
+    return next((hint for words, hint in _HINTS.items() if re.search(words, reason, re.IGNORECASE)), "")
+
+
+def excerpt(request: Request, response: Response) -> str:
+    """Return the first 500 characters of a response, secrets masked and white space folded."""
+    text = decode(response.body, response.headers.get("content-type", ""), EXCERPT_CHARACTERS * 16)
     return " ".join(request.redact(text).split())[:EXCERPT_CHARACTERS]
 
 
@@ -75,8 +92,7 @@ def unexpected_response(
         quoted = "JSON that is nested too deeply"
     quoted = request.redact(quoted)[:EXCERPT_CHARACTERS]
     return UnexpectedResponseError(
-        f"Could not {request.name}: expected {expected}, but the answer to {request.method} {request.path} was: "
-        f"{quoted}",
+        f"Could not {request.name}: expected {expected}, but the answer was: {quoted} ({_where(request)})",
         request=request,
         http_status=http_status,
         excerpt=quoted,
@@ -94,78 +110,37 @@ def parse_envelope(request: Request, response: Response) -> JsonObject:
     :raises RequestRejectedError: on another 4xx, an envelope whose status isn't 0, or a redirected change.
     :raises UnexpectedResponseError: when the answer isn't a JSON object with a status.
     """
-    where = f"{request.method} {request.path}"
-    content = _json_object(response.body)
+    content = json_object(response)
     if response.status >= 500 or response.status in UNAVAILABLE_STATUSES:
-        raise ServiceUnavailableError(
-            f"Could not {request.name}: {where} answered HTTP {response.status}: "
-            f"{excerpt(request, response.body) or 'nothing'}.",
-            request=request,
-            taken=False if response.status in UNPROCESSED_STATUSES else None,
-            retry_after=response.retry_after,
-            http_status=response.status,
-        )
+        _raise_unavailable(request, response)
     if response.status >= 400:
-        raise _refused_by_http(request, response, content)
-    if not 200 <= response.status < 300:
-        target = request.redact(response.headers.get("location", "nowhere"))
-        if response.status in UNPROCESSED_REDIRECTS and request.method != "GET":
-            raise RequestRejectedError(
-                f"FlowEngine's gateway refused to {request.name}: {where} answered HTTP {response.status}, a redirect "
-                f"to {target}. Only reads follow redirects; set the connection's schema and host so that none is "
-                "needed.",
-                request=request,
-                msg=f"a redirect to {target}",
-                http_status=response.status,
-            )
-        raise UnexpectedResponseError(
-            f"Could not {request.name}: {where} answered HTTP {response.status}, a redirect to {target}. Redirects to "
-            "another host are not followed, since credentials would go there; set the right host in the connection.",
-            request=request,
-            http_status=response.status,
-            excerpt=excerpt(request, response.body),
-        )
-    if content is None:
-        text = excerpt(request, response.body)
-        hint = (
-            " It is a web page: a login wall, or a proxy's own page? Check the connection's host, port and credentials."
-            if text[:200].lstrip().lower().startswith(("<!doctype", "<html", "<head", "<?xml", "<body"))
-            else ""
-        )
-        raise UnexpectedResponseError(
-            f"Could not {request.name}: expected a JSON object with status, msg and data, but {where} answered HTTP "
-            f"{response.status} with: {text or 'nothing'}.{hint}",
-            request=request,
-            http_status=response.status,
-            excerpt=text,
-        )
-    status = content.get("status")
-    if status is None and request.has_envelope:
-        raise unexpected_response(
-            request, "a JSON object with a status", excerpt(request, response.body), http_status=response.status
-        )
-    # A bare answer to the handshake may have a status of its own, which is the engine's and not the envelope's.
-    refused = status is not None and str(status).strip() != "0"
-    if refused and (request.has_envelope or not {"url", "engineId"} & content.keys()):
-        msg, word = (request.redact(_text(content.get(name))) for name in ("msg", "status"))
-        raise RequestRejectedError(
-            f"FlowEngine refused to {request.name}: {msg or 'it gave no reason'} (status {word}, {where})",
-            request=request,
-            status=status if isinstance(status, int | str) else str(status),
-            msg=msg,
-            http_status=response.status,
-        )
+        _raise_rejected(request, response, content or {})
+    if response.status >= 300:
+        _raise_redirected(request, response)
+    if response.status < 200 or content is None:
+        _raise_unreadable(request, response)
+    _check_status(request, response, content)
     return content
 
 
-def _refused_by_http(request: Request, response: Response, content: JsonObject | None) -> RequestRejectedError:
-    msg = request.redact(_text((content or {}).get("msg"))) or excerpt(request, response.body)
-    denied = response.status in DENIED_STATUSES
-    hint = " Check the connection's login (user id) and password (access key)." if denied else ""
-    status = (content or {}).get("status")
-    return (AccessDeniedError if denied else RequestRejectedError)(
-        f"FlowEngine refused to {request.name}: {request.method} {request.path} answered HTTP {response.status}: "
-        f"{msg or 'it gave no reason'}.{hint}",
+def _raise_unavailable(request: Request, response: Response) -> NoReturn:
+    reason = excerpt(request, response) or "no reason given"
+    raise ServiceUnavailableError(
+        f"Could not {request.name}: HTTP {response.status}, {reason} ({_where(request)})",
+        request=request,
+        retry_after=response.retry_after,
+        http_status=response.status,
+    )
+
+
+def _raise_rejected(request: Request, response: Response, content: JsonObject) -> NoReturn:
+    is_denied = response.status in DENIED_STATUSES
+    msg = request.redact(text_of(content.get("msg"))) or excerpt(request, response)
+    hint = "Check the connection's User id (login) and Access key (password)." if is_denied else hint_for(msg)
+    status = content.get("status")
+    raise (AccessDeniedError if is_denied else RequestRejectedError)(
+        f"FlowEngine refused to {request.name}: {msg or 'it gave no reason'}. {hint}".rstrip()
+        + f" (HTTP {response.status}, {_where(request)})",
         request=request,
         status=status if isinstance(status, int | str) else None,
         msg=msg,
@@ -173,13 +148,77 @@ def _refused_by_http(request: Request, response: Response, content: JsonObject |
     )
 
 
-def _json_object(body: bytes) -> JsonObject | None:
+def _raise_redirected(request: Request, response: Response) -> NoReturn:
+    target = request.redact(response.headers.get("location", "nowhere"))[:EXCERPT_CHARACTERS]
+    where = f"HTTP {response.status}, {_where(request)}"
+    if response.status in UNPROCESSED_REDIRECTS and request.method != "GET":
+        raise RequestRejectedError(
+            f"FlowEngine's gateway refused to {request.name}: it redirects to {target}, and only reads follow "
+            f"redirects. Set the connection's Scheme and Gateway (host) so that none is needed. ({where})",
+            request=request,
+            msg=f"a redirect to {target}",
+            http_status=response.status,
+        )
+    raise UnexpectedResponseError(
+        f"Could not {request.name}: the answer is a redirect to {target}. Redirects to another host are not followed, "
+        f"since credentials would go there: set the right Gateway (host) in the connection. ({where})",
+        request=request,
+        http_status=response.status,
+        excerpt=excerpt(request, response),
+    )
+
+
+def _raise_unreadable(request: Request, response: Response) -> NoReturn:
+    text = excerpt(request, response)
+    hint = ""
+    if _WEB_PAGE.match(text):
+        hint = (
+            " It is a web page: a login page, or a proxy's own? Check the connection's Gateway (host), Port, User id"
+            " and Access key."
+        )
+    raise UnexpectedResponseError(
+        f"Could not {request.name}: expected a JSON object with status, msg and data, but the answer was: "
+        f"{text or 'nothing'}.{hint} (HTTP {response.status}, {_where(request)})",
+        request=request,
+        http_status=response.status,
+        excerpt=text,
+    )
+
+
+def _check_status(request: Request, response: Response, content: JsonObject) -> None:
+    """Raise the refusal that an envelope tells."""
+    status = content.get("status")
+    if status is None and request.has_envelope:
+        raise unexpected_response(
+            request, "a JSON object with a status", excerpt(request, response), http_status=response.status
+        )
+    # A bare answer to the handshake may have a status of its own, which is the engine's and not the envelope's.
+    is_envelope = request.has_envelope or not {"url", "engineId"} & content.keys()
+    if status is None or str(status).strip() == "0" or not is_envelope:
+        return
+    msg, word = (request.redact(text_of(content.get(name))) for name in ("msg", "status"))
+    raise RequestRejectedError(
+        f"FlowEngine refused to {request.name}: {msg or 'it gave no reason'} (status {word}, {_where(request)})",
+        request=request,
+        status=status if isinstance(status, int) else word,
+        msg=msg,
+        http_status=response.status,
+    )
+
+
+def _where(request: Request) -> str:
+    return f"{request.method} {request.redact(request.path)}"
+
+
+def json_object(response: Response) -> JsonObject | None:
+    """Return the JSON object that a response is; None if it is none."""
     try:
-        content = json.loads(body)
+        content = json.loads(decode(response.body, response.headers.get("content-type", "")))
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
 
-def _text(value: Json) -> str:
+def text_of(value: Json) -> str:
+    """Return a value as text; empty for None."""
     return "" if value is None else str(value)

@@ -57,8 +57,8 @@ class ServiceUnavailableError(FlowEngineError):
 
     :param message: what happened.
     :param request: the request that had no answer.
-    :param taken: ``False`` when the server surely didn't take the call (the connection was refused, the name not
-        resolved, the gateway answered 429 or 503), ``None`` when that can't be known.
+    :param may_have_been_processed: False if the server surely did not process the request: no connection was made, or
+        what answered was not FlowEngine. Default True.
     :param retry_after: seconds that the server asked to wait before the next try, or None.
     :param http_status: the HTTP status, where there was an answer at all.
     """
@@ -68,13 +68,13 @@ class ServiceUnavailableError(FlowEngineError):
         message: str,
         *,
         request: Request | None = None,
-        taken: bool | None = None,
+        may_have_been_processed: bool = True,
         retry_after: float | None = None,
         http_status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.request = request
-        self.taken = taken
+        self.may_have_been_processed = may_have_been_processed
         self.retry_after = retry_after
         self.http_status = http_status
 

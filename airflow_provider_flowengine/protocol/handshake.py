@@ -55,7 +55,9 @@ def locate(send: Send, engine_key: str) -> Flow[str]:
         )
         if error.http_status == 404 and error.status is None:
             # Not FlowEngine's own answer: a gateway says so too while what is behind it restarts.
-            raise EngineNotRunningError(text, request=request, taken=False, http_status=404) from error
+            raise EngineNotRunningError(
+                text, request=request, may_have_been_processed=False, http_status=404
+            ) from error
         raise EngineNotFoundError(text) from error
     url = reply.engine_url()
     if url is None:

@@ -20,9 +20,6 @@ UNAVAILABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRYABLE_STATUSES = UNAVAILABLE_STATUSES - {500}
 """Sending an idempotent request again may help."""
 
-UNPROCESSED_STATUSES = frozenset({429, 503})
-"""The server was too busy to process the request."""
-
 DENIED_STATUSES = frozenset({401, 403})
 """The server refuses this user."""
 

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import pendulum
 
+from airflow_provider_flowengine.protocol.content import MAX_RESPONSE_SIZE
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+from airflow_provider_flowengine.protocol.redaction import Redactor
 from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
 from airflow_provider_flowengine.protocol.versions import API_VERSIONS, KERNEL, ApiVersion
 
@@ -27,7 +29,6 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_ENGINE_PATIENCE = 60.0
 MAX_SECONDS = 86_400.0
 USER, SESSION = "user", "session"
-MASKED = "***"
 _SECRET_NAME = re.compile("key|token|auth|cookie|secret|password", re.IGNORECASE)
 MAX_CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to come about, whatever a request's timeout."""
@@ -51,7 +52,8 @@ class Settings:
     :param engine_patience: seconds that an engine may be away during a call outside a wait, default 60.
     :param vocabulary: the status words.
     :param ui_url: the template of a run's page.
-    :param secrets: what must never be seen in a log or an error.
+    :param max_response_size: bytes of a response that are read at most, decompressed; default 32 MiB.
+    :param redact: hides the connection's secrets in a text, and shortens it; each text that leaves goes through it.
     :param source: what says so, for errors, e.g. ``connection flowengine_default (type flowengine)``.
     """
 
@@ -67,7 +69,8 @@ class Settings:
     engine_patience: float = DEFAULT_ENGINE_PATIENCE
     vocabulary: StatusVocabulary = field(default_factory=StatusVocabulary)
     ui_url: str = DEFAULT_UI_URL
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    max_response_size: int = MAX_RESPONSE_SIZE
+    redact: Redactor = field(default_factory=Redactor, repr=False, compare=False)
     source: str = field(default="the connection", compare=False)
 
     @classmethod
@@ -89,6 +92,7 @@ class Settings:
         status_words: Mapping[str, str | Sequence[str]] | None = None,
         workspace_id: object = "",
         ui_url: str = "",
+        max_response_size: object = None,
         source: str = "the connection",
     ) -> Self:
         """
@@ -109,6 +113,7 @@ class Settings:
         :param status_words: more status words by what they mean.
         :param workspace_id: sent as ``X-Prophet-Workspace-Id`` if it is set.
         :param ui_url: the template of a run's page.
+        :param max_response_size: MiB of a response that are read at most, decompressed; default 32.
         :param source: what says so, for errors.
         :raises ConfigurationError: naming the field, and what is allowed in it.
         """
@@ -130,15 +135,10 @@ class Settings:
             engine_patience=_seconds("engine_patience", engine_patience, DEFAULT_ENGINE_PATIENCE, may_be_zero=True),
             vocabulary=_vocabulary(status_words),
             ui_url=_template(ui_url),
-            secrets=_secrets(account[1] or access_key, {name: sent[name.strip()] for name in headers or {}}),
+            max_response_size=_mebibytes(max_response_size),
+            redact=Redactor(_secrets(account[1] or access_key, {name: sent[name.strip()] for name in headers or {}})),
             source=source,
         )
-
-    def redact(self, text: str) -> str:
-        """Return text with every secret replaced by ``***``."""
-        for secret in self.secrets:
-            text = text.replace(secret, MASKED)
-        return text
 
     def run_url(self, *, engine_url: str, engine_key: str, pipeline_id: Identifier, run_id: Identifier) -> str:
         """Return the address of a run's page, by the connection's ``ui_url`` template."""
@@ -277,6 +277,16 @@ def _seconds(name: str, value: object, default: float, *, may_be_zero: bool = Fa
             f"{name}: {value!r} must be a number of seconds, {least} and at most {MAX_SECONDS:g} (a day)"
         )
     return seconds
+
+
+def _mebibytes(value: object) -> int:
+    try:
+        size = MAX_RESPONSE_SIZE if value in (None, "") else int(float(str(value)) * 2**20)
+    except (ValueError, OverflowError):
+        size = 0
+    if size <= 0:
+        raise ConfigurationError(f"max_response_size: {value!r} must be a number of MiB, more than 0")
+    return size
 
 
 def _timezone(name: str) -> str:

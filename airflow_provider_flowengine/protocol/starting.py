@@ -155,7 +155,7 @@ def start_once(
             on_not_processed=forget,
         )
     except ServiceUnavailableError as error:
-        if error.taken is False:
+        if not error.may_have_been_processed:
             raise
         doubt = str(error)
     except UnexpectedResponseError as error:

@@ -88,7 +88,9 @@ def resume(
                 raise _not_found(history, run_id)
             return False
         if run.is_stopping:
-            raise ServiceUnavailableError(f"Run {run_id} is still stopping, and can't be resumed yet.", taken=False)
+            raise ServiceUnavailableError(
+                f"Run {run_id} is still stopping, and can't be resumed yet.", may_have_been_processed=False
+            )
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
         return ended_anew or run.state is RunState.RUNNING
@@ -141,7 +143,7 @@ def _insist(
                 refusal = error  # a look decides whether it matters
                 continue
             if sent:
-                unanswered = getattr(error, "taken", None) is None
+                unanswered = getattr(error, "may_have_been_processed", True)
             pause = _PAUSES.delay(attempt, getattr(error, "retry_after", None))
             if api.now() + pause >= deadline:
                 raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.parser
 import email.policy
 import json
 import os
 import socket
+import time
 import tracemalloc
 import warnings
 from functools import partial
@@ -127,22 +129,22 @@ def test_what_a_flow_raises_comes_out(conversation):
         "compression that is none",
     ],
 )
-def test_an_answer_that_breaks_off_leaves_it_unknown_whether_the_call_was_taken(conversation, reply):
+def test_an_answer_that_breaks_off_leaves_it_unknown_whether_the_request_was_processed(conversation, reply):
     conversation.server.replies = [reply] * 3
 
     error = caught(conversation.send, "POST", body={})
 
-    assert error.taken is None
+    assert error.may_have_been_processed
     assert error.http_status is None
     assert str(error).startswith("Could not try it: ")
     assert error.request.method == "POST"
     assert len(conversation.server.requests) == 1
 
 
-def test_no_answer_in_time_leaves_it_unknown_whether_the_call_was_taken(server, talk):
+def test_no_answer_in_time_leaves_it_unknown_whether_the_request_was_processed(server, talk):
     server.replies = [server.hang]
 
-    assert caught(talk(server, timeout=0.2).send, "POST", body={}).taken is None
+    assert caught(talk(server, timeout=0.2).send, "POST", body={}).may_have_been_processed
 
 
 def test_an_answer_that_stops_halfway_is_given_up_in_time(server, talk):
@@ -152,28 +154,29 @@ def test_an_answer_that_stops_halfway_is_given_up_in_time(server, talk):
 
     server.replies = [stop_halfway]
 
-    assert caught(talk(server, timeout=0.2).send, "POST", body={}).taken is None
+    assert caught(talk(server, timeout=0.2).send, "POST", body={}).may_have_been_processed
 
 
-def test_a_refused_connection_means_that_the_call_was_not_taken(server, talk):
+def test_a_refused_connection_means_that_the_request_was_not_processed(server, talk):
     server.close()
 
     error = caught(talk(server).send, "POST", body={})
 
-    assert error.taken is False
-    assert "Check the connection's host and port" in str(error)
+    assert not error.may_have_been_processed
+    assert ". Check the connection's Gateway (host) and Port" in str(error)
+    assert (error.__cause__, error.__suppress_context__) == (None, True)
 
 
-def test_a_name_that_cant_be_resolved_means_that_the_call_was_not_taken(talk, monkeypatch):
+def test_a_name_that_cant_be_resolved_means_that_the_request_was_not_processed(talk, monkeypatch):
     def fail(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
 
-    assert caught(talk("http://nowhere.example:31101").send, "POST", body={}).taken is False
+    assert not caught(talk("http://nowhere.example:31101").send, "POST", body={}).may_have_been_processed
 
 
-def test_a_connection_that_doesnt_come_about_in_time_means_that_the_call_was_not_taken(talk):
+def test_a_connection_that_doesnt_come_about_in_time_means_that_the_request_was_not_processed(talk):
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         host, port = full.getsockname()
         waiting = []
@@ -188,25 +191,50 @@ def test_a_connection_that_doesnt_come_about_in_time_means_that_the_call_was_not
             for connection in waiting:
                 connection.close()
 
-    assert error.taken is False
+    assert not error.may_have_been_processed
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
-def test_one_connection_is_kept_and_used_for_all_calls(conversation):
+def test_one_connection_is_kept_and_used_for_all_requests_that_may_be_repeated(conversation):
     for method in ("GET", "POST", "PUT", "DELETE", "GET"):
-        conversation.send(method, body={} if method != "GET" else None)
+        conversation.send(method, body={} if method != "GET" else None, idempotent=True)
 
     assert conversation.server.connections == 1
     assert len(conversation.server.requests) == 5
+
+
+def test_a_request_that_must_not_be_repeated_goes_out_on_a_connection_of_its_own(conversation):
+    conversation.send(idempotent=True)
+    for _ in range(3):
+        conversation.send("POST", body={})
+    conversation.send(idempotent=True)
+
+    assert [request.connection for request in conversation.server.requests] == [1, 2, 3, 4, 1]
+
+
+def test_a_kept_connection_that_the_server_closes_meanwhile_loses_no_start(conversation):
+    """A server, or a proxy, that closes each connection 2 ms after its answer: at the very moment of the next one."""
+
+    def answer_and_close(connection, request):
+        connection.sendall(http(ok()))
+        time.sleep(0.002)
+        hang_up(connection, request)
+
+    conversation.server.replies = [answer_and_close] * 60
+
+    for _ in range(20):
+        with contextlib.suppress(ServiceUnavailableError):  # a read may be repeated
+            conversation.send(idempotent=True)
+        assert conversation.send("POST", body={}).status == 200
 
 
 def test_a_refusal_and_an_error_page_dont_cost_the_connection(conversation):
     conversation.server.replies = [http(b"no", 404), http(b"<html>" + b"x" * 100_000, 500), http(b"", 503)]
 
     for _ in range(4):
-        conversation.send()
+        conversation.send(idempotent=True)
 
     assert conversation.server.connections == 1
 
@@ -217,7 +245,7 @@ def test_a_connection_that_the_server_closed_is_replaced(conversation):
     data = []
     for place in range(3):
         conversation.server.await_ends(place)
-        data.append(json.loads(conversation.send().body)["data"])
+        data.append(json.loads(conversation.send(idempotent=True).body)["data"])
 
     assert data == [None, 1, 2]
     assert conversation.server.connections == 3
@@ -383,21 +411,21 @@ def test_a_host_that_the_environment_excepts_is_reached_without_a_proxy(serve, s
     assert (proxy.connections, server.connections) == (0, 1)
 
 
-def test_a_proxy_that_cant_be_reached_means_that_the_call_was_not_taken(talk, server, monkeypatch):
+def test_a_proxy_that_cant_be_reached_means_that_the_request_was_not_processed(talk, server, monkeypatch):
     conversation = talk("http://gw.example:31101")
     server.close()
     monkeypatch.setenv("http_proxy", server.url)
 
-    assert caught(conversation.send, "POST", body={}).taken is False
+    assert not caught(conversation.send, "POST", body={}).may_have_been_processed
 
 
 @pytest.mark.parametrize("reply", [hang_up, reset])
-def test_behind_a_proxy_a_call_may_have_been_taken_when_no_answer_comes(talk, server, monkeypatch, reply):
+def test_behind_a_proxy_a_request_may_have_been_processed_when_no_answer_comes(talk, server, monkeypatch, reply):
     conversation = talk("http://gw.example:31101")
     server.replies = [reply]
     monkeypatch.setenv("http_proxy", server.url)
 
-    assert caught(conversation.send, "POST", body={}).taken is None
+    assert caught(conversation.send, "POST", body={}).may_have_been_processed
     assert len(server.requests) == 1
 
 
@@ -409,12 +437,12 @@ def test_a_proxys_password_is_told_to_nobody(talk, server, monkeypatch):
     assert "S3cret" not in str(caught(conversation.send))
 
 
-def test_a_proxy_that_lets_nobody_through_means_that_the_call_was_not_taken(talk, server, monkeypatch):
+def test_a_proxy_that_lets_nobody_through_means_that_the_request_was_not_processed(talk, server, monkeypatch):
     conversation = talk("https://gw.example")
     server.replies = [http(b"no", 403)]
     monkeypatch.setenv("https_proxy", server.url)
 
-    assert caught(conversation.send, "POST", body={}).taken is False
+    assert not caught(conversation.send, "POST", body={}).may_have_been_processed
     assert server.requests[0].method == "CONNECT"
 
 
@@ -424,8 +452,8 @@ def test_a_proxy_that_lets_nobody_through_means_that_the_call_was_not_taken(talk
 def test_a_server_that_the_bundle_trusts_is_talked_to(tls, talk, bundle):
     conversation = talk(tls(), verify=bundle)
 
-    conversation.send()
-    conversation.send()
+    conversation.send(idempotent=True)
+    conversation.send(idempotent=True)
 
     assert conversation.server.connections == 1
 
@@ -442,7 +470,7 @@ def test_a_server_that_nobody_vouches_for_is_not_told_anything(tls, talk):
 
     error = caught(talk(server, access_key="a-secret-key").send, "POST", body={})
 
-    assert error.taken is False
+    assert not error.may_have_been_processed
     assert "verify" in str(error)
     assert server.requests == []
 
@@ -450,7 +478,7 @@ def test_a_server_that_nobody_vouches_for_is_not_told_anything(tls, talk):
 def test_a_certificate_for_another_host_is_not_accepted(serve, talk, bundle, make_context):
     server = serve(context=make_context("gw.example"))
 
-    assert caught(talk(server, verify=bundle).send, "POST", body={}).taken is False
+    assert not caught(talk(server, verify=bundle).send, "POST", body={}).may_have_been_processed
     assert server.requests == []
 
 
@@ -475,10 +503,10 @@ def test_a_bundle_that_cant_be_read_is_a_mistake_in_the_connection(tls, talk, tm
 def test_plain_http_where_tls_is_expected_says_what_to_check(server, talk):
     error = caught(talk(server.url.replace("http:", "https:")).send)
 
-    assert "schema (http or https)" in str(error)
+    assert "check the connection's Scheme (http or https)" in str(error)
 
 
-def test_tls_that_breaks_after_the_call_was_sent_leaves_it_unknown_whether_it_was_taken(tls, talk, bundle):
+def test_tls_that_breaks_after_the_call_was_sent_leaves_it_unknown_whether_it_was_processed(tls, talk, bundle):
     server = tls()
 
     def break_tls(connection, request):
@@ -490,7 +518,7 @@ def test_tls_that_breaks_after_the_call_was_sent_leaves_it_unknown_whether_it_wa
     error = caught(talk(server, verify=bundle, timeout=2).send, "POST", body={})
 
     assert len(server.requests) == 1
-    assert error.taken is None
+    assert error.may_have_been_processed
 
 
 # --- uploads ----------------------------------------------------------------------------------------------------------
@@ -608,4 +636,4 @@ def test_an_upload_without_an_answer_is_given_up(server, talk, tmp_path):
     path.write_bytes(b"x")
     engine(server).replies.append(server.hang)
 
-    assert caught(talk(server, timeout=0.3).upload, path).taken is None
+    assert caught(talk(server, timeout=0.3).upload, path).may_have_been_processed

@@ -89,8 +89,8 @@ def _page(status: int, text: str, **headers: str) -> Callable[[Request, Response
     )
 
 
-def _silence(reason: str, taken: bool | None) -> Callable[[Request, Response], Outcome]:
-    return lambda call, right: transport_error(call, reason, taken=taken)
+def _silence(reason: str, may_have_been_processed: bool) -> Callable[[Request, Response], Outcome]:
+    return lambda call, right: transport_error(call, reason, may_have_been_processed=may_have_been_processed)
 
 
 BREAKAGES: dict[str, Callable[[Request, Response], Outcome]] = {
@@ -100,8 +100,8 @@ BREAKAGES: dict[str, Callable[[Request, Response], Outcome]] = {
     "504": _page(504, "Gateway Timeout"),
     "429": _page(429, "Too Many Requests", retry_after="7"),
     "refused": _silence("connection refused", False),
-    "reset": _silence("connection reset by peer", None),
-    "hang": _silence("no answer in time", None),
+    "reset": _silence("connection reset by peer", True),
+    "hang": _silence("no answer in time", True),
     "html": _page(200, "登录"),
     "broken JSON": lambda call, right: Response(200, right.body[: len(right.body) // 2]),
     "refusal": lambda call, right: Response(200, '{"status": 1, "msg": "系统异常", "data": null}'.encode()),

@@ -260,8 +260,8 @@ def test_the_test_of_a_host_where_nobody_listens(emulator, monkeypatch):
     works, says = FlowEngineHook().test_connection()
 
     assert not works
-    assert "Connection refused" in says
-    assert "Check the connection's host and port" in says
+    assert "connection refused by 127.0.0.1" in says
+    assert "Check the connection's Gateway (host) and Port" in says
 
 
 def test_the_test_of_a_host_that_does_not_exist(monkeypatch):
@@ -270,7 +270,7 @@ def test_the_test_of_a_host_that_does_not_exist(monkeypatch):
 
     assert not works
     assert "gw.invalid" in says
-    assert "Check the connection's host and port" in says
+    assert "Check the connection's Gateway (host) and Port" in says
 
 
 def test_the_test_of_a_host_that_does_not_speak_tls(emulator, monkeypatch):
@@ -280,7 +280,7 @@ def test_the_test_of_a_host_that_does_not_speak_tls(emulator, monkeypatch):
 
     assert not works
     assert "SSL" in says
-    assert "schema" in says
+    assert "Scheme" in says
 
 
 def test_the_test_behind_a_login_wall(emulator):
@@ -288,7 +288,7 @@ def test_the_test_behind_a_login_wall(emulator):
     works, says = FlowEngineHook().test_connection()
 
     assert not works
-    assert "login wall" in says
+    assert "a login page" in says
 
 
 def test_the_test_with_a_wrong_access_key(emulator):
@@ -296,7 +296,7 @@ def test_the_test_with_a_wrong_access_key(emulator):
     works, says = FlowEngineHook().test_connection()
 
     assert not works
-    assert "Check the connection's login (user id) and password (access key)" in says
+    assert "Check the connection's User id (login) and Access key (password)" in says
 
 
 @pytest.mark.parametrize(

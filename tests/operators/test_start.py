@@ -293,8 +293,8 @@ def test_what_flowengine_says_no_with_is_told_as_it_said_it(start, emulator, pip
     assert "FlowEngine refused to start pipeline 1: 任务队列已满" in task.error
 
 
-def test_a_start_that_surely_was_not_taken_is_sent_again(start, emulator, pipeline):
-    emulator.fail("start", status=503)
+def test_a_start_that_was_surely_not_processed_is_sent_again(start, emulator, pipeline):
+    emulator.fail("start", status=404)
     task = start(pipeline_id=pipeline())
 
     assert task.returned == 1

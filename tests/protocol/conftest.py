@@ -54,12 +54,12 @@ def answer(status, content, **headers):
 
 def not_connected(request):
     """The connection is refused: the call was surely not taken."""
-    return transport_error(request, "connection refused", taken=False)
+    return transport_error(request, "connection refused", may_have_been_processed=False)
 
 
 def no_reply(request):
     """The connection breaks, or nothing comes in time: nobody knows whether the call was taken."""
-    return transport_error(request, "connection reset", taken=None)
+    return transport_error(request, "connection reset", may_have_been_processed=True)
 
 
 class FakeServer:

@@ -168,21 +168,20 @@ def test_a_call_that_is_sent_once_is_not_sent_again(server):
     assert (server.count("resolve"), server.pauses) == (1, [])
 
 
-@pytest.mark.parametrize("trouble", [not_connected, answer(429, ""), answer(503, "")])
-def test_a_change_is_sent_again_when_it_surely_wasnt_taken(server, trouble):
-    server.on("create", trouble, ok({"id": 20}))
+def test_a_change_is_sent_again_when_it_was_surely_not_processed(server):
+    server.on("create", not_connected, ok({"id": 20}))
 
     assert server.drive(server.api().create_pipeline({})).id == 20
     assert server.count("create") == 2
 
 
-@pytest.mark.parametrize("trouble", [no_reply, answer(502, ""), answer(504, ""), answer(408, ""), answer(500, "")])
-def test_a_change_that_may_have_been_taken_is_not_sent_again(server, trouble):
+@pytest.mark.parametrize("trouble", [no_reply, *(answer(status, "") for status in (408, 425, 429, 500, 502, 503, 504))])
+def test_a_change_that_may_have_been_processed_is_not_sent_again(server, trouble):
     server.on("create", trouble)
 
     with pytest.raises(ServiceUnavailableError) as caught:
         server.drive(server.api().create_pipeline({}))
-    assert caught.value.taken is None
+    assert caught.value.may_have_been_processed
     assert server.count("create") == 1
 
 
@@ -264,7 +263,7 @@ def test_a_redirect_from_https_to_http_is_not_followed(server):
 def test_a_change_that_is_to_be_sent_elsewhere_was_refused(server, status):
     server.on("create", answer(status, "", location="https://gw/elsewhere"))
 
-    with pytest.raises(RequestRejectedError, match="Only reads follow redirects"):
+    with pytest.raises(RequestRejectedError, match="only reads follow redirects"):
         server.drive(server.api().create_pipeline({}))
     assert server.count("create") == 1
 

@@ -19,7 +19,7 @@ def test_a_bare_connection_has_the_vendors_defaults():
     assert settings.headers == {"X-FlowEngine-UserId": "1"}
     assert settings.versions == (KERNEL,)
     assert (settings.verify, settings.timeout, settings.timezone) == (True, 30.0, "")
-    assert settings.secrets == ()
+    assert settings.redact.secrets == ()
 
 
 def test_login_password_and_workspace_are_sent_as_headers():

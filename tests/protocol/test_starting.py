@@ -183,9 +183,8 @@ def test_a_refusal_is_final(server, outcome, error):
     assert server.calls[2:] == ["history", "start"]
 
 
-@pytest.mark.parametrize("trouble", [not_connected, answer(429, ""), answer(503, "")])
-def test_a_start_that_surely_wasnt_taken_is_sent_again(server, trouble):
-    server.on("start", trouble, trouble)
+def test_a_start_that_was_surely_not_processed_is_sent_again(server):
+    server.on("start", not_connected, not_connected)
 
     assert start(server).id == 1
     assert server.count("start") == 3
@@ -193,13 +192,13 @@ def test_a_start_that_surely_wasnt_taken_is_sent_again(server, trouble):
 
 
 def test_each_time_a_start_is_sent_its_intent_is_noted_anew(server):
-    server.on("start", answer(503, "", retry_after="20"))
+    server.on("start", not_connected)
     noted = []
 
     start(server, remember=lambda intent: noted.append(intent.noted))
 
     assert noted[0] == NOW
-    assert noted[1] >= NOW + 20
+    assert noted[1] > NOW
 
 
 def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
@@ -207,7 +206,7 @@ def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
         if server.count("start"):
             raise OSError("another try has taken over")
 
-    server.always("start", answer(503, ""))
+    server.always("start", not_connected)
 
     with pytest.raises(OSError, match="another try has taken over"):
         start(server, remember=remember)
@@ -217,7 +216,7 @@ def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
 def test_a_start_that_surely_was_never_taken_says_so(server):
     server.always("start", not_connected)
 
-    assert caught(server, ServiceUnavailableError).taken is False
+    assert not caught(server, ServiceUnavailableError).may_have_been_processed
     assert server.count("start") == 5
     assert server.count("history") == 1
 
@@ -260,7 +259,7 @@ def test_a_start_that_stays_unknown_is_not_sent_again(server, outcome):
 
 
 def test_a_start_that_was_sent_again_and_is_unknown_then_is_not_sent_a_third_time(server):
-    server.on("start", answer(503, ""), no_reply)
+    server.on("start", not_connected, no_reply)
 
     caught(server, StartUnconfirmedError)
     assert server.count("start") == 2

@@ -1,0 +1,138 @@
+"""The content of a response: decompressed within a limit as it arrives, and decoded as its charset says."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ACCEPT_ENCODING = "gzip, deflate"
+"""How a response may be compressed: what :class:`Content` can decompress."""
+
+MAX_RESPONSE_SIZE = 32 * 1024 * 1024
+"""Bytes of a response that are read at most by default, counted after decompression."""
+
+_NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
+"""Codecs of Python's that no document is written in."""
+
+
+class ContentError(Exception):
+    """The content of a response is too large, or cannot be decompressed."""
+
+
+class Content:
+    """
+    Collects the content of a response, chunk by chunk.
+
+    :param headers: the response's headers, their names in lower case.
+    :param limit: the bytes that it may have at most, counted after decompression.
+    """
+
+    def __init__(self, headers: Mapping[str, str], limit: int = MAX_RESPONSE_SIZE) -> None:
+        names = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
+        self._decompressors = [_Decompressor(name) for name in reversed(names) if name not in ("", "identity")]
+        if len(self._decompressors) > 1:
+            raise ContentError(f"its content is compressed {len(self._decompressors)} times: {', '.join(names)}")
+        self._limit = limit
+        self._body = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :raises ContentError: when there is more than the limit allows, or it cannot be decompressed.
+        """
+        for decompressor in self._decompressors:
+            chunk = decompressor.decompress(chunk, self._limit - len(self._body) + 1)
+        if len(self._body) + len(chunk) > self._limit:
+            raise ContentError(
+                f"the answer is larger than {self._limit / 2**20:g} MiB; max_response_size in the connection's extra "
+                "is what is read at most"
+            )
+        self._body += chunk
+
+    def finish(self) -> bytes:
+        """
+        Return the whole content.
+
+        :raises ContentError: when compressed content ends too early.
+        """
+        for decompressor in self._decompressors:
+            decompressor.finish()
+        return bytes(self._body)
+
+
+class _Decompressor:
+    """Decompresses gzip, of one part or several, and deflate, with zlib's header or without."""
+
+    def __init__(self, name: str) -> None:
+        if name not in ("gzip", "x-gzip", "deflate"):
+            raise ContentError(f"its content is compressed as {name!r}, which was not asked for")
+        self._is_gzip = name != "deflate"
+        self._stream = self._open(b"\x78")
+        self._began = False
+
+    def _open(self, first: bytes) -> zlib._Decompress:
+        if self._is_gzip:
+            return zlib.decompressobj(zlib.MAX_WBITS | 16)
+        return zlib.decompressobj(zlib.MAX_WBITS if first[0] & 0x0F == 8 else -zlib.MAX_WBITS)
+
+    def decompress(self, chunk: bytes, limit: int) -> bytes:
+        """Return what a chunk holds, at most so many bytes."""
+        plain = bytearray()
+        try:
+            while chunk and len(plain) < limit:
+                if not self._began or (self._stream.eof and self._is_gzip):
+                    self._stream, self._began = self._open(chunk), True
+                plain += self._stream.decompress(chunk, limit - len(plain))
+                chunk = self._stream.unused_data if self._is_gzip else b""
+        except zlib.error as error:
+            raise ContentError(f"its content cannot be decompressed: {error}") from None
+        return bytes(plain)
+
+    def finish(self) -> None:
+        """Check that the content was whole."""
+        if self._began and not self._stream.eof:
+            raise ContentError("its compressed content ends too early")
+
+
+def decode(body: bytes, content_type: str = "", limit: int | None = None) -> str:
+    """
+    Return a response's text: in the charset that it names, else UTF-8, else GB18030 (which GBK and GB2312 are part of).
+
+    :param body: the response's content.
+    :param content_type: its ``Content-Type``.
+    :param limit: the bytes that are decoded at most; default all of them.
+    """
+    part, is_whole = (body, True) if limit is None else (body[:limit], len(body) <= limit)
+    for charset in _charsets(part, content_type):
+        try:
+            return codecs.getincrementaldecoder(charset)().decode(part, is_whole).removeprefix("\ufeff")
+        except UnicodeError:
+            continue
+    return part.decode("utf-8", "replace")
+
+
+def _charsets(body: bytes, content_type: str) -> Iterable[str]:
+    """Yield the charsets to try, the likeliest first. Latin-1 is what many servers name for whatever they send."""
+    match = re.search(r"""charset\s*=\s*["']?([\w.:-]+)""", content_type, re.IGNORECASE)
+    named = _charset(match[1]) if match else ""
+    guesses = (json.detect_encoding(body), "utf-8", "gb18030")
+    return (*guesses[:2], named, "gb18030") if named == "iso8859-1" else (*([named] if named else []), *guesses)
+
+
+def _charset(name: str) -> str:
+    """Return the codec of a charset that a response names; empty for what is none."""
+    try:
+        codec = codecs.lookup(name)
+        "".encode(codec.name)  # not a codec from text to text, or from bytes to bytes
+    except (LookupError, ValueError):
+        return ""
+    if codec.name in _NO_CHARSETS:
+        return ""
+    return "gb18030" if codec.name in ("gb2312", "gbk") else codec.name
