@@ -86,16 +86,16 @@ class AsyncClient:
         timeout = time_limit(request)
         exchange = _Exchange()
         try:
+            sessions = await self._open()
             async with asyncio.timeout(timeout):
-                return await self._exchange(request, exchange)
+                return await self._exchange(request, sessions, exchange)
         except FlowEngineError:
             raise
         except Exception as error:
             raise request_failed(request, error, is_sent=exchange.is_sent, timeout=timeout) from None
 
-    async def _exchange(self, request: Request, exchange: _Exchange) -> Response:
+    async def _exchange(self, request: Request, sessions: _Sessions, exchange: _Exchange) -> Response:
         timeout = min(request.timeout, MAX_SECONDS)
-        sessions = await self._open()
         upload = await asyncio.to_thread(Upload, request.file) if request.file else None
         try:
             # A request that must not be repeated goes out on a connection of its own: the server may close one that was

@@ -522,7 +522,7 @@ async def test_waiting_for_a_turn_is_no_part_of_a_requests_own_time(flowengine_e
     emulator = flowengine_emulator
     settings = Settings.build(fl_url=emulator.url, engine_key=emulator.engine_key, timeout=1)
     number = 3 * aio.MAX_REQUESTS
-    emulator.fail("engine_url", kind="slow", seconds=0.8, times=number)
+    emulator.fail("engine_url", kind="slow", seconds=0.6, times=number)
     async with aio.AsyncClient(settings) as client:
         engines = await asyncio.gather(*(client.run(Api(settings, retry=NO_RETRY).resolve()) for _ in range(number)))
     assert len(engines) == number
