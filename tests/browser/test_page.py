@@ -3,12 +3,13 @@
 import json
 import random
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import keep_screenshot
+from .conftest import ROOT, keep_screenshot
 from .pipelines import churn, node, pipeline
 
 
@@ -93,13 +94,109 @@ def test_a_pipeline_is_created_from_its_definition_and_a_wrong_one_is_refused_wi
     definition = page.get_by_role("textbox", name="Definition")
     example = definition.input_value()
     definition.fill(json.dumps(pipeline("loop", [node("a"), node("b")], ["a b a"])))
-    page.get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("the pipeline has a cycle")
 
     definition.fill(example)
-    page.get_by_role("button", name="Create").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("churn-model")
-    assert [each.name for each in flowengine.world.pipelines()] == ["churn-model"]
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Churn model")
+    assert [each.key for each in flowengine.engine.pipelines()] == ["churn_model"]
+
+
+def test_a_pipeline_is_created_from_the_definition_alone_as_it_stands_in_a_file(flowengine, open_flowengine):
+    page = open_flowengine()
+    page.get_by_role("button", name="New pipeline").click()
+    text = (ROOT / "example_dags" / "churn_model.json").read_text(encoding="utf-8")
+    page.get_by_role("textbox", name="Definition").fill(text)
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Churn model")
+    (pipeline,) = flowengine.engine.pipelines()
+    assert pipeline.body["data"] == json.loads(text)
+
+
+def test_a_pipeline_is_edited_with_the_checks_of_its_creation(flowengine, open_flowengine, churn_model):
+    page = open_flowengine(f"/{churn_model}")
+    page.get_by_role("button", name="Edit…").click()
+    definition = page.get_by_role("textbox", name="Definition")
+    body = json.loads(definition.input_value())
+    assert "historyList" not in body
+
+    definition.fill(
+        json.dumps({**body, "data": {**body["data"], "edges": [{"srcNodeId": "fetch", "destNodeId": "x"}]}})
+    )
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("leads to the unknown node 'x'")
+    definition.fill(json.dumps({**body, "data": {**body["data"], "name": "churn, edited"}}))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("churn, edited")
+    (pipeline,) = flowengine.engine.pipelines()
+    assert (pipeline.name, pipeline.key) == ("churn, edited", "churn-model")
+
+
+def test_a_pipeline_is_copied_under_another_name_and_key(flowengine, open_flowengine, churn_model):
+    page = open_flowengine(f"/{churn_model}")
+    page.get_by_role("button", name="Copy…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("churn-model, copy")
+    first, second = flowengine.engine.pipelines()
+    assert (second.key, second.body["data"]["nodes"]) == ("churn-model_copy", first.body["data"]["nodes"])
+
+
+def test_a_pipeline_is_deleted_once_that_is_confirmed(flowengine, open_flowengine, churn_model, running):
+    page = open_flowengine(f"/{churn_model}")
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert len(flowengine.engine.pipelines()) == 1
+
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No pipelines yet")).to_be_visible()
+    assert flowengine.engine.pipelines() == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "create"), [("en-US", "Create the sample"), ("zh-CN", "创建示例")], ids=["English", "Chinese"]
+)
+def test_an_empty_page_offers_the_sample(flowengine, open_flowengine, locale, create):
+    page = open_flowengine(locale=locale)
+    expect(page.get_by_role("searchbox")).to_have_count(0)
+    page.get_by_role("button", name=create).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Churn model")
+    expect(page.locator(".graph .node")).to_have_count(6)
+
+
+@pytest.mark.parametrize(
+    ("locale", "connect", "jobs"),
+    [("en-US", "Connect Airflow…", "Jobs are simulated here"), ("zh-CN", "连接 Airflow…", "作业在此仅为模拟")],
+    ids=["English", "Chinese"],
+)
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_page_shows_how_to_point_an_airflow_here_and_whether_jobs_run(
+    flowengine, open_flowengine, churn_model, locale, connect, jobs, width
+):
+    page = open_flowengine(locale=locale, viewport={"width": width, "height": 740})
+    page.get_by_role("button", name=connect).click()
+    dialog = page.get_by_role("dialog")
+
+    expect(dialog).to_contain_text(jobs)
+    line = dialog.locator("pre").first.inner_text()
+    assert shlex.split(line) == ["export", f"AIRFLOW_CONN_FLOWENGINE_DEFAULT={flowengine.connection()}"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width == 1400 and locale == "en-US":
+        keep_screenshot(page, "emulator-connect")
+
+
+def test_what_the_emulator_refuses_is_said_in_the_pages_language(flowengine, open_flowengine):
+    page = open_flowengine(locale="zh-CN")
+    page.get_by_role("button", name="新建 Pipeline").click()
+    definition = page.get_by_role("textbox", name="Pipeline 定义")
+    definition.fill(json.dumps(pipeline("loop", [node("a"), node("b")], ["a b a"])))
+    page.get_by_role("button", name="创建", exact=True).click()
+
+    expect(page.get_by_role("alert")).to_contain_text("Pipeline 存在环：a → b → a")
 
 
 def test_a_schedule_is_turned_on_and_off(flowengine, open_flowengine):
@@ -343,6 +440,12 @@ def test_who_must_sign_in_is_asked(flowengine, open_flowengine, churn_model, opt
     "options",
     [
         {"generation": "automl", "envelope_status": "text", "ids": "text"},
+        {
+            "generation": "automl",
+            "automl_dialect": "open_source",
+            "pipelines_paging": "always",
+            "pipelines_page_size": 1,
+        },
         {"times": "text", "timezone": "America/New_York", "vocabulary": "success"},
         {"vocabulary": "chinese", "history_under": "", "pipelines_under": "engineJobPipelineTemplateList"},
         {"history_order": "shuffled", "start_answer": "empty", "one_run_call": False},

@@ -1,5 +1,6 @@
 // FlowEngine's calls, as any client makes them, and their answers in one shape whatever the emulator's options say.
 
+import { translate } from "./messages.js";
 import { say } from "./words.js";
 
 let engine = null; // the facts of /__control__/engine
@@ -8,7 +9,7 @@ let headers = JSON.parse(sessionStorage.getItem("headers") ?? '{"X-FlowEngine-Us
 export class Refusal extends Error {
   /** What FlowEngine, or what stands before it, said; `status` is the HTTP status, 0 where nothing answered. */
   constructor(message, status) {
-    super(message);
+    super(translate(String(message ?? "")));
     this.status = status;
   }
 }
@@ -83,15 +84,29 @@ export async function getEngine() {
   return engine;
 }
 
-export const listPipelines = async () => list(await call("GET", `/pipeline/${engine.engineId}/list`));
+const MAX_PAGES = 50;
+
+/** All pipelines; where they come in pages, until a page adds nothing. */
+export async function listPipelines() {
+  const found = new Map();
+  for (let page = 1; page <= MAX_PAGES; page += 1) {
+    const data = await call("GET", `/pipeline/${engine.engineId}/list`, { query: { page, size: 100 } });
+    const before = found.size;
+    for (const each of list(data)) found.set(String(each.id), each);
+    if (Array.isArray(data) || found.size === before || list(data).length > 100 || found.size >= (data?.total ?? 0)) break;
+  }
+  return [...found.values()];
+}
 
 export const getPipeline = (id) => call("GET", `/pipeline/template/${engine.engineId}/${encodeURIComponent(id)}/get`);
 
 export const createPipeline = (body) => call("POST", `/pipeline/template/${engine.engineId}/create`, { body });
 
+export const updatePipeline = (body) => call("PUT", `/pipeline/template/${engine.engineId}/update`, { body });
+
 export function setSchedule(id, enabled) {
   const path = `/pipeline/${engine.engineId}/${encodeURIComponent(id)}/${enabled ? "start" : "stop"}`;
-  const method = !enabled && engine.apiRoot === "automl/v1" ? "DELETE" : "POST";
+  const method = !enabled && engine.apiRoot === "automl/v1" && engine.older ? "DELETE" : "POST";
   return call(method, path, { query: enabled ? { once: "false" } : {}, body: { data: " " } });
 }
 
@@ -141,6 +156,13 @@ export const getDefinition = (runId) => control(`/runs/${encodeURIComponent(runI
 
 export const getLog = (runId, nodeId) =>
   control(`/runs/${encodeURIComponent(runId)}/log?${new URLSearchParams({ node: nodeId })}`, { text: true });
+
+export const deletePipeline = (id) => control(`/pipelines/${encodeURIComponent(id)}`, { method: "DELETE", text: true });
+
+export const createSample = () => control("/sample", { method: "POST" });
+
+/** How to point an Airflow at the emulator: the connection as JSON, and as a line for a shell. */
+export const getConnection = () => control("/connection");
 
 // Who calls
 

@@ -1,8 +1,8 @@
 // The page: which view the address names, what it shows, and what a person does in it.
 
 import { h, morph } from "../web/dom.js";
-import { getEngine, resumeRun, setSchedule, stopRun } from "./api.js";
-import { askForPipeline, askToStart, askWho } from "./dialogs.js";
+import { createSample, getEngine, resumeRun, setSchedule, stopRun } from "./api.js";
+import { askForPipeline, askToCopy, askToDelete, askToEdit, askToStart, askWho, showConnection } from "./dialogs.js";
 import { address } from "./parts.js";
 import * as pipelineView from "./pipeline.js";
 import * as pipelinesView from "./pipelines.js";
@@ -102,7 +102,8 @@ function header() {
     "header",
     {},
     h("a", { class: "brand", href: address() }, h("img", { src: "/__control__/web/icon.svg", alt: "", width: 24, height: 24 }), say("title")),
-    h("span", { class: "quiet engine" }, engine ? say("engine", { id: engine.engineId, key: engine.engineKey }) : ""),
+    h("span", { class: "quiet engine" }, engine ? say("engine", { id: engine.engineId, key: engine.engineKey, jobs: say(engine.executes ? "jobsRun" : "jobsSimulated") }) : ""),
+    h("button", { type: "button", class: "connect", "data-do": "connect" }, say("connect")),
     h("div", { class: "languages", role: "group", "aria-label": "Language 语言" }, tongue("en", "English"), tongue("zh", "中文")),
   );
 }
@@ -150,6 +151,29 @@ const ACTIONS = {
     if (!id) return;
     go(address(id));
     tell(say("pipelineCreated", { id }));
+  },
+  sample: async () => {
+    const { id } = await createSample();
+    go(address(id));
+    tell(say("pipelineCreated", { id }));
+  },
+  connect: async () => {
+    if (await showConnection(engine?.executes)) tell(say("copied"));
+  },
+  edit: async ({ pipeline }) => {
+    if (await askToEdit(pipeline)) tell(say("pipelineChanged", { id: pipeline }));
+  },
+  copy: async ({ pipeline }) => {
+    const id = await askToCopy(pipeline);
+    if (!id) return;
+    go(address(id));
+    tell(say("pipelineCreated", { id }));
+  },
+  delete: async ({ pipeline }) => {
+    const name = await askToDelete(pipeline);
+    if (!name) return;
+    go(address());
+    tell(say("pipelineDeleted", { name }));
   },
   start: async ({ pipeline, like }) => {
     const id = await askToStart(pipeline, like);

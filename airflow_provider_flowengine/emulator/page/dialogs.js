@@ -1,6 +1,6 @@
 // What asks a person something: start params, a new pipeline's definition, who calls.
 
-import { createPipeline, getPipeline, getRun, signIn, startRun, uploadFile } from "./api.js";
+import { createPipeline, deletePipeline, getConnection, getPipeline, getRun, signIn, startRun, updatePipeline, uploadFile } from "./api.js";
 import { h } from "../web/dom.js";
 import { shape } from "./parts.js";
 import { say } from "./words.js";
@@ -11,12 +11,13 @@ import { say } from "./words.js";
  * @param body elements of the form.
  * @param label of the button that sends it.
  * @param act what to do with the form; what it returns is the answer.
+ * @param options kind of the button: primary, or danger; leave: the label of the button that leaves it.
  * @returns the answer, or undefined when the person thought better of it.
  */
-function ask(heading, body, label, act) {
+function ask(heading, body, label, act, { kind = "primary", leave = say("cancel") } = {}) {
   const problem = h("p", { class: "problem", role: "alert" });
-  const send = h("button", { class: "primary" }, label);
-  const cancel = h("button", { type: "button" }, say("cancel"));
+  const send = h("button", { class: kind }, label);
+  const cancel = h("button", { type: "button" }, leave);
   const form = h("form", {}, h("h2", { id: "asked" }, heading), h("div", { class: "fields" }, body), problem, h("div", { class: "actions" }, cancel, send));
   const dialog = h("dialog", { "aria-labelledby": "asked" }, form);
   document.body.append(dialog);
@@ -115,7 +116,7 @@ const task = (nodeId, title, indexType, params) => ({
 
 const EXAMPLE = {
   data: {
-    name: "churn-model",
+    name: "Churn model",
     describe: "Features and labels of a day become a model",
     nodes: [
       { nodeId: "start_node", name: "start", title: "开始", type: "START", indexType: "DAG" },
@@ -131,22 +132,79 @@ const EXAMPLE = {
     }),
     executionConfig: { runMode: "SINGLE" },
   },
-  pipelineKey: "churn-model",
+  pipelineKey: "churn_model",
 };
 
-/** Ask for a definition, and create the pipeline; returns its id. */
-export function askForPipeline() {
-  const text = h("textarea", { class: "code", rows: 16, spellcheck: "false", "aria-label": say("definition") }, JSON.stringify(EXAMPLE, null, 2));
+/** Ask for a definition, and do something with it. */
+function askForDefinition(heading, definition, label, act) {
+  const text = h("textarea", { class: "code", rows: 16, spellcheck: "false", "aria-label": say("definition") }, JSON.stringify(definition, null, 2));
   const body = [h("p", { class: "quiet" }, say("definitionHint")), text];
-  return ask(say("newPipeline").replace("…", ""), body, say("create"), async () => {
-    let definition;
+  return ask(heading, body, label, () => {
+    let parsed;
     try {
-      definition = JSON.parse(text.value);
+      parsed = JSON.parse(text.value);
     } catch (error) {
       throw new Error(say("badJson", { reason: error.message }));
     }
-    return String((await createPipeline(definition)).id);
+    return act(whole(parsed));
   });
+}
+
+/** The object of the create call, of one or of the definition in it alone, as it stands in a file. */
+const whole = (definition) =>
+  definition && !definition.data && Array.isArray(definition.nodes)
+    ? { data: definition, pipelineKey: definition.pipelineKey ?? definition.name ?? null }
+    : definition;
+
+const create = async (definition) => String((await createPipeline(definition)).id);
+
+/** Ask for a definition, and create the pipeline; returns its id. */
+export const askForPipeline = () => askForDefinition(say("newPipeline").replace("…", ""), EXAMPLE, say("create"), create);
+
+/** Ask what of a pipeline is to change, and change it. */
+export async function askToEdit(pipeline) {
+  const { historyList, createTime, jobKey, tiggerKey, ...definition } = await getPipeline(pipeline);
+  return askForDefinition(say("editPipeline", { name: shape(definition).name }), definition, say("save"), async (changed) => {
+    await updatePipeline({ ...changed, id: definition.id });
+    return true;
+  });
+}
+
+/** Ask what of a pipeline is to be another in a copy of it, and create that; returns its id. */
+export async function askToCopy(pipeline) {
+  const { id, historyList, createTime, jobKey, tiggerKey, ...definition } = await getPipeline(pipeline);
+  const { name } = shape(definition);
+  const copy = { ...definition, data: { ...definition.data, name: say("copyOf", { name }) }, pipelineKey: `${definition.pipelineKey ?? "pipeline"}_copy` };
+  return askForDefinition(say("copyPipeline", { name }), copy, say("create"), create);
+}
+
+/** Ask whether a pipeline is to be deleted, and delete it. */
+export async function askToDelete(pipeline) {
+  const { name } = shape(await getPipeline(pipeline));
+  const body = h("p", {}, say("deleteHint", { name: name || pipeline }));
+  return ask(say("deletePipeline", { name: name || pipeline }), body, say("delete"), async () => {
+    await deletePipeline(pipeline);
+    return name || pipeline;
+  }, { kind: "danger" });
+}
+
+/** Show how to point an Airflow at the emulator. */
+export async function showConnection(executes) {
+  const { export: line, connection } = await getConnection();
+  const code = (label, text) => [h("h3", {}, label), h("pre", { class: "code paste", tabindex: 0, "aria-label": label }, text)];
+  const body = [
+    h("p", {}, say(executes ? "executes" : "simulates")),
+    code(say("connectionShell"), line),
+    code(say("connectionJson"), JSON.stringify(JSON.parse(connection), null, 2)),
+  ];
+  return ask(say("connect").replace("…", ""), body, say("copyLine"), async (form) => {
+    const [shown] = form.querySelectorAll("pre");
+    getSelection().selectAllChildren(shown);
+    // Without a secure origin there is no clipboard: the line stays selected.
+    if (!navigator.clipboard) throw new Error(say("selected"));
+    await navigator.clipboard.writeText(line);
+    return true;
+  }, { leave: say("leave") });
 }
 
 // Sign in

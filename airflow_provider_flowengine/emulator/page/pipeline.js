@@ -30,7 +30,12 @@ export function draw(data, { pipeline, query }, { now }) {
       "div",
       { class: "heading" },
       h("h1", {}, name || `${say("pipeline")} ${pipeline}`),
-      h("div", { class: "actions" }, button("start", say("start"), { class: "primary", "data-pipeline": pipeline })),
+      h(
+        "div",
+        { class: "actions" },
+        ["edit", "copy", "delete"].map((what) => button(what, say(`${what}Button`), { "data-pipeline": pipeline })),
+        button("start", say("start"), { class: "primary", "data-pipeline": pipeline }),
+      ),
     ),
     definition.data?.describe && definition.data.describe !== name ? h("p", { class: "describe" }, definition.data.describe) : null,
     facts([
@@ -41,7 +46,7 @@ export function draw(data, { pipeline, query }, { now }) {
     ]),
     h("section", { class: "panel" }, graph(nodes.map(planned), edges, { room: room() })),
     h("div", { class: "heading" }, h("h2", {}, say("history")), h("span", { class: "quiet" }, say("total", { total }))),
-    total ? history(pipeline, runs, now) : h("div", { class: "empty" }, h("p", {}, say("noRuns"))),
+    total ? history(pipeline, runs, now) : h("div", { class: "empty" }, h("p", {}, say("noRuns")), h("div", { class: "actions" }, button("start", say("startFirst"), { "data-pipeline": pipeline }))),
     pages > 1 ? pager(page, pages, (wanted) => address(pipeline, null, { ...query, page: wanted })) : null,
     h(
       "details",

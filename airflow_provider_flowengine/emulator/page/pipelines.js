@@ -36,8 +36,12 @@ export function draw({ pipelines, page, pages, total }, { query }, engine) {
       h(
         "div",
         { class: "actions" },
-        h("input", { type: "search", id: "filter", value: query.filter ?? "", placeholder: say("filter"), "aria-label": say("filter") }),
-        button("newPipeline", say("newPipeline"), { class: total ? null : "primary" }),
+        total
+          ? [
+              h("input", { type: "search", id: "filter", value: query.filter ?? "", placeholder: say("filter"), "aria-label": say("filter") }),
+              button("newPipeline", say("newPipeline")),
+            ]
+          : null,
       ),
     ),
     pipelines.length ? table(pipelines, engine) : empty(total),
@@ -46,7 +50,20 @@ export function draw({ pipelines, page, pages, total }, { query }, engine) {
 }
 
 function empty(total) {
-  return h("div", { class: "empty" }, h("p", {}, say(total ? "noMatch" : "noPipelines")), total ? null : h("p", {}, say("noPipelinesHint")));
+  if (total) return h("div", { class: "empty" }, h("p", {}, say("noMatch")));
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", {}, say("noPipelines")),
+    h("p", {}, say("noPipelinesHint")),
+    h(
+      "div",
+      { class: "actions" },
+      button("sample", say("createSample"), { class: "primary" }),
+      button("newPipeline", say("newPipeline")),
+      button("connect", say("connect")),
+    ),
+  );
 }
 
 function table(pipelines, { now }) {

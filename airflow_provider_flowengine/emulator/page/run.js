@@ -8,6 +8,7 @@ import { graph } from "../web/graph.js";
 import { badge } from "../web/states.js";
 import { timeline } from "../web/timeline.js";
 import { address, breadcrumb, button, room, shape } from "./parts.js";
+import { translate } from "./messages.js";
 import { say } from "./words.js";
 
 const definitions = new Map(); // of runs; they never change
@@ -79,7 +80,7 @@ function nodeDetails(node, { run, log, edges }, labels, now) {
       h("h2", {}, node.label, " ", badge(node.state)),
       h("a", { class: "close", href: address(run.pipelineId, run.id), "aria-label": say("close"), title: say("close") }, "×"),
     ),
-    node.message ? h("p", { class: "message", "data-state": node.state }, node.message) : null,
+    node.message ? h("p", { class: "message", "data-state": node.state }, translate(node.message)) : null,
     facts([
       ["ID", node.id],
       [say("type"), node.indexType],
@@ -106,7 +107,7 @@ function runDetails(nodes, run, labels) {
   const broken = nodes.filter(({ state }) => state === "failed");
   return [
     broken.map(({ label, href, state, message }) =>
-      h("p", { class: "message", "data-state": state }, h("a", { href }, label), message ? `: ${message}` : ""),
+      h("p", { class: "message", "data-state": state }, h("a", { href }, label), message ? `: ${translate(message)}` : ""),
     ),
     h("h2", {}, say("jobParams")),
     given.length
