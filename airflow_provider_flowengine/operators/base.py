@@ -178,6 +178,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "run_id": parse_id,
     "start_confirmation_timeout": seconds,
     "started_after": parse_datetime,
+    "started_within": seconds,
     "timeout": seconds,
     "transform": _function,
     "unreachable_timeout": seconds,

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
 )
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
+from airflow_provider_flowengine.links import RUN_KEY, FlowEngineRunLink, push_run_link
+from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.operators.base import (
     CONNECTION_FIELDS,
     DEFAULT_CONN_ID,
     PIPELINE_FIELDS,
+    RENDERED,
     PipelineMixin,
     check,
     rendered_id,
-    rendered_time,
     require_exactly_one,
     seconds,
 )
@@ -39,39 +41,51 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     sentence,
 )
+from airflow_provider_flowengine.sensors.dag_run_time import DagRunTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_flowengine.operators.base import Seconds
     from airflow_provider_flowengine.protocol.history import History
+    from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
-_SINCE_KEY = "flowengine_since"
-_SINCE = ("unavailable_since", "suspect_since")
+OUTAGE_KEY = "flowengine_outage"
+OUTAGE_FIELDS = ("unavailable_since", "suspect_since")
+"""What a rescheduled sensor's polls, each in a process of its own, leave each other."""
 
 
 class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     """
     Wait until a run has succeeded; fail at once, not at the timeout, when it failed or was stopped.
 
-    With ``run_id`` it waits for that run; without, for the first run that started at or after ``started_after``: so a
-    DAG can follow a pipeline that FlowEngine schedules itself. It never stops a run: it doesn't own one.
+    With ``run_id`` it waits for that run. Without, it waits for the first run started at or after a moment, so a DAG
+    can follow a pipeline that FlowEngine schedules itself. The moment is ``started_after``, or ``started_within``
+    before the DAG run's own time. With neither it is the data interval's start if the DAG run is scheduled or
+    backfilled and its interval has a length, and the DAG run's own time if it was started by hand or by an asset. A
+    scheduled DAG run whose interval has no length, as with Airflow 3's plain cron, is refused.
 
-    :param pipeline_id: the pipeline, by its id; or by one of the next two (templated, as all that names something).
+    It never stops a run: it doesn't own one. ``execution_timeout`` fails it in every mode, and never skips it.
+
+    :param pipeline_id: the pipeline, by its id; or by one of the next two (templated, like all identifying arguments).
     :param pipeline_key: by its ``pipelineKey``.
     :param pipeline_name: by its name.
     :param run_id: the run.
-    :param started_after: a datetime or its ISO 8601 text, e.g. ``{{ data_interval_start }}``, which is the default
-        (where the DAG run has none: when it was due).
+    :param started_after: a datetime or its ISO 8601 text, e.g. ``{{ data_interval_start }}``; in Airflow's default time
+        zone if it names none.
+    :param started_within: seconds or a timedelta before the DAG run's own time: the end of its data interval if it is
+        scheduled or backfilled, else when it was due. Means the same on Airflow 2.11 and 3.
     :param deferrable: whether to wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
-    :param poke_interval: seconds (or a timedelta) between two looks at most, default 60. A short run is looked at more
+    :param poke_interval: seconds (or a timedelta) between two polls at most, default 60. A short run is polled more
         often: the delay is a tenth of its length so far, at least a second.
-    :param timeout: seconds (or a timedelta) to wait at most, counted from the first start of this try, default 7 days.
+    :param timeout: seconds (or a timedelta) to wait at most, counted from the first start of this try; default
+        Airflow's ``[sensors] default_timeout``, 7 days.
     :param soft_fail: whether the task is skipped instead of failed when the run doesn't succeed in time. A mistake,
         such as an unknown pipeline, fails it all the same; ``never_fail`` skips it then too.
     :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer, default 900.
@@ -92,97 +106,131 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         pipeline_name: str | None = None,
         run_id: int | str | None = None,
         started_after: datetime | str | None = None,
+        started_within: Seconds | None = None,
         deferrable: bool | None = None,
+        poke_interval: Seconds = 60,
+        timeout: Seconds | None = None,
+        soft_fail: bool = False,
         unreachable_timeout: Seconds = 900,
         flowengine_conn_id: str = DEFAULT_CONN_ID,
         engine_key: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        if timeout is not None:  # Airflow 2.11 takes no None
+            kwargs["timeout"] = timeout
+        super().__init__(poke_interval=poke_interval, soft_fail=soft_fail, **kwargs)
         require_exactly_one(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
-        if run_id is not None and started_after is not None:
-            raise ConfigurationError(f"Task {self.task_id}: give run_id or started_after, not both")
+        selectors = {"run_id": run_id, "started_after": started_after, "started_within": started_within}
+        selector = {name: value for name, value in selectors.items() if value is not None}
+        if len(selector) > 1:
+            names = " or ".join(selector)
+            raise ConfigurationError(f"Task {self.task_id}: give {names}, not both")
         check(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
-        check(self, unreachable_timeout=unreachable_timeout)
-        if run_id is not None:
-            check(self, run_id=run_id)
-        if started_after is not None:
-            check(self, started_after=started_after)
+        check(self, unreachable_timeout=unreachable_timeout, **selector)
         if deferrable is not None:
             check(self, deferrable=deferrable)
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
         self.run_id = run_id
-        self._names_run = run_id is not None  # what is named may render to nothing, and then doesn't mean any run
+        # An argument that was given may render to nothing; it doesn't mean any run then.
+        self._waits_for_run_id = run_id is not None
         self.started_after = started_after
+        self.started_within = started_within
         self.deferrable = is_deferrable(deferrable)
         self.unreachable_timeout = unreachable_timeout
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
-        self._waiter: RunMonitor | None = None
+        self._monitor: RunMonitor | None = None
         self._history: History | None = None
+        self._published: JsonObject | None = None
 
     def execute(self, context: Context) -> Any:
         """Wait for the run, in the worker or in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
         try:
-            seen = self.poke(context)
+            return self._poke_and_defer(context) if self.deferrable else super().execute(context)
+        except AirflowSkipException as skip:
+            # Airflow's sensor takes execution_timeout for a timeout of its own if it fires during a poke.
+            if isinstance(skip.__cause__, AirflowTaskTimeout):
+                raise skip.__cause__ from None
+            raise
+
+    def _poke_and_defer(self, context: Context) -> Any:
+        try:
+            result = self.poke(context)
         except FlowEngineError as error:
             self._fail(error)
-        return seen.xcom_value if isinstance(seen, PokeReturnValue) else self._defer(context)
+        return result.xcom_value if isinstance(result, PokeReturnValue) else self._defer(context)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """
-        Look at the run once.
+        Poll the run once.
 
-        :return: the run when it has succeeded, False while it goes on.
+        :return: the run when it has succeeded, False while it is under way.
         :raises RunFailedError: when it failed.
         :raises RunStoppedError: when it was stopped.
         """
         from airflow_provider_flowengine.protocol.waiting import look
 
         try:
-            waiter, history = self._prepare(context)
+            monitor, history = self._prepare(context)
         except (ServiceUnavailableError, UnexpectedResponseError) as error:
             if not self.reschedule or compat.first_poke_date(context) is None:
                 raise
-            self._bear(context, error)
+            self._tolerate_setup_error(context, error)
             return False
         try:
-            run = self.hook.client.run(look(self.hook.api, history, waiter))
+            run = self.hook.client.run(look(self.hook.api, history, monitor))
         except RunError as error:
             self._fail(error)
-        self._remember(context, waiter)
-        if waiter.last:
-            push_run_link(context, waiter.run_url)
-        return PokeReturnValue(True, self._succeed(run, waiter.run_url)) if run else False
+        self._save_outage(context, monitor)
+        if monitor.last:
+            push_run_link(context, monitor.run_url)
+            self._publish(context, monitor.last)
+        return PokeReturnValue(True, self._succeed(context, run, monitor.run_url)) if run else False
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
-        Take over from the trigger, and tell how the run ended.
+        Resume after the trigger, and report how the run ended.
 
-        :param event: what the trigger saw.
+        :param event: the trigger's event.
         :return: the run.
         """
-        from airflow_provider_flowengine.protocol.models import run_from_dict
+        from airflow_provider_flowengine.protocol.progress import run_from_progress
 
         if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
-            raise FlowEngineError(f"The trigger's event can't be read: {event!r}")
-        if event.get("outcome") == "ended":
-            url = str(event.get("run_url") or "")
-            push_run_link(context, url)
-            return self._succeed(run_from_dict(event["run"]), url)
-        self._fail(failure(event))
+            raise FlowEngineError(f"The trigger's event can't be parsed: {event!r}")
+        if event.get("outcome") != "ended":
+            self._fail(failure(event))
+        self._published = event["run"] if event.get("published") else None
+        url = str(event.get("run_url") or "")
+        push_run_link(context, url)
+        return self._succeed(context, run_from_progress(event["run"]), url)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the deferral; if Airflow itself has ended it, fail as if the trigger had reported that."""
+        try:
+            # Not the sensor's own, which would skip the task for a broken trigger.
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+        except compat.DEFERRAL_ERRORS as error:
+            cause = error
+        if compat.is_deferral_timeout(cause):
+            self._fail(
+                RunTimeoutError(
+                    "The time for the run is over, and Airflow ended the deferral: the trigger itself has not "
+                    "reported. Is a triggerer running?"
+                )
+            )
+        raise FlowEngineError(f"The trigger failed: {cause}. The run may be under way.") from cause
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
-    def _succeed(self, run: PipelineRun, run_url: str) -> dict[str, Any]:
+    def _succeed(self, context: Context, run: PipelineRun, run_url: str) -> dict[str, Any]:
         from airflow_provider_flowengine.protocol.waiting import check_success
 
         if run.state != "succeeded":
             run = self.hook.fetch_node_details(run)
+        self._publish(context, run)
         try:
             check_success(run, run_url)
         except RunError as error:
@@ -192,116 +240,149 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _fail(self, error: FlowEngineError) -> NoReturn:
         """Fail or skip the task, as ``soft_fail`` says of runs and ``never_fail`` of whatever goes wrong."""
+        is_timeout = isinstance(error, RunTimeoutError) and not isinstance(error, StatusUnavailableError)
+        if is_timeout and self._execution_timeout_comes_first:
+            raise AirflowTaskTimeout(str(error)) from error
         if self.never_fail:
             raise AirflowSkipException(f"Skipped, since never_fail is on: {error}") from error
         if self.soft_fail and isinstance(error, RunError):
             raise AirflowSkipException(f"Skipped, since soft_fail is on: {error}") from error
-        if isinstance(error, RunTimeoutError) and not isinstance(error, StatusUnavailableError):
+        if is_timeout:
             raise AirflowSensorTimeout(str(error)) from error
         raise error
+
+    def _publish(self, context: Context, run: PipelineRun) -> None:
+        """Write the run's progress to XCom, if it has changed; a write that fails must not fail the task."""
+        from airflow_provider_flowengine.protocol.progress import describe_progress
+
+        progress = describe_progress(run, previous=self._published)
+        if progress == self._published:
+            return
+        try:
+            context["ti"].xcom_push(key=RUN_KEY, value=progress)
+            self._published = progress
+        except Exception:
+            self.log.warning("The XCom %s can't be written", RUN_KEY, exc_info=True)
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
     def _prepare(self, context: Context) -> tuple[RunMonitor, History]:
-        """Build what decides about the wait, once a process: rescheduled, each look is a new one."""
-        if self._waiter is None or self._history is None:
+        """Build what decides about the wait, once a process: rescheduled, each poll has its own."""
+        if self._monitor is None or self._history is None:
             from airflow_provider_flowengine.protocol.flow import NO_RETRY
             from airflow_provider_flowengine.protocol.history import History
 
-            make = self._waiter_maker(context)  # before anything that takes time
+            build = self._monitor_builder(context)  # before anything that takes time
             hook, pipeline_id = self.hook, self.find_pipeline_id()
-            waiter = make(pipeline_id)
-            waiter.run_url = hook.run_url(pipeline_id, waiter.run_id if waiter.run_id is not None else "{run_id}")
-            api = replace(hook.api, retry=NO_RETRY)  # the next look is the retry
-            self._history, self._waiter = History(api, pipeline_id), waiter
-            self.log.info("Waiting for %s.", waiter.name)
-        return self._waiter, self._history
+            monitor = build(pipeline_id)
+            monitor.run_url = hook.run_url(pipeline_id, monitor.run_id if monitor.run_id is not None else "{run_id}")
+            api = replace(hook.api, retry=NO_RETRY)  # the next poll is the retry
+            self._history, self._monitor = History(api, pipeline_id), monitor
+            self.log.info("Waiting for %s.", monitor.name)
+        return self._monitor, self._history
 
-    def _waiter_maker(self, context: Context) -> Callable[[Identifier], RunMonitor]:
-        """Return what makes a waiter as of now, once the pipeline is known."""
+    def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
+        """Return what builds a monitor as of now, once the pipeline is known."""
         from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
-        run_id = rendered_id("run_id", self.run_id) if self._names_run else None
-        since = self._remembered(context)
+        run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
+        outage = self._load_outage(context)
         return partial(
             RunMonitor,
             run_id,
             limits=PollOptions(
-                poll_interval=self._poke_seconds(),
+                poll_interval=_seconds(self.poke_interval),
                 deadline=self._deadline(context),
                 unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
             ),
-            began=self._began(context),
+            began=self._started_at(context),
             started_after=None if run_id is not None else self._started_after(context),
-            # Rescheduled, each look is the first of its process, and couldn't know that the server tells no nodes.
+            # Rescheduled, each poll is the first of its process, and couldn't know that the server tells no nodes.
             fetch_nodes=not self.reschedule and not self.deferrable,
-            unavailable_since=since.get("unavailable_since"),
-            suspect_since=since.get("suspect_since"),
+            unavailable_since=outage.get("unavailable_since"),
+            suspect_since=outage.get("suspect_since"),
         )
 
-    def _bear(self, context: Context, error: ServiceUnavailableError | UnexpectedResponseError) -> None:
+    def _tolerate_setup_error(self, context: Context, error: ServiceUnavailableError | UnexpectedResponseError) -> None:
         """
-        Bear that FlowEngine gives no usable answer to what comes before a look, as it is borne during one.
+        Count an error before the poll as a failed poll.
 
-        An earlier process of this try has looked already: what is wrong now was right then, and may pass.
+        An earlier process of this try has polled already: what is wrong now was right then, and may pass.
         """
-        waiter = self._waiter_maker(context)(self.pipeline_id or self.pipeline_key or self.pipeline_name or "")
+        monitor = self._monitor_builder(context)(self.pipeline_id or self.pipeline_key or self.pipeline_name or "")
         try:
-            waiter.failed(error, time.time())
+            monitor.failed(error, time.time())
         except RunError as end:
             self._fail(end)
-        self._remember(context, waiter)
+        self._save_outage(context, monitor)
 
     def _defer(self, context: Context) -> NoReturn:
-        waiter, _ = self._prepare(context)
-        trigger, timeout = build_trigger(self.hook, waiter, cancel_on_kill=False)
+        monitor, _ = self._prepare(context)
+        trigger, timeout = build_trigger(self.hook, monitor, cancel_on_kill=False)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer raises")
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Callable[[], float], poke_count: int) -> float:
-        """Look as often as the operator does, unless Airflow's own ``exponential_backoff`` is asked for."""
-        if self.exponential_backoff or self._waiter is None:
+        """Poll as often as the operator does, unless Airflow's own ``exponential_backoff`` is asked for."""
+        if self.exponential_backoff or self._monitor is None:
             return super()._get_next_poke_interval(started_at, run_duration, poke_count)
-        return self._waiter.delay(time.time())
+        return self._monitor.delay(time.time())
 
-    def _poke_seconds(self) -> float:
-        interval: Any = self.poke_interval
-        return interval.total_seconds() if isinstance(interval, timedelta) else float(interval)
+    # --- time -----------------------------------------------------------------------------------------------------
 
-    def _began(self, context: Context) -> float:
-        """When the wait began: rescheduled, with this try's first look."""
+    def _started_at(self, context: Context) -> float:
+        """When the wait started: rescheduled, with this try's first poll."""
         first = compat.first_poke_date(context) if self.reschedule else None
         moment = first or getattr(context["ti"], "start_date", None)
         return moment.timestamp() if moment else time.time()
 
     def _deadline(self, context: Context) -> float:
-        timeout: Any = self.timeout
-        allowed = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
-        if self.deferrable and self.execution_timeout:
-            allowed = min(allowed, self.execution_timeout.total_seconds())
-        return self._began(context) + allowed
+        allowed = _seconds(self.timeout)
+        if self._execution_timeout_comes_first and self.execution_timeout:
+            allowed = self.execution_timeout.total_seconds()
+        return self._started_at(context) + allowed
+
+    @property
+    def _execution_timeout_comes_first(self) -> bool:
+        """
+        Whether ``execution_timeout`` ends the wait before ``timeout``, and the sensor is the one to see to that.
+
+        Airflow does so while the task is in one process, but not while it is deferred or between two polls.
+        """
+        if not self.execution_timeout or not (self.deferrable or self.reschedule):
+            return False
+        return self.execution_timeout.total_seconds() <= _seconds(self.timeout)
 
     def _started_after(self, context: Context) -> datetime:
-        value: Any = self.started_after
-        if value is None:
-            run: Any = context.get("dag_run")
-            value = context.get("data_interval_start") or getattr(run, "run_after", None) or run.start_date
-        return rendered_time("started_after", value)
+        if self.started_after is not None:
+            return parse_local_datetime("started_after", self.started_after, RENDERED)
+        window = seconds("started_within", self.started_within)
+        time_of_dag_run = DagRunTime.of(context)
+        if window is not None:
+            return time_of_dag_run.started_within(timedelta(seconds=window))
+        return time_of_dag_run.started_after()
 
-    # --- how long FlowEngine or the run says nothing, for looks in processes of their own ---------------------------
+    # --- how long FlowEngine or the run says nothing, for polls in processes of their own ---------------------------
 
-    def _remembered(self, context: Context) -> dict[str, float]:
+    def _load_outage(self, context: Context) -> dict[str, float]:
         store = compat.task_state_store(context) if self.reschedule else None
-        known = store.get(_SINCE_KEY) if store else None
+        known = store.get(OUTAGE_KEY) if store else None
         moments = known if isinstance(known, dict) and known.get("try") == context["ti"].try_number else {}
-        return {name: float(at) for name, at in moments.items() if name in _SINCE and isinstance(at, int | float)}
+        return {
+            name: float(at) for name, at in moments.items() if name in OUTAGE_FIELDS and isinstance(at, int | float)
+        }
 
-    def _remember(self, context: Context, waiter: RunMonitor) -> None:
+    def _save_outage(self, context: Context, monitor: RunMonitor) -> None:
         store = compat.task_state_store(context) if self.reschedule else None
         if store is None:
             return
-        moments = {name: at for name in _SINCE if (at := getattr(waiter, name)) is not None}
+        moments = {name: at for name in OUTAGE_FIELDS if (at := getattr(monitor, name)) is not None}
         if moments:
-            store.set(_SINCE_KEY, {"try": context["ti"].try_number, **moments})
-        elif self._remembered(context):
-            store.delete(_SINCE_KEY)
+            store.set(OUTAGE_KEY, {"try": context["ti"].try_number, **moments})
+        elif self._load_outage(context):
+            store.delete(OUTAGE_KEY)
+
+
+def _seconds(value: Any) -> float:
+    """Return a sensor's time, which Airflow has checked: seconds, or in Airflow 2.11 perhaps a timedelta."""
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)

@@ -1,13 +1,16 @@
 """The sensor, in each of its three ways to wait."""
 
+import inspect
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial, partialmethod
 
+import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
 
 from airflow_provider_flowengine.protocol.errors import (
+    ConfigurationError,
     PipelineNotFoundError,
     RunFailedError,
     RunLostError,
@@ -238,6 +241,119 @@ def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, aft
     task = sense(pipeline_id=pipeline_id, **mode)
 
     assert isinstance(task.errors[-1], RunFailedError)
+
+
+# --- the DAG run's own time -------------------------------------------------------------------------------------------
+
+
+def dag_run_of(run_type, length):
+    """Let the task's DAG run be of a type, due now, with a data interval of this length."""
+
+    def pre_execute(context):
+        due = context["dag_run"].logical_date or context["dag_run"].run_after
+        context["dag_run"].run_type = run_type
+        context["data_interval_start"], context["data_interval_end"] = due - length, due
+
+    return pre_execute
+
+
+@in_all_modes
+@pytest.mark.parametrize("length", [timedelta(0), timedelta(hours=1)], ids=["plain cron", "data interval"])
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill", "manual"])
+def test_a_window_takes_the_first_run_in_it_on_each_airflow(sense, emulator, pipeline, run_type, length, mode):
+    pipeline_id, now = pipeline(), emulator.clock.now()
+    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (30, 5, 2)])
+    task = sense(
+        pipeline_id=pipeline_id,
+        started_within=timedelta(hours=24),
+        pre_execute=dag_run_of(run_type, length),
+        **mode,
+    )
+
+    assert task.returned["run_id"] == 2
+
+
+@in_all_modes
+def test_a_scheduled_run_whose_interval_has_a_length_counts_from_its_start(sense, emulator, pipeline, mode):
+    pipeline_id, now = pipeline(), emulator.clock.now()
+    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (30, 5, 2)])
+    task = sense(pipeline_id=pipeline_id, pre_execute=dag_run_of("scheduled", timedelta(hours=3)), **mode)
+
+    assert task.returned["run_id"] == 3
+
+
+@in_all_modes
+def test_a_guess_is_refused_with_what_would_do(sense, emulator, pipeline, mode):
+    emulator.world.start(pipeline())
+    task = sense(pipeline_id=1, pre_execute=dag_run_of("scheduled", timedelta(0)), soft_fail=True, **mode)
+
+    assert task.state == "failed"
+    assert "started_within=timedelta(hours=24)" in task.error
+    assert emulator.count("history") == 0
+
+
+def test_only_one_of_run_and_moments_may_be_given():
+    with pytest.raises(ConfigurationError, match="Task wait: give started_after or started_within, not both"):
+        FlowEnginePipelineRunSensor(task_id="wait", pipeline_id=1, started_after="2026-01-01", started_within=60)
+
+
+@pytest.mark.parametrize("written", [str, pendulum.naive, datetime], ids=["text", "pendulum.naive", "datetime"])
+def test_a_moment_without_a_zone_is_in_airflows_default_one(sense, emulator, pipeline, monkeypatch, written):
+    monkeypatch.setenv("AIRFLOW__CORE__DEFAULT_TIMEZONE", "Asia/Shanghai")
+    pipeline_id = pipeline()
+    moments = [datetime(2026, 1, 1, hour, tzinfo=UTC).timestamp() for hour in (1, 5)]  # 09:00 and 13:00 in Shanghai
+    emulator.world.add_history(pipeline_id, moments)
+    moment = "2026-01-01 08:00:00" if written is str else written(2026, 1, 1, 8)
+
+    assert sense(pipeline_id=pipeline_id, started_after=moment).returned["run_id"] == 1
+
+
+# --- execution_timeout ------------------------------------------------------------------------------------------------
+
+
+@in_all_modes
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_execution_timeout_fails_a_try_in_every_mode_and_never_skips(sense, emulator, pipeline, soft_fail, mode):
+    emulator.world.start(pipeline(duration="forever"))
+    task = sense(
+        pipeline_id=1, run_id=1, execution_timeout=timedelta(seconds=1), soft_fail=soft_fail, retries=1, **mode
+    )
+
+    assert (task.state, task.tries) == ("failed", 2)
+    assert isinstance(task.errors[-1], AirflowTaskTimeout)
+    assert emulator.count("stop") == 0
+
+
+@in_all_modes
+def test_a_timeout_that_comes_before_execution_timeout_is_the_sensors_own(sense, emulator, pipeline, mode):
+    emulator.world.start(pipeline(duration="forever"))
+    task = sense(pipeline_id=1, run_id=1, timeout=0.4, execution_timeout=timedelta(seconds=60), retries=1, **mode)
+
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[-1], AirflowSensorTimeout)
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+@in_all_modes
+def test_the_runs_progress_stands_in_xcom_with_its_end(sense, emulator, pipeline, after_looks, mode):
+    pipeline_id = pipeline(duration="forever")
+    emulator.world.start(pipeline_id)
+    after_looks(2, emulator.world.finish, 1)
+    task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
+
+    progress = task.xcoms["flowengine_run"]
+    assert (progress["run_id"], progress["state"]) == (1, "succeeded")
+    assert progress["ended"]
+
+
+def test_the_signature_shows_the_sensors_own_arguments_typed():
+    parameters = inspect.signature(FlowEnginePipelineRunSensor).parameters
+    own = {name for name in parameters if name != "kwargs"}
+
+    assert {"run_id", "started_after", "started_within", "deferrable", "poke_interval", "timeout", "soft_fail"} <= own
+    assert all(parameters[name].annotation is not inspect.Parameter.empty for name in own)
 
 
 # --- what goes wrong meanwhile ----------------------------------------------------------------------------------------
