@@ -28,7 +28,7 @@ release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search", "from_code"]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_root", "locale"]
+exclude_patterns = ["_build", "_root", "locale", "performance/*", "reliability/*"]  # the latter are included
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
