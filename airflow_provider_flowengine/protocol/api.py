@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow_provider_flowengine.protocol import endpoints, handshake
 from airflow_provider_flowengine.protocol.addresses import address, redirect_target
-from airflow_provider_flowengine.protocol.envelope import excerpt, parse_envelope
+from airflow_provider_flowengine.protocol.envelope import parse_envelope
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -160,10 +160,10 @@ class Api:
     def _parse(self, request: Request, response: Response) -> Reply:
         if _is_engine_absent(request, response):
             raise EngineNotRunningError(
-                f"Engine {self.engine_key!r} isn't there (stopped or restarting?): could not {request.name}. Start it "
-                f"in FlowEngine; engine_patience in {self.settings.source} says how long an engine is waited for "
-                f"outside a wait ({self.settings.engine_patience:g} s). Its gateway answered {request.method} "
-                f"{request.path} by HTTP {response.status} and a page: {excerpt(request, response)[:100]}",
+                f"Engine {self.engine_key!r} isn't there (stopped or restarting?): could not {request.name}; it was "
+                "not processed. Start the engine in FlowEngine, or raise engine_patience "
+                f"({self.settings.engine_patience:g} s) in {self.settings.source}. The gateway answered "
+                f"{request.method} {request.path} in its place, by HTTP {response.status} and a page",
                 request=request,
                 may_have_been_processed=False,
                 http_status=response.status,
@@ -204,7 +204,7 @@ class Api:
         try:
             self.engine = yield from self._handshake()
         except FlowEngineError as reason:
-            log.info("The engine could not be resolved again: %s", reason)
+            log.debug("The engine could not be resolved again: %s", reason)
             return engine
         if self.engine != engine:
             log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
@@ -219,7 +219,8 @@ class Api:
         is_wrong_host = error.request is not None and not error.request.is_for_engine
         if is_wrong_host or self.now() + pause > deadline:
             raise error
-        log.warning("%s Asking again in %.1f s.", error, pause)
+        level = logging.WARNING if attempt == 1 else logging.DEBUG
+        log.log(level, "Engine %s isn't there; waiting up to %.0f s for it.", self.engine_key, deadline - self.now())
         yield Sleep(pause)
 
     def call(

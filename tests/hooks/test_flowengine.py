@@ -1,6 +1,8 @@
 """The hook's methods, against the emulator."""
 
 from datetime import timedelta
+from inspect import signature
+from typing import get_type_hints
 
 import pytest
 
@@ -349,3 +351,36 @@ def test_the_hook_is_usable_in_a_task(dag, run, emulator, pipeline):
         count_runs()
 
     assert run(dag)["count_runs"].returned == 1
+
+
+# --- what it returns, and what its signatures say ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        name
+        for name, method in vars(FlowEngineHook).items()
+        if callable(method) and not name.startswith("_") and name != "get_conn"
+    ],
+)
+def test_a_signature_carries_its_hints_at_run_time(method):
+    hints = get_type_hints(getattr(FlowEngineHook, method))
+
+    assert hints.keys() >= {*signature(getattr(FlowEngineHook, method)).parameters, "return"} - {"self", "kwargs"}
+
+
+def test_a_pipeline_is_looked_for_once_until_the_hook_changes_one(hook, emulator, pipeline):
+    pipeline("nightly")
+    assert hook.find_pipeline(key="nightly") is hook.find_pipeline(key="nightly")
+    assert emulator.count("list") == 1
+
+    hook.update_pipeline(hook.get_pipeline(1).content)
+    hook.find_pipeline(key="nightly")
+    assert emulator.count("list") == 2
+
+
+def test_a_pipeline_without_an_id_is_not_written_back(hook, emulator):
+    with pytest.raises(ConfigurationError, match="pipeline: it has no id"):
+        hook.update_pipeline({"data": {"name": "nightly"}})
+    assert emulator.count("update") == 0
