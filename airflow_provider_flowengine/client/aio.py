@@ -13,16 +13,17 @@ from airflow_provider_flowengine.client.exchange import headers_of, request_fail
 from airflow_provider_flowengine.client.proxy import proxy_for
 from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
 from airflow_provider_flowengine.protocol.content import Content
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
+from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
+from airflow_provider_flowengine.protocol.session import session_for
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from types import SimpleNamespace
 
-    from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.flow import Flow, Step
     from airflow_provider_flowengine.protocol.settings import Settings
 
 MAX_REQUESTS = 16
@@ -44,27 +45,22 @@ class AsyncClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sessions: _Sessions | None = None
+        self._connections: _Connections | None = None
+        self._session = session_for(settings)
         self._opening = asyncio.Lock()
+        self._signing_in = asyncio.Lock()
         self._request_slots = asyncio.Semaphore(MAX_REQUESTS)
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
-        step = advance(flow, None)
-        while not isinstance(step, Finished):
-            outcome = await self._perform(step)
-            if isinstance(outcome, Response) and len(outcome.body) > _LARGE:
-                step = await asyncio.to_thread(advance, flow, outcome)
-            else:
-                step = advance(flow, outcome)
-        return step.value
+        return await self._drive(flow, self._perform)
 
     async def close(self) -> None:
-        """Close the sessions."""
-        if self._sessions:
-            await self._sessions.kept.close()
-            await self._sessions.fresh.close()
-            self._sessions = None
+        """Close the connections."""
+        if self._connections:
+            await self._connections.kept.close()
+            await self._connections.fresh.close()
+            self._connections = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,41 +68,61 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _perform(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
+    async def _drive(self, flow: Flow[T], perform: Callable[[Step], Awaitable[Response | None]]) -> T:
+        step = advance(flow, None)
+        while not isinstance(step, Finished):
+            outcome: Response | FlowEngineError | None
+            try:
+                outcome = await perform(step)
+            except (ServiceUnavailableError, AccessDeniedError) as error:
+                outcome = error
+            if isinstance(outcome, Response) and len(outcome.body) > _LARGE:
+                step = await asyncio.to_thread(advance, flow, outcome)
+            else:
+                step = advance(flow, outcome)
+        return step.value
+
+    async def _perform(self, step: Step) -> Response | None:
+        if isinstance(step, Request) and self._session:
+            return await self._drive(self._session.send(step), self._perform_in_session)
+        return await self._perform_in_session(step)
+
+    async def _perform_in_session(self, step: Step) -> Response | None:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
-            return None
-        try:
+        elif isinstance(step, Request):
             async with self._request_slots:  # aiohttp would count the wait for a connection as the request's own time
                 return await self._send(step)
-        except ServiceUnavailableError as error:
-            return error
+        elif self._session:
+            async with self._signing_in:
+                await self._drive(self._session.sign_in(step.stale), self._perform_in_session)
+        return None
 
     async def _send(self, request: Request) -> Response:
         timeout = time_limit(request)
         exchange = _Exchange()
         try:
-            sessions = await self._open()
+            connections = await self._open()
             async with asyncio.timeout(timeout):
-                return await self._exchange(request, sessions, exchange)
+                return await self._exchange(request, connections, exchange)
         except FlowEngineError:
             raise
         except Exception as error:
             raise request_failed(request, error, is_sent=exchange.is_sent, timeout=timeout) from None
 
-    async def _exchange(self, request: Request, sessions: _Sessions, exchange: _Exchange) -> Response:
+    async def _exchange(self, request: Request, connections: _Connections, exchange: _Exchange) -> Response:
         timeout = min(request.timeout, MAX_SECONDS)
         upload = await asyncio.to_thread(Upload, request.file) if request.file else None
         try:
             # A request that must not be repeated goes out on a connection of its own: the server may close one that was
             # kept at any moment, and then it cannot be known whether the request was processed.
-            async with (sessions.kept if request.idempotent else sessions.fresh).request(
+            async with (connections.kept if request.idempotent else connections.fresh).request(
                 request.method,
                 URL(request.url, encoded=True),
                 headers=headers_of(request, upload),
                 json=request.body,
                 data=_chunks(upload) if upload else None,
-                proxy=sessions.proxy,
+                proxy=connections.proxy,
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=min(timeout, MAX_CONNECT_TIMEOUT), sock_read=timeout
                 ),
@@ -122,9 +138,9 @@ class AsyncClient:
             if upload:
                 await asyncio.to_thread(upload.close)
 
-    async def _open(self) -> _Sessions:
+    async def _open(self) -> _Connections:
         async with self._opening:
-            if self._sessions is None:
+            if self._connections is None:
                 # Once a session: aiohttp's own trust_env reads files in a thread for every single request.
                 proxy = await asyncio.to_thread(proxy_for, self._settings.fl_url, self._settings.redact)
                 context = await asyncio.to_thread(lambda: tls.context(tls.bundle(self._settings.verify)))
@@ -132,8 +148,8 @@ class AsyncClient:
                     aiohttp.TCPConnector(limit=MAX_REQUESTS, ssl=context, force_close=force_close)
                     for force_close in (False, True)
                 )
-                self._sessions = _Sessions(_session(kept), _session(fresh), proxy)
-            return self._sessions
+                self._connections = _Connections(_session(kept), _session(fresh), proxy)
+            return self._connections
 
 
 class _Exchange:
@@ -142,7 +158,7 @@ class _Exchange:
     is_sent = False
 
 
-class _Sessions(NamedTuple):
+class _Connections(NamedTuple):
     """The session that keeps its connections, the one that opens one for each request, and the proxy of both."""
 
     kept: aiohttp.ClientSession

@@ -23,15 +23,16 @@ from airflow_provider_flowengine.client.exchange import headers_of, request_fail
 from airflow_provider_flowengine.client.proxy import proxy_for
 from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
 from airflow_provider_flowengine.protocol.content import Content
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
+from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
+from airflow_provider_flowengine.protocol.session import session_for
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.flow import Flow, Step
     from airflow_provider_flowengine.protocol.settings import Settings
 
 
@@ -46,18 +47,17 @@ class Client:
     def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._settings = settings
         self._sleep = sleep
-        self._session = _Session()
+        self._connections = _Connections()
+        self._session = session_for(settings)
+        self._signing_in = threading.Lock()
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
-        step = advance(flow, None)
-        while not isinstance(step, Finished):
-            step = advance(flow, self._perform(step))
-        return step.value
+        return self._drive(flow, self._perform)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._session.close()
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -69,14 +69,31 @@ class Client:
     def _bundle(self) -> bool | str:
         return tls.bundle(self._settings.verify)
 
-    def _perform(self, step: Request | Sleep) -> Response | ServiceUnavailableError | None:
+    def _drive(self, flow: Flow[T], perform: Callable[[Step], Response | None]) -> T:
+        step = advance(flow, None)
+        while not isinstance(step, Finished):
+            outcome: Response | FlowEngineError | None
+            try:
+                outcome = perform(step)
+            except (ServiceUnavailableError, AccessDeniedError) as error:
+                outcome = error
+            step = advance(flow, outcome)
+        return step.value
+
+    def _perform(self, step: Step) -> Response | None:
+        if isinstance(step, Request) and self._session:
+            return self._drive(self._session.send(step), self._perform_in_session)
+        return self._perform_in_session(step)
+
+    def _perform_in_session(self, step: Step) -> Response | None:
         if isinstance(step, Sleep):
             self._sleep(step.seconds)
-            return None
-        try:
+        elif isinstance(step, Request):
             return self._send(step)
-        except ServiceUnavailableError as error:
-            return error
+        elif self._session:
+            with self._signing_in:
+                self._drive(self._session.sign_in(step.stale), self._perform_in_session)
+        return None
 
     def _send(self, request: Request) -> Response:
         timeout = time_limit(request)
@@ -100,9 +117,9 @@ class Client:
             upload = stack.enter_context(contextlib.closing(Upload(request.file))) if request.file else None
             # A request that must not be repeated goes out on a connection of its own: the server may close one that was
             # kept at any moment, and then it cannot be known whether the request was processed.
-            session = self._session if request.idempotent else stack.enter_context(_Session())
+            connections = self._connections if request.idempotent else stack.enter_context(_Connections())
             response = stack.enter_context(
-                session.request(
+                connections.request(
                     request.method,
                     request.url,
                     headers=headers_of(request, upload),
@@ -122,7 +139,7 @@ class Client:
             return Response(response.status_code, content.finish(), headers)
 
 
-class _Session(requests.Session):
+class _Connections(requests.Session):
     """A session that does what it is told: no environment, no cookies, and no parsing of redirects."""
 
     def __init__(self) -> None:

@@ -219,6 +219,11 @@ def json_object(response: Response) -> JsonObject | None:
     return content if isinstance(content, dict) else None
 
 
+def is_web_page(response: Response) -> bool:
+    """Whether a response is a page for a browser: a login page, or a proxy's own."""
+    return bool(_WEB_PAGE.match(decode(response.body, response.headers.get("content-type", ""), 512)))
+
+
 def text_of(value: Json) -> str:
     """Return a value as text; empty for None."""
     return "" if value is None else str(value)

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
+from airflow_provider_flowengine.protocol.errors import FlowEngineError
 from airflow_provider_flowengine.protocol.http import Request, Response
 
 T = TypeVar("T")
@@ -25,7 +25,19 @@ class Sleep:
     seconds: float
 
 
-Flow = Generator[Request | Sleep, Response | None, T]
+@dataclass(frozen=True)
+class SignIn:
+    """
+    Sign in before going on, one request of a client at a time: only :mod:`.session` asks for it.
+
+    :param stale: the token that is no longer valid; empty if there was none.
+    """
+
+    stale: str
+
+
+Step = Request | Sleep | SignIn
+Flow = Generator[Step, Response | None, T]
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class Finished(Generic[T]):
     value: T
 
 
-def advance(flow: Flow[T], outcome: Response | ServiceUnavailableError | None) -> Request | Sleep | Finished[T]:
+def advance(flow: Flow[T], outcome: Response | FlowEngineError | None) -> Step | Finished[T]:
     """
     Take a flow one step further: all that a transport needs to know of flows.
 
@@ -45,7 +57,7 @@ def advance(flow: Flow[T], outcome: Response | ServiceUnavailableError | None) -
     :return: what to do next, or the flow's end.
     """
     try:
-        return flow.throw(outcome) if isinstance(outcome, ServiceUnavailableError) else flow.send(outcome)
+        return flow.throw(outcome) if isinstance(outcome, FlowEngineError) else flow.send(outcome)
     except StopIteration as end:
         return Finished(end.value)
 

@@ -50,12 +50,13 @@ class Hangup(Exception):
 class ScriptedServer:
     """
     Listens on loopback. Each request is answered by the next of :attr:`replies`: bytes, or a function of the connection
-    and the request; without one, by an envelope.
+    and the request; without one, by :attr:`otherwise`, an envelope.
     """
 
     context: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
     replies: list = field(default_factory=list)
+    otherwise: object = None
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
     ended: int = 0
@@ -110,7 +111,7 @@ class ScriptedServer:
                     raise Hangup
                 while request := self._read(stream, number):
                     self.requests.append(request)
-                    reply = self.replies.pop(0) if self.replies else http(ok())
+                    reply = self.replies.pop(0) if self.replies else self.otherwise or http(ok())
                     answer = reply if isinstance(reply, bytes) else reply(connection, request)
                     if answer is not None:
                         connection.sendall(answer)
