@@ -10,8 +10,8 @@ import pytest
 from airflow_provider_flowengine.client.aio import AsyncClient
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
+    FlowEngineError,
     ServiceUnavailableError,
-    UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.http import Request
 from airflow_provider_flowengine.protocol.settings import Settings
@@ -132,9 +132,7 @@ def test_a_refused_account_is_not_tried_again_at_each_request(signed_in, server,
     keystone.refusal = refusal
 
     for _ in range(5):
-        with pytest.raises(
-            AccessDeniedError, match=r"sign in as 'admin': .*User id \(login\) and Access key"
-        ):
+        with pytest.raises(AccessDeniedError, match=r"sign in as 'admin': .*User id \(login\) and Access key"):
             signed_in.send("POST", body={})
     assert targets(server) == [SIGN_IN]
 
@@ -161,7 +159,7 @@ def test_neither_password_nor_token_is_seen_in_an_error(signed_in, server):
     signed_in.send()
     server.replies = [http(json.dumps({"a": PASSWORD, "b": "User-Token=token-1"}).encode())]
 
-    with pytest.raises(UnexpectedResponseError) as raised:
+    with pytest.raises(FlowEngineError) as raised:
         signed_in.client.run(signed_in.api.resolve())
 
     assert "***" in str(raised.value)
