@@ -46,6 +46,7 @@ def get_provider_info() -> dict[str, object]:
                 "ui-field-behaviour": ui_field_behaviour(),
             }
         ],
+        "cli": [f"{_PACKAGE}.cli.airflow.get_commands"],  # from Airflow 3.2 on
         "extra-links": [f"{_PACKAGE}.links.FlowEngineRunLink"],
         "asset-uris": asset_uris,
         "dataset-uris": asset_uris,  # Airflow 2.11's name for it

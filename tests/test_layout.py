@@ -25,6 +25,9 @@ MAY_IMPORT = {
     "assets": set(),
     "compat": {"protocol"},
     "definitions": {"protocol"},
+    "definition_files": {"protocol", "definitions"},
+    "params": {"definition_files", "definitions"},
+    "cli": {"", "protocol", "client", "hooks", "definitions", "definition_files"},
     "local_time": {"protocol"},
     "retry": {"protocol"},
     "lineage": {"protocol"},
@@ -39,6 +42,7 @@ MAY_IMPORT = {
         "compat",
         "lineage",
         "definitions",
+        "definition_files",
         "local_time",
     },
     "sensors": {"protocol", "client", "hooks", "triggers", "links", "assets", "compat", "operators", "local_time"},
@@ -54,6 +58,7 @@ MUST_DO_WITHOUT = {
     "protocol": {"airflow", "requests", "aiohttp"},
     "client": {"airflow"},
     "definitions": {"airflow", "requests", "aiohttp"},
+    "definition_files": {"airflow", "requests", "aiohttp"},
     "emulator": {"airflow", "requests", "aiohttp"},
 }
 

@@ -28,6 +28,7 @@ class Shape:
     How one kind of object in a definition is read.
 
     :param server: the fields that FlowEngine makes.
+    :param incidental: the fields that are kept and sent, and make no difference.
     :param defaults: what a field means when it is missing.
     :param text: the fields whose numbers mean their digits.
     :param objects: the shapes of objects in it, by field.
@@ -35,6 +36,7 @@ class Shape:
     """
 
     server: frozenset[str] = frozenset()
+    incidental: frozenset[str] = frozenset()
     defaults: Mapping[str, Json] = field(default_factory=dict)
     text: frozenset[str] = frozenset()
     objects: Mapping[str, Shape] = field(default_factory=dict)
@@ -69,7 +71,7 @@ _EXECUTION = Shape(defaults={"runMode": "SINGLE", "interval": 0, "intervalUnit":
 _DATA = Shape(
     server=frozenset({"id", "status"}),
     objects={"executionConfig": _EXECUTION, "pipelineParams": _PARAMS},
-    lists={"nodes": (_text_of("nodeId"), _NODE), "edges": (_edge_name, Shape(server=frozenset({"id"})))},
+    lists={"nodes": (_text_of("nodeId"), _NODE), "edges": (_edge_name, Shape(incidental=frozenset({"id"})))},
 )
 PIPELINE = Shape(
     server=frozenset("id engineTemplateId jobKey tiggerKey historyList createTime updateTime status".split()),
@@ -111,7 +113,11 @@ def definition_of(content: Mapping[str, Json], shape: Shape = PIPELINE) -> JsonO
     :param shape: what kind of object it is, default a whole pipeline.
     :return: the object without the server's fields, empty ones and defaults; nodes, edges and params by name.
     """
-    fields = {name: canonical(value, name, shape) for name, value in content.items() if name not in shape.server}
+    fields = {
+        name: canonical(value, name, shape)
+        for name, value in content.items()
+        if name not in shape.server | shape.incidental
+    }
     return {
         name: value
         for name, value in fields.items()

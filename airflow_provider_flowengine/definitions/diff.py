@@ -47,7 +47,11 @@ class Change:
         """What is done to it."""
         return "add" if self.before is None else "remove" if self.after is None else "change"
 
-    def as_dict(self) -> dict[str, Json]:
+    def lines(self) -> list[str]:
+        """Return it as text: a line, a script's as a unified diff."""
+        return text.describe(self.path, self.before, self.after)
+
+    def as_dict(self) -> JsonObject:
         """Return it as plain JSON values."""
         return {"path": list(self.path), "kind": self.kind, "before": self.before, "after": self.after}
 
@@ -71,7 +75,7 @@ class Diff:
 
     def lines(self) -> list[str]:
         """Return the differences as text: a line each, scripts as unified diffs."""
-        return [line for change in self.changes for line in text.describe(change.path, change.before, change.after)]
+        return [line for change in self.changes for line in change.lines()]
 
 
 def diff(current: Mapping[str, Json], wanted: Mapping[str, Json], *, unnamed: Unnamed = "remove") -> Diff:
@@ -99,11 +103,12 @@ def combine(current: Mapping[str, Json], wanted: Mapping[str, Json], shape: Shap
     """
     combined: JsonObject = {}
     for name, value in current.items():
-        if name in shape.server or name not in wanted:
-            kept = name in shape.server or unnamed == "keep" or name not in definition_of({name: value}, shape)
+        own = name in shape.server | shape.incidental
+        if own or name not in wanted:
+            kept = own or unnamed == "keep" or name not in definition_of({name: value}, shape)
             combined[name] = copy.deepcopy(value) if kept else None
     for name, value in wanted.items():
-        if name not in shape.server:
+        if name not in shape.server and not (name in shape.incidental and name in current):
             combined[name] = _combine_field(current.get(name), value, name, shape, unnamed)
     return combined
 
@@ -121,14 +126,14 @@ def _combine_field(current: Json, wanted: Json, name: str, shape: Shape, unnamed
     return copy.deepcopy(wanted)
 
 
-_LISTS = ("nodes", "edges", "params", "pipelineParams", "values")
-"""Where the first item that is added, or the last one that is removed, is shown as an item like any other."""
+_PARTS = ("data", "nodes", "edges", "params", "pipelineParams", "values")
+"""Fields whose parts are shown one by one, also if there were none before, or are none after."""
 
 
 def _changes(path: tuple[str, ...], before: JsonObject, after: JsonObject) -> Iterator[Change]:
     for name in sorted({*before, *after}):
         now, then = before.get(name), after.get(name)
-        if name in _LISTS:
+        if name in _PARTS:
             now, then = ({} if one is None and is_object(other) else one for one, other in ((now, then), (then, now)))
         if is_object(now) and is_object(then):
             yield from _changes((*path, name), now, then)

@@ -1,0 +1,276 @@
+"""The commands ``plan`` and ``apply``."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.cli import exit_codes, output
+from airflow_provider_flowengine.cli.engine import connect
+from airflow_provider_flowengine.cli.workspace import read_definitions
+from airflow_provider_flowengine.definitions.check import file_params, missing_files
+from airflow_provider_flowengine.definitions.content import fingerprint, key_and_name
+from airflow_provider_flowengine.definitions.diff import diff
+from airflow_provider_flowengine.definitions.files import parse_object, to_json
+from airflow_provider_flowengine.definitions.plan import plan_step
+from airflow_provider_flowengine.protocol.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    FlowEngineError,
+    PipelineExistsError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
+    known,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_flowengine.cli.engine import Engine
+    from airflow_provider_flowengine.cli.workspace import Definition
+    from airflow_provider_flowengine.definitions.plan import Step
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+    from airflow_provider_flowengine.protocol.models import Pipeline
+
+
+class PipelineInUseError(FlowEngineError):
+    """The pipeline is not as it was when it was planned, or a run of it is going on; it was not written."""
+
+
+_ABOUT_ONE = (PipelineInUseError, RequestRejectedError)
+"""Errors that are about one pipeline: those after it can be applied all the same."""
+
+NO_VERSIONS = (
+    "FlowEngine's API has no version of a pipeline: what somebody saves at this very moment can still be overwritten."
+)
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Say what ``apply`` would do."""
+    definitions = read_definitions(arguments.files, arguments.overlay)
+    steps = make_plan(connect(arguments), definitions, read_uploads(arguments.uploads, definitions))
+    if arguments.plan_file:
+        Path(arguments.plan_file).write_text(to_json({"steps": [_planned(step) for step in steps]}), encoding="utf-8")
+    return show_plan(arguments.output, steps)
+
+
+def apply(arguments: argparse.Namespace) -> int:
+    """Create and change pipelines as their files say."""
+    definitions = read_definitions(arguments.files, arguments.overlay)
+    uploads = read_uploads(arguments.uploads, definitions)
+    planned = _read_plan(arguments.plan_file) if arguments.plan_file else None
+    engine = connect(arguments)
+    steps = make_plan(engine, definitions, uploads)
+    if planned is not None:
+        _check_plan(steps, planned)
+    return apply_steps(engine, steps, arguments.output, force=arguments.force)
+
+
+def make_plan(engine: Engine, definitions: Iterable[Definition], uploads: Mapping[str, str]) -> list[Step]:
+    """
+    Return what is to be done to an engine.
+
+    :param engine: the engine, which is only read.
+    :param definitions: the pipelines as they should be.
+    :param uploads: the files to upload, by ``node.key``; with one definition only.
+    :raises ConfigurationError: if a FILE param has no file.
+    """
+    listed = engine.pipelines()
+    steps = []
+    for definition in definitions:
+        existing = find_existing(listed, definition)
+        current = engine.pipeline(existing.id).content if existing else None
+        without_file = [name for name in missing_files(definition.content) if name not in uploads]
+        if without_file:
+            raise ConfigurationError(
+                f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
+                "Nothing was sent"
+            )
+        steps.append(
+            plan_step(
+                definition.content,
+                current,
+                source=definition.source,
+                pipeline_id=existing.id if existing else None,
+                uploads=uploads,
+            )
+        )
+    return steps
+
+
+def find_existing(pipelines: Iterable[Pipeline], definition: Definition) -> Pipeline | None:
+    """
+    Return the pipeline of a definition's key, or of its name if it has no key.
+
+    :raises PipelineExistsError: if there is more than one, so that nothing tells which is meant.
+    """
+    key, name = key_and_name(definition.content)
+    field, wanted = ("key", key) if key else ("name", name)
+    matches = [pipeline for pipeline in pipelines if getattr(pipeline, field) == wanted]
+    if len(matches) > 1:
+        ids = ", ".join(str(pipeline.id) for pipeline in matches)
+        raise PipelineExistsError(f"{definition.source}: {len(matches)} pipelines have the {field} {wanted!r}: {ids}")
+    return matches[0] if matches else None
+
+
+def read_uploads(given: Iterable[str], definitions: Sequence[Definition]) -> dict[str, str]:
+    """
+    Return the files to upload, by ``node.key``, checked before anything is sent.
+
+    :param given: the arguments ``NODE.KEY=PATH``.
+    :param definitions: the definitions that they belong to.
+    :raises ConfigurationError: if there is no such FILE param or no such file.
+    """
+    uploads = dict(argument.partition("=")[::2] for argument in given)
+    if uploads and len(definitions) != 1:
+        raise ConfigurationError("--file needs one pipeline at a time")
+    for name, path in uploads.items():
+        params = [f"{node}.{param.get('key')}" for node, param in file_params(definitions[0].content)]
+        if name not in params:
+            raise ConfigurationError(f"--file: {name!r} is no FILE param; {known('FILE params', params)}")
+        if not Path(path).is_file():
+            raise ConfigurationError(f"--file {name}: there is no file {path!r}")
+    return uploads
+
+
+def show_plan(form: str, steps: Sequence[Step]) -> int:
+    """Write a plan; return the exit code."""
+    if form in ("json", "yaml"):
+        output.value(form, [step.as_dict() for step in steps])
+    else:
+        for step in steps:
+            for text in step.lines():
+                output.difference(text)
+        counts = {action: sum(step.action == action for step in steps) for action in ("create", "change", "none")}
+        output.line(
+            f"{counts['create']} to create, {counts['change']} to change, {counts['none']} without a difference"
+        )
+    return exit_codes.DIFFERENCES if any(step.action != "none" for step in steps) else exit_codes.OK
+
+
+def _planned(step: Step) -> JsonObject:
+    return {name: value for name, value in step.as_dict().items() if name != "changes"}
+
+
+def _read_plan(path: str) -> dict[Json, JsonObject]:
+    steps = parse_object(Path(path).read_text(encoding="utf-8"), path).get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise ConfigurationError(f"{path}: this is no plan; make one with flowengine plan … --plan-file {path}")
+    return {step["pipeline"]: step for step in steps if isinstance(step, dict) and "pipeline" in step}
+
+
+def _check_plan(steps: Iterable[Step], planned: Mapping[Json, JsonObject]) -> None:
+    """Refuse what isn't as it was planned, before anything is written."""
+    for step in steps:
+        then = planned.get(step.label)
+        if then is None:
+            raise ConfigurationError(f"The plan has no pipeline {step.label!r}; plan again. Nothing was written")
+        if then.get("after") != step.after:
+            raise ConfigurationError(f"{step.source} has changed since the plan; plan again. Nothing was written")
+        if then.get("before") != step.before and step.action != "none":
+            raise ConfigurationError(
+                f"Pipeline {step.label!r} was changed on the engine since the plan; plan again. Nothing was written"
+            )
+
+
+def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool) -> int:
+    """
+    Do what a plan says, say of each pipeline what was done, and return the exit code.
+
+    A pipeline that is refused keeps the others from nothing; any other error ends it. What wasn't done is said, and a
+    second ``apply`` continues there.
+
+    :param engine: the engine.
+    :param steps: the plan.
+    :param form: how the result is shown.
+    :param force: whether to write also while a run is going on.
+    """
+    results: list[JsonObject] = []
+    errors: list[FlowEngineError] = []
+    if any(step.action == "change" for step in steps):
+        output.note(NO_VERSIONS)
+    for step in steps:
+        state = "not done"
+        if all(isinstance(error, _ABOUT_ONE) and not isinstance(error, AccessDeniedError) for error in errors):
+            try:
+                state = _apply_step(engine, step, force=force)
+            except FlowEngineError as raised:
+                errors.append(raised)
+                state = "failed"
+        results.append({"pipeline": step.label, "state": state, "source": step.source})
+    output.rows(form, results, ("pipeline", "state", "source"))
+    for error in errors:
+        output.note(f"Error: {error}", style="red")
+    left = [str(result["pipeline"]) for result in results if result["state"] in ("failed", "not done")]
+    if left:
+        output.note(
+            f"Not applied: {', '.join(left)}. Run apply again to continue; what is done already stays as it is."
+        )
+    return exit_codes.ERROR if errors else exit_codes.OK
+
+
+def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:
+    if step.action == "none":
+        return "unchanged"
+    if step.pipeline_id is not None and not force:
+        _refuse_while_running(engine, step)
+    content = _with_uploads(engine, step)
+    if step.action == "create":
+        pipeline_id = _create(engine, step, content).id
+    else:
+        pipeline_id = step.pipeline_id if step.pipeline_id is not None else ""
+        current = engine.pipeline(pipeline_id).content
+        if fingerprint(current) != step.before:
+            raise PipelineInUseError(
+                f"Pipeline {step.label!r} was changed on the engine meanwhile, and is not written; plan again"
+            )
+        engine.update(diff(current, content).content)
+    kept = diff(engine.pipeline(pipeline_id).content, content)
+    if not kept.is_empty:
+        output.note(
+            f"{step.label}: FlowEngine keeps this differently than it was sent; export it to take over its form:"
+        )
+        for text in kept.lines():
+            output.note(f"    {text}")
+    return "created" if step.action == "create" else "changed"
+
+
+def _refuse_while_running(engine: Engine, step: Step) -> None:
+    active = engine.active_runs(step.pipeline_id) if step.pipeline_id is not None else []
+    if active:
+        ids = ", ".join(str(run.id) for run in active[:10])
+        raise PipelineInUseError(
+            f"Pipeline {step.label!r} has a run that is going on ({ids}), and is not written; wait, or give --force"
+        )
+
+
+def _create(engine: Engine, step: Step, content: JsonObject) -> Pipeline:
+    """Create a pipeline; if the answer is lost, the list says whether it was taken."""
+    from airflow_provider_flowengine.cli.workspace import Definition
+
+    try:
+        return engine.create(content)
+    except (ServiceUnavailableError, UnexpectedResponseError) as error:
+        created = find_existing(engine.pipelines(), Definition(step.source, content))
+        if created is None:
+            raise
+        output.note(f"{error} But pipeline {created.id} exists now.")
+        return created
+
+
+def _with_uploads(engine: Engine, step: Step) -> JsonObject:
+    """Upload the files of a step, and return its content with the paths that FlowEngine gave them."""
+    content = copy.deepcopy(step.content)
+    for node, param in file_params(content):
+        path = step.uploads.get(f"{node}.{param.get('key')}")
+        if path:
+            answer = engine.upload(Path(path))
+            value = answer.get("path") if isinstance(answer, dict) else answer
+            if not isinstance(value, str) or not value:
+                raise UnexpectedResponseError(f"The answer to the upload of {path} holds no path: {answer!r:.300}")
+            param["value"] = value
+            output.note(f"Uploaded {path} for {node}.{param.get('key')}: {value}")
+    return content

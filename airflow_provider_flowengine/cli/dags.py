@@ -1,0 +1,95 @@
+"""The command ``dag``."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from airflow_provider_flowengine.cli import exit_codes, output
+from airflow_provider_flowengine.cli.commands import DEFAULT_CONN_ID
+from airflow_provider_flowengine.cli.engine import connect
+from airflow_provider_flowengine.cli.exporting import chosen
+from airflow_provider_flowengine.definitions.content import is_object
+from airflow_provider_flowengine.definitions.dag_file import DagFile
+from airflow_provider_flowengine.definitions.job_params import settable_params
+from airflow_provider_flowengine.definitions.schedule import Cron, Manual, parse_schedule
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_provider_flowengine.definitions.schedule import Schedule
+    from airflow_provider_flowengine.protocol.models import Pipeline
+
+
+def dag(arguments: argparse.Namespace) -> int:
+    """Write a DAG file for each pipeline; what can't be translated is said, and has no file."""
+    engine = connect(arguments)
+    pipelines = chosen(engine, arguments)
+    if len(pipelines) != 1 and not arguments.dir:
+        raise ConfigurationError("Several DAG files need a folder: give --dir")
+    zone = _zone(arguments.zone or engine.settings.timezone or "UTC")
+    code = exit_codes.OK
+    for pipeline in pipelines:
+        label = pipeline.key or pipeline.name
+        try:
+            file = DagFile(
+                key=pipeline.key,
+                pipeline_id=pipeline.id,
+                schedule=_schedule(pipeline, arguments.schedule),
+                zone=zone,
+                written=datetime.now(ZoneInfo(zone)),
+                params=settable_params(pipeline.content, arguments.params),
+                conn_id=arguments.conn_id or DEFAULT_CONN_ID,
+                engine_key=arguments.engine_key or "",
+            )
+        except ConfigurationError as error:
+            output.note(f"{label}: no DAG is written: {error}", style="red")
+            code = exit_codes.ERROR
+            continue
+        _write(file, arguments.dir)
+        for note in (*file.notes(), *_zone_notes(file)):
+            output.note(f"{label}: {note}")
+    return code
+
+
+def _write(file: DagFile, folder: str | None) -> None:
+    if not folder:
+        output.line(file.text().rstrip("\n"))
+        return
+    path = Path(folder) / f"{file.dag_id}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(file.text(), encoding="utf-8")
+    output.note(f"Written: {path}")
+
+
+def _zone_notes(file: DagFile) -> list[str]:
+    if not isinstance(file.schedule, Cron):
+        return []
+    return [
+        f"its hours are those of {file.zone}; if FlowEngine keeps another clock, set timezone in the connection, "
+        "or give --zone"
+    ]
+
+
+def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:
+    """Return the schedule that the user gave, or else the pipeline's own, translated."""
+    if given == "none":
+        return Manual()
+    if given:
+        if not re.fullmatch(r"@[a-z]+|\S+( \S+){4}", given):
+            raise ConfigurationError(f"--schedule {given!r} must be a cron expression of five fields, or none")
+        return Cron(given, "")
+    data = pipeline.content.get("data")
+    execution = data.get("executionConfig") if is_object(data) else None
+    return parse_schedule(execution if is_object(execution) else {})
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        raise ConfigurationError(f"--zone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None

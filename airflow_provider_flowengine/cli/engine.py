@@ -1,0 +1,265 @@
+"""The engine that a command works on: by an Airflow connection, or by the arguments and the environment alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from getpass import getpass
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.cli.commands import DEFAULT_CONN_ID
+from airflow_provider_flowengine.client.sync import Client
+from airflow_provider_flowengine.protocol.api import Api
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.settings import Settings
+from airflow_provider_flowengine.protocol.starting import resolve_job_params, start_once
+from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, look
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.starting import JobParams
+
+_ARGUMENTS = ("url", "engine_key", "user_id", "login", "api_root", "timezone", "verify")
+"""What an argument, or ``FLOWENGINE_<NAME>``, says instead of a connection."""
+
+
+@dataclass
+class Engine:
+    """
+    One engine, as the commands use it.
+
+    :param name: the connection or address that leads to it, for messages.
+    :param api: its API client.
+    :param client: what sends the requests.
+    """
+
+    name: str
+    api: Api
+    client: Client
+
+    @property
+    def settings(self) -> Settings:
+        """What the connection says."""
+        return self.api.settings
+
+    def pipelines(self) -> list[Pipeline]:
+        """Return the engine's pipelines (call 05)."""
+        return self.client.run(self.api.list_pipelines())
+
+    def pipeline(self, pipeline_id: Identifier) -> Pipeline:
+        """Return one whole pipeline (call 06)."""
+        return self.client.run(self.api.get_pipeline(pipeline_id))
+
+    def find(self, wanted: str) -> Pipeline:
+        """
+        Return the pipeline that the user means.
+
+        :param wanted: its key, or else its id, or else its name.
+        :raises PipelineNotFoundError: if there is none, or more than one.
+        """
+        pipelines = self.pipelines()
+        for field in ("key", "id", "name"):
+            matches = [pipeline for pipeline in pipelines if str(getattr(pipeline, field)) == wanted]
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                ids = ", ".join(str(pipeline.id) for pipeline in matches)
+                raise PipelineNotFoundError(
+                    f"{len(matches)} pipelines have the {field} {wanted!r}: name one by id, {ids}"
+                )
+        names = (f"{pipeline.key or pipeline.name} (id {pipeline.id})" for pipeline in pipelines)
+        raise PipelineNotFoundError(
+            f"Engine {self.api.engine_key!r} has no pipeline of key, id or name {wanted!r}; {known('pipelines', names)}"
+        )
+
+    def create(self, content: JsonObject) -> Pipeline:
+        """Create a pipeline (call 03)."""
+        return self.client.run(self.api.create_pipeline(content))
+
+    def update(self, content: JsonObject) -> None:
+        """Write a whole pipeline back (call 07)."""
+        self.client.run(self.api.update_pipeline(content))
+
+    def upload(self, path: Path) -> Json:
+        """Upload a file for a FILE param (call 04)."""
+        return self.client.run(self.api.upload_file(path))
+
+    def runs(self, pipeline: Pipeline, limit: int) -> list[PipelineRun]:
+        """Return the newest runs of a pipeline, newest first."""
+        return self.client.run(History(self.api, pipeline.id).newest_of(limit))[:limit]
+
+    def active_runs(self, pipeline_id: Identifier) -> list[PipelineRun]:
+        """Return the runs of a pipeline that have not ended."""
+        return self.client.run(running_runs(History(self.api, pipeline_id)))
+
+    def run(self, run_id: Identifier, pipeline: Pipeline | None) -> PipelineRun | None:
+        """
+        Return one run, with its nodes if FlowEngine tells them.
+
+        :param run_id: the run.
+        :param pipeline: its pipeline; without it, only the one-run call can find it, which not every FlowEngine has.
+        """
+        detailed = self.client.run(self.api.read_run(pipeline.id if pipeline else "", run_id))
+        if detailed or pipeline is None:
+            return detailed
+        return self.client.run(History(self.api, pipeline.id).find(run_id))
+
+    def start(self, pipeline: Pipeline, params: JobParams) -> PipelineRun:
+        """Start a pipeline exactly once (call 09), as the operator does."""
+        checked = resolve_job_params(self.pipeline(pipeline.id), params) if params else {}
+        return self.client.run(start_once(self.api, pipeline.id, checked))
+
+    def stop(self, run_id: Identifier, pipeline_id: Identifier | None) -> bool:
+        """Stop a run (call 11); return whether there was something to stop."""
+        history = None if pipeline_id is None else History(self.api, pipeline_id)
+        return self.client.run(stop(self.api, history, run_id))
+
+    def resume(self, run_id: Identifier, pipeline_id: Identifier | None) -> PipelineRun | None:
+        """Resume a run (call 12); return it as it was before."""
+        history = None if pipeline_id is None else History(self.api, pipeline_id)
+        return self.client.run(resume(self.api, history, run_id))
+
+    def follow(
+        self,
+        run: PipelineRun,
+        *,
+        timeout: float | None,
+        poll_interval: float,
+        resumed: bool = False,
+    ) -> Iterator[PipelineRun]:
+        """
+        Yield a run as each poll shows it, until it has ended.
+
+        :param run: the run.
+        :param timeout: seconds to wait at most; None waits without end.
+        :param poll_interval: seconds between two polls at most.
+        :param resumed: whether ``run`` is how it was before it was resumed, so that its end doesn't count.
+        :raises RunError: if it cannot be waited for any longer.
+        """
+        now = self.api.now()
+        monitor = RunMonitor(
+            run.id,
+            run.pipeline_id,
+            PollOptions(poll_interval, None if timeout is None else now + timeout),
+            began=now,
+            run_url=self.run_url(run),
+            before=run if resumed else None,
+            fetch_nodes=True,
+        )
+        api = self.api.without_retries(self.settings.timeout)  # the next poll is the retry
+        history = History(api, run.pipeline_id)
+        while True:
+            ended = self.client.run(look(api, history, monitor))
+            if seen := ended or monitor.last:
+                yield seen
+            if ended:
+                return
+            time.sleep(monitor.delay(self.api.now()))
+
+    def run_url(self, run: PipelineRun) -> str:
+        """Return the address of a run's page."""
+        engine = self.client.run(self.api.resolve())
+        return self.settings.run_url(
+            engine_url=engine.url, engine_key=engine.key, pipeline_id=run.pipeline_id, run_id=run.id
+        )
+
+
+def connect(arguments: argparse.Namespace) -> Engine:
+    """
+    Return the engine that a command's arguments name; nothing is sent yet.
+
+    :param arguments: the parsed arguments of the commands' table.
+    :raises ConfigurationError: if they lead nowhere.
+    """
+    given = {name: getattr(arguments, name) or _environment(name, "FLOWENGINE") for name in _ARGUMENTS}
+    if arguments.conn_id:
+        if arguments.url:
+            raise ConfigurationError("Give one of --conn-id and --url")
+        return _by_connection(arguments.conn_id, arguments.engine_key)
+    if given["url"]:
+        return _by_url(given, "FLOWENGINE")
+    return _by_connection(DEFAULT_CONN_ID, arguments.engine_key)
+
+
+def connect_by_name(name: str, engine_key: str | None, side: str) -> Engine:
+    """
+    Return the engine that ``promote`` reads or writes.
+
+    :param name: an Airflow connection's id, or the gateway's address.
+    :param engine_key: the engine; default the connection's.
+    :param side: ``FROM`` or ``TO``: of an address, ``FLOWENGINE_<SIDE>_ACCESS_KEY`` and the like say the rest. One
+        side's credentials are never sent to the other.
+    """
+    if "://" not in name:
+        return _by_connection(name, engine_key)
+    prefix = f"FLOWENGINE_{side}"
+    given = {argument: _environment(argument, prefix) for argument in _ARGUMENTS}
+    return _by_url({**given, "url": name, "engine_key": engine_key or given["engine_key"]}, prefix)
+
+
+def _environment(name: str, prefix: str) -> str:
+    return os.environ.get(f"{prefix}_{name.upper()}", "")
+
+
+def _by_url(given: dict[str, str], prefix: str) -> Engine:
+    login = given["login"]
+    secret = _environment("access_key", prefix)
+    if login:
+        secret = _environment("password", prefix) or _ask_password(login, f"{prefix}_PASSWORD")
+    settings = Settings.build(
+        fl_url=given["url"],
+        engine_key=given["engine_key"],
+        api_root=given["api_root"],
+        timezone=given["timezone"],
+        verify=given["verify"],
+        source=given["url"],
+        authentication="session" if login else "",
+        user=login or given["user_id"],
+        user_id=given["user_id"] if login else "",
+        access_key=secret,
+    )
+    return _engine(given["url"], settings, "", "give --engine-key, or set FLOWENGINE_ENGINE_KEY")
+
+
+def _ask_password(login: str, variable: str) -> str:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"The password of {login!r} is needed: set {variable}")
+    return getpass(f"Password of {login}: ")
+
+
+def _by_connection(conn_id: str, engine_key: str | None) -> Engine:
+    with redirect_stdout(sys.stderr):  # where Airflow logs to from then on: standard output holds the result alone
+        settings = _read_connection(conn_id)
+    return _engine(conn_id, settings, engine_key or "", f"set engine_key in connection {conn_id}, or give --engine-key")
+
+
+def _read_connection(conn_id: str) -> Settings:
+    """Read a connection as Airflow's own commands do: from secrets backends, the environment, or the database."""
+    from airflow.models.connection import Connection
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+    from airflow_provider_flowengine.hooks.connection import settings_of
+
+    try:
+        return settings_of(Connection.get_connection_from_secrets(conn_id))
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"Airflow has no connection {conn_id!r}; create it, name another by --conn-id, or give --url"
+        ) from None
+
+
+def _engine(name: str, settings: Settings, engine_key: str, advice: str) -> Engine:
+    if not (engine_key or settings.engine_key):
+        raise ConfigurationError(f"No engine key: {advice}")
+    return Engine(name, Api(settings, engine_key), Client(settings))

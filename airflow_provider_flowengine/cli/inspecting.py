@@ -1,0 +1,101 @@
+"""The commands that only read: check, pipelines, runs, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.cli import exit_codes, output
+from airflow_provider_flowengine.cli.engine import connect
+from airflow_provider_flowengine.cli.runs import RUN_COLUMNS, find_run, show_run
+from airflow_provider_flowengine.cli.watching import watch
+from airflow_provider_flowengine.protocol.errors import FlowEngineError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from airflow_provider_flowengine.cli.engine import Engine
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check the connection step by step; stop at the first that fails, and say what to do."""
+    engine = connect(arguments)
+    steps: tuple[tuple[str, Callable[[], str], str], ...] = (
+        ("engine", lambda: _resolve(engine), "is the address FlowEngine's gateway, and does it have this engine?"),
+        ("pipelines", lambda: str(len(engine.pipelines())), "may this user list them, and is api_root right?"),
+        ("time zone", lambda: _zone(engine), "set timezone"),
+    )
+    results: list[JsonObject] = []
+    for name, step, advice in steps:
+        try:
+            results.append({"step": name, "result": "ok", "detail": step()})
+        except FlowEngineError as error:
+            results.append({"step": name, "result": "failed", "detail": f"{error} What to do: {advice}"})
+            break
+    output.rows(arguments.output, results, ("step", "result", "detail"))
+    return exit_codes.OK if results[-1]["result"] == "ok" else exit_codes.ERROR
+
+
+def _resolve(engine: Engine) -> str:
+    """Sign in if the connection says so, find the engine, and find out which API it speaks."""
+    settings, found = engine.settings, engine.client.run(engine.api.resolve())
+    way = "signed in by session" if settings.authentication == "session" else "by user id"
+    return f"{found.key} has id {found.id} at {settings.fl_url}{found.url}, speaks {found.version.root}, asked {way}"
+
+
+def _zone(engine: Engine) -> str:
+    return engine.settings.timezone or "none is set: times without one are read as UTC until a run tells the zone"
+
+
+def pipelines(arguments: argparse.Namespace) -> int:
+    """List the engine's pipelines."""
+    items = [_pipeline_row(pipeline) for pipeline in connect(arguments).pipelines()]
+    output.rows(arguments.output, items, ("id", "pipeline_key", "name", "nodes", "schedule"))
+    return exit_codes.OK
+
+
+def _pipeline_row(pipeline: Pipeline) -> JsonObject:
+    data = pipeline.content.get("data")
+    execution = data.get("executionConfig") if isinstance(data, dict) else None
+    return {
+        "id": pipeline.id,
+        "pipeline_key": pipeline.key,
+        "name": pipeline.name,
+        "nodes": len(pipeline.nodes),
+        "schedule": _schedule(execution) if isinstance(execution, dict) else "",
+    }
+
+
+def _schedule(execution: JsonObject) -> str:
+    """Name a pipeline's own schedule; whether it is on, FlowEngine's API does not say."""
+    mode = str(execution.get("runMode") or "")
+    details = {
+        "CRONTAB": execution.get("cronExpression"),
+        "PERIODICAL": f"{execution.get('interval')} {execution.get('intervalUnit') or 'MINUTE'}",
+        "MESSAGE": execution.get("trigger"),
+    }
+    return f"{mode} {details.get(mode) or ''}".strip()
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    """List a pipeline's runs, newest first."""
+    engine = connect(arguments)
+    found = engine.runs(engine.find(arguments.pipeline), max(1, arguments.limit))
+    output.rows(arguments.output, [_run_row(run) for run in found], RUN_COLUMNS)
+    return exit_codes.OK
+
+
+def _run_row(run: PipelineRun) -> dict[str, Json]:
+    return {**run.as_dict(), "message": run.message}
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show a run and its nodes, live if asked."""
+    engine = connect(arguments)
+    pipeline, run = find_run(engine, arguments)
+    if arguments.watch:
+        return watch(engine, run, pipeline, arguments)
+    show_run(arguments.output, run, pipeline)
+    return exit_codes.OK

@@ -1,0 +1,89 @@
+"""The command ``promote``: pipelines from one engine to another."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.cli import output
+from airflow_provider_flowengine.cli.applying import apply_steps, find_existing, make_plan, read_uploads, show_plan
+from airflow_provider_flowengine.cli.engine import connect_by_name
+from airflow_provider_flowengine.cli.exporting import chosen
+from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, read_overlay
+from airflow_provider_flowengine.definitions.check import file_params, missing_files
+from airflow_provider_flowengine.definitions.content import without_server_fields
+from airflow_provider_flowengine.definitions.overlay import overlaid
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from airflow_provider_flowengine.cli.engine import Engine
+    from airflow_provider_flowengine.protocol.http import Json
+
+
+def promote(arguments: argparse.Namespace) -> int:
+    """Plan, and with ``--apply`` apply, pipelines of one engine on another."""
+    source = connect_by_name(arguments.source, arguments.source_engine_key, "FROM")
+    target = connect_by_name(arguments.target, arguments.target_engine_key, "TO")
+    overlay = read_overlay(arguments.overlay)
+    definitions = []
+    for pipeline in chosen(source, arguments):
+        if not pipeline.key:
+            raise ConfigurationError(f"Pipeline {pipeline.id} has no pipelineKey, by which promote names it")
+        content = without_server_fields(overlaid(pipeline.content, overlay))
+        definitions.append(Definition(f"{pipeline.key} of {source.name}", content))
+    check_definitions(definitions)
+    definitions = _with_targets_files(target, definitions)
+    uploads = _ask_for_files(definitions, read_uploads(arguments.uploads, definitions))
+    steps = make_plan(target, definitions, uploads)
+    _note_what_stays_behind(definitions)
+    if arguments.apply:
+        return apply_steps(target, steps, arguments.output, force=arguments.force)
+    return show_plan(arguments.output, steps)
+
+
+def _with_targets_files(target: Engine, definitions: Iterable[Definition]) -> list[Definition]:
+    """Give FILE params the paths that the target has for them: the source's are on the source's own disk."""
+    pipelines = target.pipelines()
+    result = []
+    for definition in definitions:
+        content = copy.deepcopy(definition.content)
+        params = file_params(content)
+        existing = find_existing(pipelines, definition) if params else None
+        paths: dict[tuple[str, Json], Json] = {}
+        if existing:
+            theirs = file_params(target.pipeline(existing.id).content)
+            paths = {(node, param.get("key")): param.get("value") for node, param in theirs}
+        for node, param in params:
+            param["value"] = paths.get((node, param.get("key")))
+        result.append(Definition(definition.source, content))
+    return result
+
+
+def _ask_for_files(definitions: list[Definition], uploads: dict[str, str]) -> dict[str, str]:
+    """Ask for the files of FILE params that the target has none for; without a terminal, the plan refuses them."""
+    missing = [name for definition in definitions for name in missing_files(definition.content) if name not in uploads]
+    if not missing or len(definitions) != 1 or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return uploads
+    answers = []
+    for name in missing:
+        sys.stderr.write(f"File to upload for FILE param {name}: ")
+        sys.stderr.flush()
+        answers.append(f"{name}={sys.stdin.readline().strip()}")
+    return uploads | read_uploads(answers, definitions)
+
+
+def _note_what_stays_behind(definitions: Iterable[Definition]) -> None:
+    for definition in definitions:
+        for node, param in file_params(definition.content):
+            output.note(f"{definition.label}: FILE param {node}.{param.get('key')} keeps the target's own file.")
+        data = definition.content.get("data")
+        execution = data.get("executionConfig") if isinstance(data, dict) else None
+        if isinstance(execution, dict) and execution.get("runMode") not in (None, "SINGLE"):
+            output.note(
+                f"{definition.label}: its schedule ({execution.get('runMode')}) is carried over as it is; an overlay "
+                "can change it. Whether it is on is not: turn it on there."
+            )

@@ -1,0 +1,101 @@
+"""Definitions in files: read with their scripts, and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.definition_files import read_definition, read_text
+from airflow_provider_flowengine.definitions.check import problems
+from airflow_provider_flowengine.definitions.content import key_and_name
+from airflow_provider_flowengine.definitions.files import parse_object
+from airflow_provider_flowengine.definitions.overlay import overlaid
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_flowengine.protocol.http import JsonObject
+
+
+@dataclass(frozen=True)
+class Definition:
+    """
+    A pipeline as it should be.
+
+    :param source: where it is from, for messages: a file, or a pipeline of another engine.
+    :param content: the whole pipeline object.
+    """
+
+    source: str
+    content: JsonObject
+
+    @property
+    def label(self) -> str:
+        """What identifies it on an engine: its key, or else its name."""
+        key, name = key_and_name(self.content)
+        return key or name
+
+
+def read_definitions(files: Iterable[str], overlay: str | None) -> list[Definition]:
+    """
+    Return the definitions of files, checked as an engine would, and no two of one key.
+
+    :param files: ``.json`` files, or folders whose ``.json`` files are meant.
+    :param overlay: the file of what differs in this environment, if any.
+    :raises ConfigurationError: with all that is wrong with all of them.
+    """
+    changes = read_overlay(overlay)
+    definitions, wrong = [], []
+    for path in _paths(files, overlay):
+        try:
+            definitions.append(Definition(str(path), overlaid(read_definition(path), changes)))
+        except ConfigurationError as error:
+            wrong.append(str(error))
+    check_definitions(definitions, wrong)
+    return definitions
+
+
+def check_definitions(definitions: Iterable[Definition], wrong: Iterable[str] = ()) -> None:
+    """
+    Check definitions as an engine would, before anything is sent.
+
+    :param definitions: the definitions.
+    :param wrong: what is known to be wrong already.
+    :raises ConfigurationError: with all that is wrong.
+    """
+    reasons, sources = list(wrong), dict[str, str]()
+    for definition in definitions:
+        reasons += [f"{definition.source}: {problem}" for problem in problems(definition.content)]
+        if not definition.label:
+            reasons.append(f"{definition.source}: it has neither a pipelineKey nor a name")
+        elif definition.label in sources:
+            reasons.append(f"{definition.source}: {sources[definition.label]} has the key {definition.label!r} too")
+        sources.setdefault(definition.label, definition.source)
+    if reasons:
+        raise ConfigurationError("Nothing was sent:\n" + "\n".join(f"  {reason}" for reason in reasons))
+
+
+def _paths(files: Iterable[str], overlay: str | None) -> list[Path]:
+    paths: dict[Path, None] = {}
+    for name in files:
+        path = Path(name)
+        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not found:
+            raise ConfigurationError(f"{name}: this folder has no .json file")
+        paths.update(dict.fromkeys(found))
+    return [path for path in paths if not (overlay and path.exists() and path.samefile(overlay))]
+
+
+def read_overlay(path: str | None) -> JsonObject:
+    """Return what an overlay file holds; nothing if there is none."""
+    return parse_object(read_text(Path(path)), path) if path else {}
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files' texts to the byte, the folders that they need included."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())

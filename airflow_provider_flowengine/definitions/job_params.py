@@ -1,0 +1,94 @@
+"""The params of a definition that can be set when a run starts, as a DAG's trigger form offers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.definitions.content import is_object
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+
+
+@dataclass(frozen=True)
+class JobParam:
+    """
+    One param of a node.
+
+    :param node: the node's id.
+    :param node_name: what people call the node.
+    :param key: the param's key.
+    :param value: its value in the definition.
+    :param description: what the definition says about it.
+    """
+
+    node: str
+    node_name: str
+    key: str
+    value: str
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in the DAG's params."""
+        return f"{self.node}.{self.key}"
+
+    @property
+    def template(self) -> str:
+        """What the start operator's ``job_params`` renders to the value that was given in the form."""
+        return f"{{{{ params[{self.name!r}] }}}}"
+
+
+def settable_params(pipeline: Mapping[str, Json], only: Iterable[str] | None = None) -> list[JobParam]:
+    """
+    Return the params that can be set when a run starts.
+
+    Left out are FILE params, which take an uploaded file's path, params that an edge feeds (by the vendor's
+    documentation, those can't be set), and params marked ``startParam: false`` (inference).
+
+    :param pipeline: the whole pipeline object.
+    :param only: the ones that are wanted, as ``node.key``; default all.
+    :raises ConfigurationError: if one that is wanted can't be set, with those that can.
+    """
+    found = {param.name: param for param in _settable(pipeline)}
+    wanted = list(found if only is None else dict.fromkeys(only))
+    strangers = [name for name in wanted if name not in found]
+    if strangers:
+        raise ConfigurationError(
+            f"The pipeline has no param {strangers[0]!r} that a start can set; {known('params', found)}"
+        )
+    return [found[name] for name in wanted]
+
+
+def job_params(params: Iterable[JobParam]) -> dict[str, dict[str, str]]:
+    """Return the start operator's ``job_params`` for a DAG's params: templates by node and key."""
+    result: dict[str, dict[str, str]] = {}
+    for param in params:
+        result.setdefault(param.node, {})[param.key] = param.template
+    return result
+
+
+def _settable(pipeline: Mapping[str, Json]) -> Iterator[JobParam]:
+    data = pipeline.get("data")
+    definition = data if is_object(data) else {}
+    fed = {edge.get("destSlotId") for edge in _objects(definition.get("edges"))} - {None, ""}
+    for node in _objects(definition.get("nodes")):
+        params, node_id = node.get("params"), str(node.get("nodeId"))
+        for param in _objects(params.get("values") if is_object(params) else None):
+            fixed = param.get("startParam") is False or param.get("id") in fed
+            if param.get("key") and (param.get("type") or "TEXT") == "TEXT" and not fixed:
+                yield JobParam(
+                    node_id,
+                    str(node.get("title") or node.get("name") or node_id),
+                    str(param["key"]),
+                    "" if param.get("value") is None else str(param["value"]),
+                    str(param.get("describe") or ""),
+                )
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [item for item in value if is_object(item)] if isinstance(value, list) else []

@@ -1,0 +1,313 @@
+"""Runs through the commands: check, pipelines, runs, show, run, stop, resume."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import yaml
+
+COMMAND = [sys.executable, "-m", "airflow_provider_flowengine.cli"]
+
+
+@pytest.fixture
+def environment(flowengine_emulator):
+    """The environment of a command in a process of its own."""
+    engine = {"FLOWENGINE_URL": flowengine_emulator.url, "FLOWENGINE_ENGINE_KEY": flowengine_emulator.engine_key}
+    return {**os.environ, **engine}
+
+
+# --- connection -------------------------------------------------------------------------------------------------------
+
+
+def test_check_goes_step_by_step(flowengine, flowengine_emulator, existing):
+    result = flowengine("check", "-o", "json")
+
+    assert result.code == 0
+    assert [(step["step"], step["result"]) for step in result.json] == [
+        ("engine", "ok"),
+        ("pipelines", "ok"),
+        ("time zone", "ok"),
+    ]
+    assert "speaks kernel/v1" in result.json[0]["detail"]
+
+
+def test_check_stops_at_what_fails_and_says_what_to_do(flowengine):
+    result = flowengine("check", "--engine-key", "gone", "-o", "json")
+
+    assert result.code == 1
+    (step,) = result.json
+    assert (step["step"], step["result"]) == ("engine", "failed")
+    assert "'gone'" in step["detail"]
+    assert "does it have this engine?" in step["detail"]
+
+
+def test_without_a_terminal_a_missing_password_is_said(flowengine):
+    result = flowengine("pipelines", "--login", "ann")
+
+    assert result.code == 1
+    assert "set FLOWENGINE_PASSWORD" in result.err
+
+
+def test_an_engine_key_is_needed(flowengine, monkeypatch):
+    monkeypatch.delenv("FLOWENGINE_ENGINE_KEY")
+
+    assert "give --engine-key, or set FLOWENGINE_ENGINE_KEY" in flowengine("pipelines").err
+
+
+def test_a_connection_and_an_address_are_one_too_many(flowengine):
+    assert flowengine("pipelines", "--conn-id", "a", "--url", "http://b").code == 1
+
+
+@pytest.mark.usefixtures("airflow_db", "emulator", "existing")
+@pytest.mark.parametrize("arguments", [(), ("--conn-id", "flowengine_default")])
+def test_an_airflow_connection_leads_to_the_engine(arguments):
+    command = [*COMMAND, "pipelines", *arguments, "-o", "json"]
+
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert json.loads(run.stdout)[0]["pipeline_key"] == "churn"
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_a_connection_that_does_not_exist_is_named(flowengine):
+    result = flowengine("pipelines", "--conn-id", "gone")
+
+    assert result.code == 1
+    assert "Airflow has no connection 'gone'" in result.err
+
+
+def test_without_airflow_it_loads_no_airflow(environment, existing):
+    code = """
+import sys
+from airflow_provider_flowengine.cli.__main__ import main
+assert main(["pipelines"]) == 0
+print(*[name for name in sys.modules if name.partition(".")[0] in ("airflow", "aiohttp", "sqlalchemy")])
+"""
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert run.stdout.splitlines()[-1] == ""
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_pipelines_are_listed_with_their_schedules(flowengine, existing):
+    assert flowengine("pipelines", "-o", "json").json == [
+        {"id": 1, "pipeline_key": "churn", "name": "Churn model", "nodes": 2, "schedule": "CRONTAB 0 0 2 * * ?"}
+    ]
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml", "plain"])
+def test_each_form_shows_the_same(flowengine, existing, form):
+    out = flowengine("pipelines", "-o", form).out
+
+    assert "churn" in out
+    assert "\x1b" not in out
+    if form == "yaml":
+        assert yaml.safe_load(out) == flowengine("pipelines", "-o", "json").json
+
+
+def test_a_name_that_would_control_the_terminal_is_shown_harmless(flowengine, flowengine_emulator, churn):
+    churn["data"]["name"] = "a\x1b]0;owned\x07[bold]b"
+    flowengine_emulator.world.create_pipeline(churn)
+
+    for form in ("table", "plain"):
+        out = flowengine("pipelines", "-o", form).out
+        assert "\x1b" not in out
+        assert "[bold]b" in out
+
+
+def test_runs_are_listed_newest_first(flowengine, flowengine_emulator, existing):
+    for _ in range(3):
+        flowengine_emulator.world.start(existing)
+
+    assert [run["run_id"] for run in flowengine("runs", "churn", "--limit", "2", "-o", "json").json] == [3, 2]
+
+
+def test_show_tells_a_run_and_its_nodes(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.world.start(existing)
+
+    shown = flowengine("show", "1", "-o", "json").json
+
+    assert (shown["run_id"], shown["pipeline_key"]) == (1, "churn")
+    assert [node["id"] for node in shown["nodes"]] == ["start_node", "train"]
+
+
+def test_show_needs_the_pipeline_where_runs_are_not_told_by_their_ids(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.options.one_run_call = False
+    flowengine_emulator.world.start(existing)
+
+    assert "name its --pipeline" in flowengine("show", "1").err
+    assert flowengine("show", "1", "--pipeline", "churn", "-o", "json").json["run_id"] == 1
+
+
+def test_show_watch_notes_each_change_until_the_run_ends(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.world.start(existing)
+
+    result = flowengine("show", "1", "--watch", "--poll-interval", "0.1", "-o", "json")
+
+    assert result.code == 0
+    assert result.json["state"] == "succeeded"
+    assert "node train: succeeded" in result.err
+
+
+# --- run, stop, resume ------------------------------------------------------------------------------------------------
+
+
+def test_run_starts_a_pipeline_once_with_params(flowengine, flowengine_emulator, existing):
+    result = flowengine("run", "churn", "--param", "train.trees=7", "-o", "json")
+
+    assert result.code == 0
+    assert result.json["run_id"] == 1
+    assert flowengine_emulator.world.run(1).params == {"train": {"trees": "7"}}
+    assert flowengine_emulator.count("start") == 1
+
+
+def test_run_whose_answer_is_lost_starts_no_second_one(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.fail("start", kind="reset", where="after")
+
+    result = flowengine("run", "churn", "-o", "json")
+
+    assert result.json["run_id"] == 1
+    assert flowengine_emulator.count("start") == 1
+
+
+@pytest.mark.parametrize(
+    ("param", "said"),
+    [
+        ("train.tree=7", "has no 'train.tree'; params there are: train.trees, train.duration"),
+        ("trees=7", "must be NODE.KEY=VALUE"),
+    ],
+)
+def test_a_param_that_does_not_exist_starts_nothing(flowengine, flowengine_emulator, existing, param, said):
+    result = flowengine("run", "churn", "--param", param)
+
+    assert result.code == 1
+    assert said in result.err
+    assert flowengine_emulator.count("start") == 0
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("succeeded", 0), ("failed", 3)])
+def test_run_wait_exits_by_how_the_run_ended(flowengine, flowengine_emulator, churn, outcome, code):
+    churn["data"]["nodes"][1]["params"]["values"].append({"key": "outcome", "value": outcome, "type": "TEXT"})
+    flowengine_emulator.world.create_pipeline(churn)
+
+    result = flowengine("run", "churn", "--wait", "--poll-interval", "0.1", "-o", "json")
+
+    assert result.code == code
+    assert result.json["state"] == outcome
+    assert ("Failed nodes: " in result.err) == (code == 3)
+
+
+def test_run_wait_gives_up_after_its_timeout_and_leaves_the_run(flowengine, flowengine_emulator, existing):
+    result = flowengine("run", "churn", "--param", "train.duration=1000", "--wait", "--timeout", "0.5")
+
+    assert result.code == 3
+    assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) == "running"
+
+
+def interrupted(environment, answer):
+    """Run a command on a terminal, interrupt it once it waits, answer its question, and return it and what it wrote."""
+    leader, follower = pty.openpty()
+    command = [*COMMAND, "run", "churn", "--param", "train.duration=1000", "--wait", "-o", "json"]
+    process = subprocess.Popen(command, env=environment, stdin=follower, stderr=follower, stdout=subprocess.PIPE)
+    os.close(follower)
+    seen = b""
+    while b"train" not in seen:
+        seen += os.read(leader, 10_000)
+    process.send_signal(signal.SIGINT)
+    while b"eave it running?" not in seen:
+        assert select.select([leader], [], [], 20)[0], seen
+        seen += os.read(leader, 10_000)  # which raises if the process ends without asking
+    os.write(leader, answer)
+    drain = threading.Thread(target=read_all, args=(leader,), daemon=True)
+    drain.start()
+    process.communicate(timeout=60)
+    return process
+
+
+def read_all(leader):
+    try:
+        while os.read(leader, 10_000):
+            pass
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize(("answer", "states"), [(b"s\n", ("stopping", "stopped")), (b"l\n", ("running",))])
+def test_ctrl_c_asks_what_to_do_with_the_run(flowengine_emulator, existing, environment, answer, states):
+    process = interrupted(environment, answer)
+
+    assert process.returncode == 130
+    assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) in states
+
+
+def test_ctrl_c_with_nobody_to_ask_leaves_the_run(flowengine_emulator, existing, environment):
+    command = [*COMMAND, "run", "churn", "--param", "train.duration=1000", "--wait"]
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if "run 1: running" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Leaving run 1 running." in err
+    assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) == "running"
+
+
+def test_stop_stops_a_run(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.world.start(existing, {"train": {"duration": "1000"}})
+
+    result = flowengine("stop", "1", "-o", "json")
+
+    assert result.code == 0
+    assert "Requested cancellation of run 1." in result.err
+    assert flowengine_emulator.count("stop") == 1
+
+
+def test_stop_of_a_run_that_has_ended_says_so(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.world.start(existing)
+    flowengine_emulator.world.finish(1)
+
+    result = flowengine("stop", "1")
+
+    assert "had already finished" in result.err
+    assert flowengine_emulator.count("stop") == 0
+
+
+def test_resume_continues_a_failed_run_under_its_id(flowengine, flowengine_emulator, existing):
+    flowengine_emulator.world.start(existing)
+    flowengine_emulator.world.finish(1, "failed")
+
+    result = flowengine("resume", "1", "--wait", "--poll-interval", "0.1", "-o", "json")
+
+    assert result.code == 0
+    assert (result.json["run_id"], result.json["state"]) == (1, "succeeded")
+    assert flowengine_emulator.count("resume") == 1
+
+
+def test_a_run_that_does_not_exist(flowengine, existing):
+    for command in ("show", "stop", "resume"):
+        result = flowengine(command, "99", "--pipeline", "churn")
+        assert (result.code, "no run 99" in result.err) == (1, True)
+
+
+def test_a_reader_that_goes_away_is_no_error(environment, flowengine_emulator, existing):
+    flowengine_emulator.world.add_history(existing, range(200))
+    command = " ".join([*COMMAND, "runs", "churn", "--limit", "200", "-o", "plain"])
+
+    run = subprocess.run(
+        f"{command} | head -1", shell=True, env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout.count("\n") == 1
+    assert run.stderr == ""
