@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow_provider_flowengine.protocol import endpoints, handshake
 from airflow_provider_flowengine.protocol.addresses import address, redirect_target
+from airflow_provider_flowengine.protocol.arguments import check_file
 from airflow_provider_flowengine.protocol.envelope import parse_envelope
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
@@ -22,13 +23,11 @@ from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RequestRejectedError,
     ServiceUnavailableError,
+    UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.http import (
-    ENGINE_ABSENT_STATUSES,
-    ENGINE_RELOCATED_STATUSES,
     MISSING_CALL_STATUSES,
-    RETRYABLE_STATUSES,
     Request,
     Response,
 )
@@ -37,6 +36,7 @@ from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pip
 from airflow_provider_flowengine.protocol.pages import read_pages
 from airflow_provider_flowengine.protocol.pipelines import Kind, choose, matches, not_found, pipelines_of
 from airflow_provider_flowengine.protocol.reply import Reply
+from airflow_provider_flowengine.protocol.resending import is_engine_absent, may_have_moved, may_resend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,7 +150,7 @@ class Api:
             except ServiceUnavailableError as error:
                 if not error.may_have_been_processed:
                     on_not_processed()
-                if attempt >= self.retry.attempts or not _may_resend(request, error):
+                if attempt >= self.retry.attempts or not may_resend(request, error):
                     raise
                 delay = self.retry.delay(attempt, error.retry_after)
                 log.warning("%s Trying again in %.1f s.", error, delay)
@@ -158,7 +158,7 @@ class Api:
             attempt += 1
 
     def _parse(self, request: Request, response: Response) -> Reply:
-        if _is_engine_absent(request, response):
+        if is_engine_absent(request, response):
             raise EngineNotRunningError(
                 f"Engine {self.engine_key!r} isn't there (stopped or restarting?): could not {request.name}; it was "
                 "not processed. Start the engine in FlowEngine, or raise engine_patience "
@@ -245,7 +245,7 @@ class Api:
             try:
                 return (yield from self.send(request, on_attempt, on_not_processed))
             except ServiceUnavailableError as error:
-                if not _may_have_moved(request, error):
+                if not may_have_moved(request, error):
                     raise
                 failure = error
             deadline = deadline if attempt else self._patience_deadline()
@@ -345,7 +345,7 @@ class Api:
 
         :raises ConfigurationError: if there is no such file, before anything is sent.
         """
-        _check_file(path)
+        check_file("path", path)
         return (yield from self.call(lambda engine: endpoints.upload_file(engine, path, target))).data
 
     # --- runs -----------------------------------------------------------------------------------------------------
@@ -377,52 +377,11 @@ class Api:
         return HistoryPage(tuple(map(parse, reply.rows())), reply.total(), reply.server_time)
 
     def read_run(self, pipeline_id: Identifier, run_id: Identifier) -> Flow[PipelineRun | None]:
-        """Return one run with its nodes by the one-run call, best effort: None where the call is missing or odd."""
+        """Return one run with its nodes by the one-run call, best effort: None if the call is missing or odd."""
         engine = yield from self.resolve()
         try:
-            reply = yield from self.send(endpoints.get_run(engine, run_id))
-            data = reply.data
-            if not isinstance(data, dict):
-                return None
-            owner = identifier(data.get("pipelineId"))
-            if pipeline_id and owner not in (None, pipeline_id):
-                return None  # another pipeline's
-            run = reply.run(data, pipeline_id or owner or "")
-        except FlowEngineError as error:
-            if isinstance(error, ServiceUnavailableError) and not isinstance(error, EngineNotRunningError):
-                raise
+            run = (yield from self.send(endpoints.get_run(engine, run_id))).only_run(pipeline_id)
+        except (RequestRejectedError, UnexpectedResponseError, EngineNotRunningError) as error:
             log.debug("No details of run %s: %s", run_id, error)
             return None
-        # Without a status it isn't a run: where the call is missing, its path may be that of a pipeline.
-        return run if run.id == run_id and run.status else None
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        kind = "is a directory" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
-        raise ConfigurationError(f"path: {str(path)!r} {kind}; name one file to upload")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ConfigurationError(f"path: {str(path)!r} can't be read: {error.strerror}") from error
-
-
-def _is_engine_absent(request: Request, response: Response) -> bool:
-    """Whether a gateway has answered for an engine that isn't there: by a page, since an engine's refusal is JSON."""
-    return (
-        request.is_for_engine
-        and response.status in ENGINE_ABSENT_STATUSES
-        and response.body.strip()[:1] not in (b"", b"{", b"[")
-    )
-
-
-def _may_have_moved(request: Request, error: ServiceUnavailableError) -> bool:
-    """Whether asking again where the engine is may help, and sending the request again does no harm."""
-    is_relocated = request.idempotent and error.http_status in ENGINE_RELOCATED_STATUSES
-    return is_relocated or isinstance(error, EngineNotRunningError)
-
-
-def _may_resend(request: Request, error: ServiceUnavailableError) -> bool:
-    if not error.may_have_been_processed:
-        return True
-    return request.idempotent and (error.http_status is None or error.http_status in RETRYABLE_STATUSES)
+        return run if run and run.id == run_id else None

@@ -15,6 +15,8 @@ from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.identifiers import identifier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 Seconds = float | int | timedelta
@@ -125,3 +127,20 @@ def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinf
     return pendulum.datetime(
         date.year, date.month, date.day, time.hour, time.minute, time.second, time.microsecond, tz=zone
     )
+
+
+def check_file(name: str, path: Path) -> None:
+    """
+    Check that a path names one file that can be read.
+
+    :param name: the argument's name, for the error.
+    :param path: the path.
+    :raises ConfigurationError: when it doesn't.
+    """
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "does not exist" if not path.exists() else "is no plain file"
+        raise ConfigurationError(f"{name}: {str(path)!r} {kind}; name one file to upload")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(f"{name}: {str(path)!r} can't be read: {error.strerror}") from error

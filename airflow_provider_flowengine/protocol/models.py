@@ -70,6 +70,10 @@ class Pipeline:
     nodes: tuple[Node, ...] = ()
     content: JsonObject = field(default_factory=dict, compare=False, repr=False)
 
+    def as_dict(self) -> dict[str, str | int]:
+        """Return the pipeline's id, key and name as plain JSON values, for XCom."""
+        return {"pipeline_id": self.id, "pipeline_key": self.key, "pipeline_name": self.name}
+
 
 @dataclass(frozen=True)
 class NodeRun:

@@ -68,17 +68,23 @@ def read_pages(
         return listing
     if listing.total is None:
         is_new = listing.add((yield from fetch(2, len(listing.rows))))
-        listing.is_complete = listing.is_complete or (not is_new and listing.total is None)
-    if listing.is_complete or is_enough(listing):
-        return listing
-    listing = Listing()  # it does come in pages: read it anew, in long ones
+        if not is_new and listing.total is None:
+            listing.is_complete = True  # what follows is nothing new, and nothing says that there is more
+        if listing.is_complete or is_enough(listing):
+            return listing
+    return (yield from _read_long_pages(fetch, is_enough))
+
+
+def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], is_enough: Callable[[Listing], bool]) -> Flow[Listing]:
+    """Read a list anew that does come in pages, in long ones."""
+    listing = Listing()
     for page in range(1, MAX_PAGES + 1):
         is_new = listing.add((yield from fetch(page, PAGE_SIZE)))
         if listing.is_complete or is_enough(listing):
             return listing
         if not is_new:
-            break
-    listing.is_complete = listing.is_complete or (listing.total is None and page < MAX_PAGES)
-    if not listing.is_complete:
-        listing.doubt = f"it says that it holds {listing.total}" if listing.total else "it has no end"
+            listing.is_complete = listing.total is None
+            listing.doubt = "" if listing.is_complete else f"it says that it holds {listing.total}"
+            return listing
+    listing.doubt = "it has no end"
     return listing

@@ -34,6 +34,7 @@ _STARTED = ("startTime", "start_time", "startAt")
 _ENDED = ("endTime", "end_time", "endAt")
 _TRIGGER = ("triggerType", "triggerKind", "trigger", "startType", "runType")
 _MESSAGE = ("message", "errorMsg", "errorMessage", "failReason")
+_DATE = re.compile(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T]|$)")
 _NODE_LISTS = ("nodes", "nodeList", "jobs", "jobList", "nodeRuns", "jobHistoryList")
 
 
@@ -199,6 +200,22 @@ class Reply:
             content=row,
         )
 
+    def only_run(self, pipeline_id: Identifier) -> PipelineRun | None:
+        """
+        Return the run that ``data`` is; None if it is no run, or another pipeline's.
+
+        :param pipeline_id: the pipeline that it must belong to, if it says so; empty for any.
+        :raises UnexpectedResponseError: if it can't be parsed.
+        """
+        data = self.data
+        # Without a status it isn't a run: where the one-run call is missing, its path may be that of a pipeline.
+        if not isinstance(data, dict) or not data.get("status"):
+            return None
+        owner = identifier(data.get("pipelineId"))
+        if pipeline_id and owner not in (None, pipeline_id):
+            return None
+        return self.run(data, pipeline_id or owner or "")
+
     def local_start(self, row: JsonObject) -> datetime | None:
         """Return when a run started by the wall clock of a zone that isn't given; None if it is given."""
         return local_time(_first(row, *_STARTED))
@@ -250,14 +267,15 @@ class Reply:
         """
         if value is None or value in ("", "-", 0, "0"):
             return None
+        text = value.strip() if isinstance(value, str) else ""
         try:
-            if isinstance(value, str) and value.strip().isdigit():
-                return self.time(int(value))
+            if text.isdigit():
+                return self.time(int(text))
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return pendulum.from_timestamp(value / 1000 if abs(value) >= 1e11 else value)
             # pendulum also reads times of day, weeks, durations and "now": none of these is when something happened.
-            if isinstance(value, str) and re.fullmatch(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T].*)?", value.strip()):
-                return cast("datetime", pendulum.parse(value.strip(), tz=self._zone))
+            if _DATE.match(text):
+                return cast("datetime", pendulum.parse(text, tz=self._zone))
         except (ValueError, TypeError, OverflowError, OSError):
             pass
         raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import pendulum
 
@@ -167,20 +167,28 @@ def _secrets(access_key: str, headers: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _gateway(url: str) -> str:
-    try:
-        parts = urlsplit(url.strip())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        host = (parts.hostname or "").encode("idna").decode()
-    except ValueError:
-        valid = False
-    if not valid or re.search(r"[\s\\]", url.strip()) or "@" in url or parts.query or parts.fragment:
+    address = url.strip()
+    parts = _split(address)
+    if parts is None or re.search(r"[\s\\@]", address):
         shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
         raise ConfigurationError(
             f"host: {shown!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
             "with the port in its own field, and credentials in login and password"
         )
+    host = (parts.hostname or "").encode("idna").decode()
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
+
+
+def _split(address: str) -> SplitResult | None:
+    """Return the parts of an address of http or https with a host and neither query nor fragment; None for others."""
+    try:
+        parts = urlsplit(address)
+        (parts.hostname or "").encode("idna")
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_one and not parts.query and not parts.fragment else None
 
 
 def _authentication(kind: str, user: str, password: str) -> str:
@@ -299,12 +307,16 @@ def _timezone(name: str) -> str:
 def _template(template: str) -> str:
     template = template.strip() or DEFAULT_UI_URL
     try:
-        fields = [field for field in Formatter().parse(template) if field[1] is not None]
+        unknown = [field[1] for field in Formatter().parse(template) if not _is_allowed(*field[1:])]
     except ValueError as error:
         raise ConfigurationError(f"ui_url: {template!r} can't be read as a template: {error}") from None
-    strange = [name for _, name, form, conversion in fields if name not in UI_URL_FIELDS or form or conversion]
-    if strange:
-        raise ConfigurationError(f"ui_url: {{{strange[0]}}} isn't known; {known('fields', UI_URL_FIELDS)}")
+    if unknown:
+        raise ConfigurationError(f"ui_url: {{{unknown[0]}}} isn't known; {known('fields', UI_URL_FIELDS)}")
     if not template.startswith(("{fl_url}", "http://", "https://")):
         raise ConfigurationError(f"ui_url: {template!r} must begin with {{fl_url}}, http:// or https://")
     return template
+
+
+def _is_allowed(name: str | None, form: str | None, conversion: str | None) -> bool:
+    """Whether a template's part is plain text, or a field that there is, as it is."""
+    return name is None or (name in UI_URL_FIELDS and not form and not conversion)

@@ -1,5 +1,7 @@
 """One contract: the whole hook, and a DAG that starts and waits, against every FlowEngine that there is."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
@@ -153,3 +155,35 @@ def test_a_definition_as_flowengine_shows_it_survives_unchanged(emulator):
     assert copy.id != first.id
     assert {name: content["data"]["nodes"][0][name] for name in odd} == odd
     assert (content["pipelineKey"], content["id"]) == ("copy", copy.id)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "Asia/Kathmandu", "America/St_Johns"])
+def test_the_zone_of_text_times_is_found_out_by_a_start(emulator, monkeypatch, pipeline, zone):
+    emulator.reset(times="text", timezone=zone, node_seconds=0)
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timezone=""))
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    hook = FlowEngineHook()
+    run = hook.start_pipeline(pipeline())
+
+    assert before <= run.started <= datetime.now(UTC)
+    assert before <= hook.get_run(1, run.id).started <= datetime.now(UTC)
+
+
+def test_the_test_of_a_connection_shows_a_zone_that_is_hours_off(emulator, monkeypatch, pipeline):
+    emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timezone="UTC"))
+    FlowEngineHook().start_pipeline(pipeline())
+    works, says = FlowEngineHook().test_connection()
+
+    assert works
+    assert "read as UTC, which is wrong: a run of pipeline 1 seems to be 8.0 hours ahead" in says
+
+
+def test_a_zone_that_the_connection_names_wrongly_is_told_in_the_tasks_log(
+    emulator, monkeypatch, pipeline, run_task, log
+):
+    emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timezone="Europe/Berlin"))
+    run_task(FlowEngineStartPipelineOperator, pipeline_id=pipeline(), poll_interval=0.05)
+
+    assert log.ours.count("(type flowengine) names the time zone Europe/Berlin") == 1

@@ -384,3 +384,25 @@ def test_a_pipeline_without_an_id_is_not_written_back(hook, emulator):
     with pytest.raises(ConfigurationError, match="pipeline: it has no id"):
         hook.update_pipeline({"data": {"name": "nightly"}})
     assert emulator.count("update") == 0
+
+
+def test_a_run_and_a_pipeline_are_handed_from_task_to_task_as_dicts(dag, run, emulator, pipeline):
+    from airflow.providers.common.compat.sdk import task
+
+    pipeline("nightly")
+
+    @task
+    def begin():
+        hook = FlowEngineHook()
+        return {**hook.find_pipeline(key="nightly").as_dict(), **hook.start_pipeline(1).as_dict()}
+
+    @task
+    def wait(begun):
+        return FlowEngineHook().wait_for_run(begun["pipeline_id"], begun["run_id"], poll_interval=0.05).as_dict()
+
+    with dag:
+        wait(begin())
+    tasks = run(dag)
+
+    assert tasks["begin"].returned["pipeline_key"] == "nightly"
+    assert (tasks["wait"].state, tasks["wait"].returned["state"]) == ("success", "succeeded")
