@@ -48,6 +48,28 @@ def get_provider_info() -> dict[str, object]:
         ],
         "cli": [f"{_PACKAGE}.cli.airflow.get_commands"],  # from Airflow 3.2 on
         "extra-links": [f"{_PACKAGE}.links.FlowEngineRunLink"],
+        "config": {
+            "flowengine": {
+                "description": "How the triggerer asks FlowEngine for the nodes of deferred runs.",
+                "options": {
+                    "node_requests_per_second": {
+                        "description": "Requests a second for each connection and triggerer, taken in turn by its "
+                        "deferred runs, if the run history tells no nodes. 0 asks for none.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "2",
+                    },
+                    "node_request_interval": {
+                        "description": "Seconds between two such requests for the same run at least.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "15",
+                    },
+                },
+            }
+        },
         "asset-uris": asset_uris,
         "dataset-uris": asset_uris,  # Airflow 2.11's name for it
     }

@@ -41,7 +41,7 @@ with DAG(
     wait = FlowEnginePipelineRunSensor(
         task_id="wait_for_run",
         pipeline_key="churn_nightly",
-        # The first run since this moment. In a DAG with a schedule leave it out: it is the data interval's start.
+        # The first run since this moment. In a DAG with a schedule rather: started_within=timedelta(hours=24)
         started_after="{{ dag_run.start_date }}",
         timeout=timedelta(minutes=10),
         deferrable=True,
