@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.client.node_details import DEFAULT_BUDGET, NodeBudget
 from airflow_provider_flowengine.links import RUN_KEY
-from airflow_provider_flowengine.protocol.progress import describe_progress
+from airflow_provider_flowengine.protocol.progress import describe_progress, run_from_progress
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import JsonObject
@@ -39,17 +39,17 @@ class ProgressWriter:
 
     def __init__(self, task_instance: Any) -> None:
         self._task_instance = task_instance if compat.TRIGGERS_WRITE_XCOM else None
-        self._latest: PipelineRun | None = None
+        self._progress: JsonObject | None = None
         self._written: JsonObject | None = None
+        self._written_at = -MIN_WRITE_INTERVAL
         self._has_read = self._has_warned = False
-        self._is_writing = self._closing = False
-        self._written_at = 0.0
+        self._is_writing = self._is_closing = False
         self._task: asyncio.Task[None] | None = None
 
     def update(self, run: PipelineRun) -> None:
         """Write a run's progress in the background, if it has changed."""
-        self._latest = run
-        if self._task_instance and self._task is None and self._has_changed(run):
+        self._progress = describe_progress(run, previous=self._progress)
+        if self._task_instance and self._task is None and self._progress != self._written:
             self._task = asyncio.create_task(self._write_changes(), name="FlowEngine progress")
 
     def stop(self) -> None:
@@ -64,39 +64,37 @@ class ProgressWriter:
 
         :return: the progress, and whether the XCom holds it.
         """
-        self._closing = True
+        self._is_closing = True
         if self._task and self._is_writing:  # an older write must not arrive after the last one
             await asyncio.wait({self._task}, timeout=MAX_WRITE_TIME)
         self.stop()
+        self._progress = describe_progress(run, previous=self._progress)
         if self._task_instance and asyncio.get_running_loop().time() - self._written_at >= MIN_WRITE_INTERVAL:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MAX_WRITE_TIME):
-                    await self._write(run)
-        progress = describe_progress(run, previous=self._written)
-        return progress, progress == self._written
-
-    def _has_changed(self, run: PipelineRun) -> bool:
-        return self._written is None or describe_progress(run, previous=self._written) != self._written
+                    self._progress = await self._write(self._progress)
+        return self._progress, self._progress == self._written
 
     async def _write_changes(self) -> None:
-        while (run := self._latest) and self._has_changed(run):
+        attempted: JsonObject | None = None
+        while self._progress and self._progress not in (attempted, self._written):
             self._is_writing = True
-            await self._write(run)
+            attempted = await self._write(self._progress)
             self._is_writing = False
-            if self._closing:
+            # It may have changed meanwhile; what the XCom held before belongs to it too.
+            self._progress = describe_progress(run_from_progress(self._progress), previous=attempted)
+            if self._is_closing:
                 return
             await asyncio.sleep(MIN_WRITE_INTERVAL)
-            if self._latest is run:
-                break
         self._task = None
 
-    async def _write(self, run: PipelineRun) -> None:
-        """Write a run's progress, if it differs from what the XCom holds."""
+    async def _write(self, progress: JsonObject) -> JsonObject:
+        """Write progress if it differs from what the XCom holds, and return it with what the XCom held before."""
         try:
             if not self._has_read:
                 self._written = await asyncio.to_thread(_read_xcom, self._task_instance)
                 self._has_read = True
-            progress = describe_progress(run, previous=self._written)
+            progress = describe_progress(run_from_progress(progress), previous=self._written)
             if progress != self._written:
                 await asyncio.to_thread(_write_xcom, self._task_instance, progress)
                 self._written = progress
@@ -105,6 +103,7 @@ class ProgressWriter:
             level = logging.DEBUG if self._has_warned else logging.WARNING
             log.log(level, "The XCom %s can't be written: %s: %s", RUN_KEY, type(error).__name__, error)
             self._has_warned = True
+        return progress
 
 
 def _key(task_instance: Any) -> dict[str, Any]:

@@ -99,6 +99,13 @@ async def fire(trigger):
     return json.loads(json.dumps(event.payload))
 
 
+async def until(true, seconds=15):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it didn't come true in time"
+        await asyncio.sleep(0.01)
+
+
 def finish_later(emulator, seconds):
     threading.Timer(seconds, emulator.world.finish, [1]).start()
 
@@ -108,8 +115,9 @@ async def test_a_run_that_only_ends_costs_one_read_and_one_write(trigger, superv
     monkeypatch.setenv("AIRFLOW__FLOWENGINE__NODE_REQUESTS_PER_SECOND", "0")
     emulator.world.start(pipeline(duration="forever"))
     waiting = asyncio.create_task(fire(trigger()))
-    await asyncio.sleep(1.5)
-    supervisor.writes.clear()  # what the run's start time adds to what the worker knew
+    await until(lambda: supervisor.writes)  # what the run's start time adds to what the worker knew
+    await asyncio.sleep(1.1)
+    supervisor.writes.clear()
     emulator.world.finish(1)
     event = await waiting
 
@@ -123,16 +131,19 @@ async def test_a_run_that_only_ends_costs_one_read_and_one_write(trigger, superv
 async def test_an_unchanged_run_is_not_written_again(trigger, supervisor, emulator, pipeline):
     emulator.world.start(pipeline(duration="forever"))
     waiting = asyncio.create_task(fire(trigger()))
-    await asyncio.sleep(2.5)
+    await until(lambda: supervisor.writes and supervisor.told[-1][1])
+    await asyncio.sleep(1.1)
+    before = emulator.count("history")
+    await until(lambda: emulator.count("history") > before + 10)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
     assert supervisor.told in ([("running", {}), ("running", {"n1": "running"})], [("running", {"n1": "running"})])
-    assert emulator.count("history") > 20
 
     supervisor.writes.clear()  # another triggerer takes over
+    before = emulator.count("history")
     waiting = asyncio.create_task(fire(trigger()))
-    await asyncio.sleep(0.5)
+    await until(lambda: emulator.count("history") > before + 10)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
@@ -221,7 +232,8 @@ async def test_a_write_that_hangs_holds_the_end_up_for_a_bounded_time(
 async def test_the_log_of_a_deferred_task_tells_its_nodes(trigger, emulator, pipeline, log):
     poller._without_nodes.clear()
     emulator.world.start(pipeline(duration="forever"))
-    finish_later(emulator, 0.5)
-    await fire(trigger())
+    waiting = asyncio.create_task(fire(trigger()))
+    await until(lambda: "node train (n1): running" in log.ours)
+    emulator.world.finish(1)
 
-    assert "node train (n1): running" in log.ours
+    assert (await waiting)["run"]["nodes"][0]["id"] == "n1"
