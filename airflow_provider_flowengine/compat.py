@@ -6,7 +6,6 @@ Everything else is imported through ``airflow.providers.common.compat.sdk``, whi
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +15,6 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_flowengine.protocol.errors import TaskInterruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_flowengine.protocol.http import Json
@@ -147,7 +144,9 @@ def first_poke_date(context: Context) -> datetime | None:
 
 def is_non_retryable(context: Context, error: BaseException) -> bool:
     """
-    Whether Airflow fails a task for an error, whatever tries are left: it says so itself, or by the task's policy.
+    Whether Airflow fails a task for an error, whatever retries are left: the error says so, or the task's policy.
+
+    A policy is the user's code and may have side effects. So its answer is kept for Airflow, which asks for it next.
 
     :param context: the task's context.
     :param error: what the task fails with.
@@ -155,14 +154,38 @@ def is_non_retryable(context: Context, error: BaseException) -> bool:
     if isinstance(error, AirflowFailException):
         return True
     ti: Any = context.get("ti")
-    policy = getattr(getattr(ti, "task", None), "retry_policy", None)  # before Airflow 3.3 there is none
-    if policy is None:
+    task: Any = getattr(ti, "task", None)
+    policy = getattr(task, "retry_policy", None)  # before Airflow 3.3 there is none
+    if policy is None or not isinstance(error, Exception):
         return False
+    task.retry_policy = answered = _AnsweredPolicy(policy, error)
     try:
-        decision = policy.evaluate(exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=context)
+        decision = answered.evaluate(error, try_number=ti.try_number, max_tries=ti.max_tries, context=context)
     except Exception:  # as Airflow itself takes it
         return False
     return bool(decision.action.value == "fail")
+
+
+class _AnsweredPolicy:
+    """A retry policy that is asked about one error only once, and gives the same answer from then on."""
+
+    def __init__(self, policy: Any, error: BaseException) -> None:
+        self._policy = policy
+        self._error = error
+        self._answer: Any = None
+
+    def evaluate(self, exception: BaseException, **about_the_try: Any) -> Any:
+        """Return the policy's decision, or raise what it raised."""
+        if exception is not self._error:
+            return self._policy.evaluate(exception=exception, **about_the_try)
+        if self._answer is None:
+            try:
+                self._answer = self._policy.evaluate(exception=exception, **about_the_try)
+            except Exception as failure:
+                self._answer = failure
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
 
 
 def context_of_overdue_task(task: BaseOperator) -> Context | None:
@@ -186,38 +209,6 @@ def context_of_overdue_task(task: BaseOperator) -> Context | None:
     return context if is_overdue else None
 
 
-def count(metric: str, tags: Mapping[str, str]) -> None:
-    """Count one more of a metric, under the names that Airflow's own resumable operators use (3.3 and later)."""
-    try:
-        from airflow.sdk._shared.observability.metrics import stats
-    except ImportError:  # goes with Airflow 3.2
-        return
-    stats.incr(metric, tags=dict(tags))
-
-
-@contextmanager
-def decision_span(operator: str, key: str) -> Iterator[dict[str, str]]:
-    """
-    Trace a try's decision what to do about an earlier run, as Airflow's own resumable operators do.
-
-    :param operator: the operator's class name.
-    :param key: the record's key in the task state store.
-    :return: a dict for the span's further attributes.
-    """
-    attributes: dict[str, str] = {}
-    if not find_spec("opentelemetry"):  # goes with Airflow 2.11, of which OpenTelemetry is an extra
-        yield attributes
-        return
-    from opentelemetry import trace
-
-    with trace.get_tracer(__name__).start_as_current_span("resumable_job.resume_decision") as span:
-        span.set_attribute("operator", operator)
-        span.set_attribute("resumable.external_id_key", key)
-        yield attributes
-        for name, value in attributes.items():
-            span.set_attribute(name, value)
-
-
 __all__ = [
     "DEFERRAL_ERRORS",
     "TERMINATED",
@@ -226,8 +217,6 @@ __all__ = [
     "asset_state_stores",
     "can_ask_state",
     "context_of_overdue_task",
-    "count",
-    "decision_span",
     "fetch_task_state",
     "first_poke_date",
     "has_tabs",

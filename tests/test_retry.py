@@ -9,14 +9,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.protocol import errors
-from airflow_provider_flowengine.retry import DECISIONS, default_retry_policy, should_retry
+from airflow_provider_flowengine.retry import RULES, default_retry_policy, fail_at_once, should_retry
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 has_policies = pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow before 3.3 has no retry policies")
 
 
 def kinds(kind=errors.FlowEngineError):
-    return {below for child in kind.__subclasses__() for below in (child, *kinds(child))}
+    subclasses = [child for child in kind.__subclasses__() if not issubclass(child, AirflowFailException)]
+    return {below for child in subclasses for below in (child, *kinds(child))}
 
 
 def some(kind):
@@ -67,7 +68,7 @@ def test_what_is_not_ours_is_for_airflow_to_judge():
 
 @pytest.mark.parametrize("kind", sorted(kinds() - {errors.RunError}, key=str))
 def test_every_error_has_a_decision_and_no_later_one_is_more_special(kind):
-    fitting = [known for known, _, _ in DECISIONS if issubclass(kind, known)]
+    fitting = [rule.error for rule in RULES if issubclass(kind, rule.error)]
 
     assert fitting
     assert all(issubclass(fitting[0], known) for known in fitting)
@@ -127,3 +128,99 @@ def test_an_error_that_the_policy_fails_for_good_is_told_from_one_that_it_retrie
 def test_an_error_that_airflow_itself_fails_for_good_is_told():
     assert compat.is_non_retryable({}, AirflowFailException("no")) is True
     assert compat.is_non_retryable({}, errors.NodeNotFoundError("no node")) is False  # without a policy all are retried
+
+
+class CountingPolicy:
+    """A user's retry policy, which may have side effects."""
+
+    def __init__(self, error=None):
+        self.asked, self.error = 0, error
+
+    def evaluate(self, exception, try_number, max_tries, context=None):
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return SimpleNamespace(action=SimpleNamespace(value="fail"))
+
+
+@pytest.mark.parametrize("failure", [None, OSError("the policy's own")])
+def test_a_policy_is_asked_about_one_failure_once_and_airflow_gets_the_same_answer(failure):
+    policy, error = CountingPolicy(failure), errors.ServiceUnavailableError("no answer")
+    task = SimpleNamespace(retry_policy=policy)
+    context = {"ti": SimpleNamespace(task=task, try_number=1, max_tries=3)}
+
+    assert compat.is_non_retryable(context, error) is (failure is None)
+
+    about_the_try = {"exception": error, "try_number": 1, "max_tries": 3, "context": context}
+    if failure:
+        with pytest.raises(OSError, match="own"):
+            task.retry_policy.evaluate(**about_the_try)
+    else:
+        assert task.retry_policy.evaluate(**about_the_try).action.value == "fail"
+    assert policy.asked == 1
+
+
+# --- what fails at once -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "at_once"),
+    [
+        (errors.ConfigurationError("no"), True),
+        (errors.PipelineNotFoundError("no"), True),
+        (errors.NodeNotFoundError("no"), True),
+        (errors.EngineNotFoundError("no"), True),
+        (errors.RunNotFoundError("no"), True),
+        (errors.PipelineExistsError("no"), True),
+        (errors.AccessDeniedError("no"), True),
+        (errors.RunStoppedError("no"), True),
+        (errors.RequestRejectedError("no"), False),
+        (errors.ServiceUnavailableError("no"), False),
+        (errors.EngineNotRunningError("no"), False),
+        (errors.UnexpectedResponseError("no"), False),
+        (errors.RunFailedError("no"), False),
+        (errors.RunTimeoutError("no"), False),
+        (errors.StartUnconfirmedError("no", pipeline_id=1), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_mistake_and_a_run_that_somebody_stopped_fail_at_once(error, at_once):
+    fail_at_once(error)
+
+    assert isinstance(error, AirflowFailException) is at_once
+
+
+def test_an_error_that_fails_at_once_keeps_its_type_and_data():
+    run = SimpleNamespace(id=7)
+    error = errors.RunStoppedError("Run 7 was stopped", run=run, run_url="http://x")
+    fail_at_once(error)
+
+    assert isinstance(error, errors.RunStoppedError)
+    assert (str(error), error.run, error.run_url) == ("Run 7 was stopped", run, "http://x")
+    assert (type(error).__name__, type(error).__module__) == ("RunStoppedError", errors.__name__)
+
+
+def test_a_run_that_somebody_stopped_is_retried_where_that_is_asked_for():
+    error = errors.RunStoppedError("Run 7 was stopped")
+    fail_at_once(error, retry_stopped=True)
+
+    assert not isinstance(error, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({"pipeline_key": "chrun_model"}, errors.PipelineNotFoundError),
+        ({"pipeline_key": "nightly", "job_params": {"trian": {"x": 1}}}, errors.NodeNotFoundError),
+        ({"pipeline_key": "nightly", "flowengine_conn_id": "{{ '' }}"}, errors.ConfigurationError),
+    ],
+)
+def test_a_task_with_a_mistake_is_tried_once_and_its_callback_sees_the_mistake(
+    run_task, emulator, pipeline, arguments, kind
+):
+    pipeline("nightly", epochs=3)
+
+    task = run_task(FlowEngineStartPipelineOperator, retries=3, **arguments)
+
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[-1], kind)

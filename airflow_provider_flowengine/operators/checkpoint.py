@@ -1,22 +1,24 @@
 """
-Whose a run is: what a task's tries leave to each other, and what a later try does about it.
+What a task's tries leave to each other about their run, and what a later try does about it.
 
-Airflow 3.3 and later keep a task's state store through its retries and clears. In it stands one :class:`Record`: first
-the intent to start, then the run, then that its result was handed on. A new try reads it and decides
-(:func:`decide`); only the try that wrote it last owns the run, since Airflow gives every try a new id and answers an
-old one's questions with "not found".
+Airflow 3.3 and later keep a task's state store through its retries and clears. In it stands one :class:`Checkpoint`:
+first the intent to start, then the run, then that its result was delivered. A new try reads it and decides
+(:func:`decide`). Only the try that Airflow still knows owns the run: Airflow gives every try a new id, and refuses
+what an old one writes.
 
-What tells a clear from a crash: Airflow sets a task's ``max_tries`` anew when a person clears it in any state but
-*running*, and counts the clears of its DAG run; a running task that is cleared is told so itself, and stops its run
-before it ends.
+A clear is told from a crash by ``max_tries``, which Airflow sets anew when the user clears a task in any state but
+*running*, and by the number of clears of its DAG run. A running task that is cleared learns of it itself, and stops its
+run before it ends.
 """
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,31 +26,33 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.protocol.http import Json
-    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
-RECORD_KEY = "flowengine_run"
-"""Where the record stands in the task state store."""
+log = logging.getLogger(__name__)
+
+CHECKPOINT_KEY = "flowengine_run"
+"""Where the checkpoint stands in the task state store."""
 
 
 class Phase(StrEnum):
     """How far a task has come with its run."""
 
-    STARTING = "intended"  # a start may have been sent; which run it made isn't known yet
-    POLLING = "watched"  # a worker waits for the run
+    STARTING = "starting"  # a start may have been sent; which run it made isn't known yet
+    POLLING = "polling"  # a worker waits for the run
     DEFERRED = "deferred"  # a triggerer waits for the run
-    LOST = "vanished"  # the run is gone from the history
-    DELIVERED = "handed on"  # the run's result was returned
+    LOST = "lost"  # the run is gone from the history
+    CANCELLED = "cancelled"  # the task has stopped its run itself, e.g. since its time was over
+    DELIVERED = "delivered"  # the run's result was returned
 
 
-class Next(StrEnum):
-    """What a try does about what it finds."""
+class Decision(StrEnum):
+    """What a try does about the run that an earlier one has left."""
 
-    START = "start"  # a new run
-    LOOK = "look"  # for the run that an earlier start of unknown outcome may have made
-    RECONNECT = "go on"  # waiting for the run there is
-    TAKE = "take"  # the result of the run there is
-    RESUME = "resume"  # the failed run, from its failed nodes
+    SUBMIT = "submit"  # start a new run
+    RECOVER = "recover"  # look for the run that an earlier start of unknown outcome may have made, then decide again
+    RECONNECT = "reconnect"  # wait for the run there is
+    ALREADY_SUCCEEDED = "already_succeeded"  # take the result of the run there is
+    RESUME = "resume"  # resume the failed run, from its failed nodes
     REPLACE = "replace"  # stop the run there is, then start a new one
 
 
@@ -60,9 +64,9 @@ class Checkpoint(NamedTuple):
     :param pipeline_id: the pipeline that was started.
     :param max_tries: the task's ``max_tries`` at the time.
     :param run_id: the run, once it is known.
-    :param intent: what was noted before the start (:meth:`.protocol.starting.Intent.as_dict`).
+    :param intent: what was recorded before the start (:meth:`.protocol.starting.Intent.as_dict`).
     :param try_number: the try that wrote it.
-    :param clear_number: how often tasks of the DAG run had been cleared at the time; None where it isn't known.
+    :param clear_number: how often tasks of the DAG run had been cleared at the time; None if it isn't known.
     """
 
     phase: Phase
@@ -74,66 +78,116 @@ class Checkpoint(NamedTuple):
     clear_number: int | None = None
 
     def as_dict(self) -> dict[str, Json]:
-        """Return the record as plain JSON values."""
-        return {
-            "phase": self.phase.value,
-            "pipeline_id": self.pipeline_id,
-            "max_tries": self.max_tries,
-            "run_id": self.run_id,
-            "intent": dict(self.intent),
-            "try_number": self.try_number,
-            "clear_number": self.clear_number,
-        }
+        """Return the checkpoint as plain JSON values."""
+        return {**self._asdict(), "phase": self.phase.value, "intent": dict(self.intent)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Json]) -> Self:
-        """Return the record that :meth:`as_dict` wrote."""
-        intent = content.get("intent")
+        """
+        Return the checkpoint that :meth:`as_dict` wrote.
+
+        A later version may have written a phase that isn't known here: its run is what counts.
+
+        :raises ValueError: when neither a run nor a start can be read from it.
+        """
+        run_id, pipeline_id, intent = (content.get(name) for name in ("run_id", "pipeline_id", "intent"))
+        known_run, known_pipeline = identifier(run_id), identifier(pipeline_id)
+        if known_pipeline is None or (known_run is None and not isinstance(intent, dict)):
+            raise ValueError("it names neither a run nor a start")
+        phases = {phase.value: phase for phase in Phase}
         return cls(
-            phase=Phase(str(content["phase"])),
-            pipeline_id=cast("Identifier", content["pipeline_id"]),
-            max_tries=int(str(content["max_tries"])),
-            run_id=cast("Identifier | None", content.get("run_id")),
+            phase=phases.get(str(content.get("phase")), Phase.POLLING) if known_run is not None else Phase.STARTING,
+            pipeline_id=known_pipeline,
+            max_tries=_int(content.get("max_tries")) or 0,
+            run_id=known_run,
             intent=intent if isinstance(intent, dict) else {},
-            try_number=int(str(content.get("try_number") or 0)),
-            clear_number=cast("int | None", content.get("clear_number")),
+            try_number=_int(content.get("try_number")) or 0,
+            clear_number=_int(content.get("clear_number")),
         )
 
 
-def decide(record: Checkpoint | None, run: PipelineRun | None, *, cleared: bool, resume: bool) -> Next:
-    """
-    Return what a try does about what an earlier one left: the table of the reliability page, in one place.
+def _int(value: Json) -> int | None:
+    number = identifier(value)
+    return number if isinstance(number, int) else None
 
-    :param record: what the earlier try left, or None.
-    :param run: the record's run as the history shows it now; None where it isn't there, or not known.
-    :param cleared: whether a person has cleared the task since.
-    :param resume: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
+
+# --- the decision -----------------------------------------------------------------------------------------------------
+
+RUN_STATES = ("gone", "running", "stopping", "unknown", "succeeded", "failed", "stopped")
+"""The columns of :data:`DECISIONS`: how the run is now. Gone is a run that the history doesn't show."""
+
+_SUBMIT, _RECONNECT, _TAKE = Decision.SUBMIT, Decision.RECONNECT, Decision.ALREADY_SUCCEEDED
+_RESUME, _REPLACE = Decision.RESUME, Decision.REPLACE
+
+# A failed run is resumed with retry_mode="resume" only, else a new one is submitted. A run that was stopped in
+# FlowEngine is reconnected to, so that the task fails by it; with retry_stopped a new one is submitted.
+_AFTER_A_CRASH = (_RECONNECT, _RECONNECT, _RECONNECT, _RECONNECT, _TAKE, _RESUME, _RECONNECT)
+_AFTER_A_CLEAR = (_RECONNECT, _RECONNECT, _SUBMIT, _RECONNECT, _TAKE, _RESUME, _SUBMIT)
+
+DECISIONS: dict[tuple[Phase, bool], tuple[Decision, ...]] = {
+    # phase, cleared: gone, running, stopping, unknown, succeeded, failed, stopped
+    (Phase.POLLING, False): _AFTER_A_CRASH,
+    (Phase.POLLING, True): _AFTER_A_CLEAR,
+    (Phase.DEFERRED, False): _AFTER_A_CRASH,
+    # The trigger may not have come to stop the run.
+    (Phase.DEFERRED, True): (_SUBMIT, _REPLACE, _REPLACE, _REPLACE, *_AFTER_A_CLEAR[4:]),
+    (Phase.LOST, False): (_SUBMIT, *_AFTER_A_CRASH[1:]),
+    (Phase.LOST, True): (_SUBMIT, *_AFTER_A_CLEAR[1:]),
+    (Phase.CANCELLED, False): (_SUBMIT, _REPLACE, _SUBMIT, _REPLACE, _TAKE, _RESUME, _SUBMIT),
+    (Phase.CANCELLED, True): (_SUBMIT, _REPLACE, _SUBMIT, _REPLACE, _TAKE, _RESUME, _SUBMIT),
+    # A try that fails after its result was returned takes it again; who clears a succeeded task wants a new run.
+    (Phase.DELIVERED, False): (_TAKE, _TAKE, _TAKE, _TAKE, _TAKE, _TAKE, _TAKE),
+    (Phase.DELIVERED, True): (_SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT),
+}
+"""What a try does, by what the checkpoint says, whether the user has cleared the task since, and how the run is."""
+
+
+def decide(
+    checkpoint: Checkpoint | None,
+    run: PipelineRun | None,
+    *,
+    cleared: bool,
+    resume_failed: bool = False,
+    retry_stopped: bool = False,
+) -> Decision:
     """
-    if record is None or (record.phase is Phase.LOST and run is None):
-        return Next.START
-    if record.phase is Phase.DELIVERED and cleared:
-        return Next.START
-    if record.run_id is None:
-        return Next.LOOK
-    if record.phase is Phase.DEFERRED and cleared:
-        return Next.START if run is None or run.state.is_final else Next.REPLACE
-    if record.phase is Phase.DELIVERED:
-        return Next.TAKE
-    if run and run.is_stopping:
-        return Next.START
-    return {
-        "succeeded": Next.TAKE,
-        "failed": Next.RESUME if resume else Next.START,
-        "stopped": Next.START,
-    }.get(run.state if run else "", Next.RECONNECT)
+    Return what a try does about what an earlier one left.
+
+    :param checkpoint: what the earlier try left, or None.
+    :param run: the checkpoint's run as the history shows it now; None if it isn't there, or not known.
+    :param cleared: whether the user has cleared the task since.
+    :param resume_failed: whether a failed run is resumed (``retry_mode="resume"``) instead of started anew.
+    :param retry_stopped: whether a new run takes the place of one that was stopped in FlowEngine.
+    """
+    if checkpoint is None:
+        return Decision.SUBMIT
+    if checkpoint.run_id is None:
+        return Decision.RECOVER
+    state = run_state(run)
+    decision = DECISIONS[checkpoint.phase, cleared][RUN_STATES.index(state)]
+    if decision is Decision.RESUME and not resume_failed:
+        return Decision.SUBMIT
+    if decision is Decision.RECONNECT and retry_stopped and state in ("stopping", "stopped"):
+        return Decision.SUBMIT
+    return decision
+
+
+def run_state(run: PipelineRun | None) -> str:
+    """Return which column of :data:`DECISIONS` a run belongs to."""
+    if run is None:
+        return "gone"
+    return "stopping" if run.is_stopping else run.state.value
+
+
+# --- the store --------------------------------------------------------------------------------------------------------
 
 
 class CheckpointStore:
     """
-    A task's record, as this try reads and writes it.
+    A task's checkpoint, as this try reads and writes it.
 
     :param context: the task's context.
-    :param durable: whether to keep a record at all; without a store (Airflow before 3.3) there is none.
+    :param durable: whether to keep a checkpoint at all; without a store (Airflow before 3.3) there is none.
     """
 
     def __init__(self, context: Context, durable: bool) -> None:
@@ -143,56 +197,99 @@ class CheckpointStore:
         self.try_number = int(getattr(ti, "try_number", 1) or 1)
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
         self._retries = int(getattr(context.get("task"), "retries", 0) or 0)
-        self.record: Checkpoint | None = None
+        self.checkpoint: Checkpoint | None = None
+        self._stored: Checkpoint | None = None
 
     @property
     def is_persistent(self) -> bool:
-        """Whether there is a store to keep a record in."""
+        """Whether there is a store to keep a checkpoint in."""
         return self._store is not None
 
     @property
+    def follows_another_try(self) -> bool:
+        """Whether an earlier try can have left something."""
+        return self.try_number > 1
+
+    @property
     def is_last_try(self) -> bool:
-        """Whether Airflow won't try this task again by itself."""
+        """Whether Airflow won't retry this task by itself."""
         return self.try_number > self.max_tries
 
     @property
     def was_cleared(self) -> bool:
-        """Whether a person has cleared the task since the record was written."""
-        record = self.record
-        if record is None or record.max_tries != self.max_tries:
-            return record is not None
-        # A clear makes it the tries so far plus the task's retries: where these were lowered, maybe what it was before.
-        return record.clear_number != self._clear_number and self.max_tries == record.try_number + self._retries
+        """Whether the user has cleared the task since the checkpoint was written."""
+        found = self.checkpoint
+        if found is None or found.max_tries != self.max_tries:
+            return found is not None
+        # A clear makes it the tries so far plus the task's retries: if these were lowered, maybe what it was before.
+        return self.may_have_been_cleared and self.max_tries == found.try_number + self._retries
+
+    @property
+    def may_have_been_cleared(self) -> bool:
+        """Whether the user has cleared this or another task of the DAG run: a *running* one keeps its max_tries."""
+        found = self.checkpoint
+        return found is not None and found.clear_number != self._clear_number
 
     def read(self) -> Checkpoint | None:
-        """Return the record that stands in the store."""
-        content = self._store.get(RECORD_KEY) if self._store else None
-        self.record = Checkpoint.from_dict(content) if isinstance(content, dict) else None
-        return self.record
+        """Return the checkpoint that stands in the store; what cannot be read is logged, and counts as none."""
+        content = self._store.get(CHECKPOINT_KEY) if self._store else None
+        self.checkpoint = self._stored = None
+        if content is not None:
+            try:
+                self.checkpoint = Checkpoint.from_dict(content if isinstance(content, dict) else {})
+            except ValueError as error:
+                log.warning("The checkpoint in the task state store cannot be read, %s: %.500r", error, content)
+        self._stored = self.checkpoint
+        return self.checkpoint
 
-    def intend(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
-        """Note that a start is about to be sent. Fails, and so prevents the start, where it can't be written."""
+    def record_intent(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
+        """Record that a start is about to be sent. Fails, and so prevents the start, if it can't be written."""
         self._write(Phase.STARTING, pipeline_id, None, intent)
 
-    def note(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
-        """Note how far the task has come with its run."""
-        intent = self.record.intent if self.record else {}
-        self._write(phase, pipeline_id, run_id, intent)
+    def save(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
+        """Save how far the task has come with its run; what is saved already isn't written twice."""
+        before = self.checkpoint
+        same_run = before is not None and (before.pipeline_id, before.run_id) in (
+            (pipeline_id, run_id),
+            (pipeline_id, None),
+        )
+        self._write(phase, pipeline_id, run_id, before.intent if before and same_run else {})
 
-    def forget(self) -> None:
-        """Drop the record: nothing was started."""
-        self.record = None
+    def restore(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
+        """Take for granted, without a question, what an earlier part of this try has saved."""
+        self.checkpoint = self._stored = self._new(phase, pipeline_id, run_id)
+
+    def clear(self) -> None:
+        """Remove the checkpoint: there is no run that the next try should know of."""
+        self.checkpoint = self._stored = None
         if self._store:
-            self._store.delete(RECORD_KEY)
+            self._store.delete(CHECKPOINT_KEY)
 
     def is_current_try(self) -> bool:
-        """Whether this try is still the task's own: the store answers an old one as if it held nothing."""
-        return self._store is None or self._store.get(RECORD_KEY) is not None
+        """
+        Whether this try is still the task's own: if it may write.
+
+        Airflow refuses what an old try writes. That nothing is found proves nothing, since the user can delete a
+        checkpoint on Airflow's page; so it is written anew.
+        """
+        if self._store is None or self.checkpoint is None:
+            return True
+        try:
+            self._store.set(CHECKPOINT_KEY, self.checkpoint.as_dict())
+        except Exception as error:
+            log.warning("This try may not be the task's own any more; the task state store says: %s", error)
+            return False
+        return True
 
     def _write(
         self, phase: Phase, pipeline_id: Identifier, run_id: Identifier | None, intent: Mapping[str, Json]
     ) -> None:
-        record = Checkpoint(phase, pipeline_id, self.max_tries, run_id, intent, self.try_number, self._clear_number)
-        self.record = record
-        if self._store:
-            self._store.set(RECORD_KEY, record.as_dict())
+        self.checkpoint = new = self._new(phase, pipeline_id, run_id, intent)
+        if self._store and new != self._stored:
+            self._store.set(CHECKPOINT_KEY, new.as_dict())
+            self._stored = new
+
+    def _new(
+        self, phase: Phase, pipeline_id: Identifier, run_id: Identifier | None, intent: Mapping[str, Json] | None = None
+    ) -> Checkpoint:
+        return Checkpoint(phase, pipeline_id, self.max_tries, run_id, intent or {}, self.try_number, self._clear_number)

@@ -26,14 +26,15 @@ def is_deferrable(given: bool | None) -> bool:
 
 
 def build_trigger(
-    hook: FlowEngineHook, waiter: RunMonitor, *, cancel_on_kill: bool
+    hook: FlowEngineHook, waiter: RunMonitor, *, cancel_on_kill: bool, is_own_run: bool = True
 ) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
     """
     Return the trigger that goes on with a wait, and after which time Airflow may end the deferral.
 
     :param hook: the connection, whose engine is resolved already.
     :param waiter: the wait so far.
-    :param cancel_on_kill: whether the run is stopped when a person ends the task.
+    :param cancel_on_kill: whether the run is stopped when the user ends the task.
+    :param is_own_run: whether the run is the task's own, whose progress its XCom shows.
     """
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
@@ -54,13 +55,14 @@ def build_trigger(
         started_at=waiter.began,
         pre_resume_run=waiter.before.as_dict() if waiter.before else None,
         cancel_on_kill=cancel_on_kill,
+        writes_progress=is_own_run,
     )
     if limits.deadline is None:
         return trigger, None
     return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + DEFERRAL_TIMEOUT_MARGIN
 
 
-def failure(event: Mapping[str, Any]) -> FlowEngineError:
+def error_from_event(event: Mapping[str, Any]) -> FlowEngineError:
     """Return the error that a trigger's event tells of, where the wait has ended before the run."""
     from airflow_provider_flowengine.protocol.models import run_from_dict
     from airflow_provider_flowengine.triggers.flowengine import OUTCOMES

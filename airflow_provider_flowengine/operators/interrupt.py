@@ -1,9 +1,10 @@
 """
-When a kill may strike a task that waits.
+When the end of a task may interrupt what it is doing.
 
-Airflow tells a task of its end in a signal's handler, on top of whatever the task is doing. A wait for FlowEngine may
-be broken off there. A talk with Airflow may not: its answer would be left in the channel, for the next question. So a
-kill strikes at once only where it is let to, and elsewhere when the task asks for it.
+Airflow calls ``on_kill`` from a signal handler, interrupting whatever the task is executing. Waiting for FlowEngine may
+be interrupted there. A request to Airflow's supervisor must not be: its unread response would be taken for the reply
+to the next one. So an interrupt is raised at once only in :meth:`Interrupt.interruptible`, and elsewhere at the next
+:meth:`Interrupt.checkpoint`. The names are anyio's.
 """
 
 from __future__ import annotations
@@ -17,63 +18,77 @@ if TYPE_CHECKING:
 
 
 class Interrupted(BaseException):
-    """Unwinds a wait that a signal has struck, so that what follows doesn't run inside the signal's handler."""
+    """Unwinds what a signal has interrupted, so that what follows doesn't run inside the signal's handler."""
 
 
 class Interrupt:
-    """The kill that may come while a task works."""
+    """The interrupt that may come while a task executes."""
 
     def __init__(self) -> None:
-        self._is_asked = False
-        self._strikes = False
+        self._is_requested = False
+        self._is_interruptible = False
         self._thread: int | None = None
 
     @contextmanager
-    def expected(self) -> Generator[None]:
-        """Mark the thread that the task works in, and that it works."""
+    def armed(self) -> Generator[None]:
+        """Mark the thread that executes the task, while it does."""
         self._thread = threading.get_ident()
         try:
             yield
         finally:
             self._thread = None
 
-    def ask(self) -> bool:
+    def request(self) -> bool:
         """
-        Ask for the task's end.
+        Request the task's end.
 
-        :return: whether it can't be struck, since it works in another thread: then the caller is to see to the rest.
-        :raises Interrupted: inside the wait that it strikes.
+        :return: whether it cannot be interrupted, since it executes in another thread: then the caller decides about
+            the run.
+        :raises Interrupted: inside what it interrupts.
         """
-        self._is_asked = True
+        self._is_requested = True
         if self._thread != threading.get_ident():
             return self._thread is not None
-        if self._strikes:
+        if self._is_interruptible:
             raise Interrupted
         return False
 
     @contextmanager
-    def strikes(self) -> Generator[None]:
-        """Let it strike at once: nothing here talks to Airflow."""
-        self._strikes = True
-        try:
-            self.strike_if_asked()
+    def interruptible(self) -> Generator[None]:
+        """
+        Let it interrupt at once: nothing in here talks to Airflow's supervisor.
+
+        :raises Interrupted: when it was requested before.
+        """
+        with self._set(interruptible=True):
+            self.checkpoint()
             yield
-        finally:
-            self._strikes = False
 
     @contextmanager
-    def waits(self) -> Generator[None]:
-        """Keep it off where something does talk to Airflow, inside of where it strikes; it strikes after it."""
-        self._strikes = False
-        yield
-        self._strikes = True
-        self.strike_if_asked()
-
-    def strike_if_asked(self) -> None:
+    def shielded(self) -> Generator[None]:
         """
-        Let a kill strike that came while it couldn't.
+        Hold it off while something does talk to the supervisor, in the midst of what is interruptible.
 
-        :raises Interrupted: when one has come.
+        :raises Interrupted: after that, when it was requested meanwhile.
         """
-        if self._is_asked:
+        with self._set(interruptible=False):
+            yield
+        if self._is_interruptible:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """
+        Give way to an interrupt that was requested while it couldn't be raised.
+
+        :raises Interrupted: when there is one.
+        """
+        if self._is_requested:
             raise Interrupted
+
+    @contextmanager
+    def _set(self, *, interruptible: bool) -> Generator[None]:
+        before, self._is_interruptible = self._is_interruptible, interruptible
+        try:
+            yield
+        finally:
+            self._is_interruptible = before

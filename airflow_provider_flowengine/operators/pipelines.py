@@ -1,39 +1,35 @@
-"""Pipelines: created, changed, scheduled, and the files that they take."""
+"""What DAGs declare about pipelines: create, change and schedule them, and upload the files that they take."""
 
 from __future__ import annotations
 
-import copy
+import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_flowengine.operators.base import (
-    FlowEngineOperator,
-    FlowEnginePipelineOperator,
-    check,
-    is_template,
+from airflow.providers.common.compat.sdk import literal
+
+from airflow_provider_flowengine.operators.arguments import (
     rendered_flag,
     rendered_mapping,
     rendered_text,
     require_exactly_one,
+    validate_arguments,
 )
-from airflow_provider_flowengine.protocol.errors import (
-    ConfigurationError,
-    PipelineExistsError,
-    ServiceUnavailableError,
-    UnexpectedResponseError,
+from airflow_provider_flowengine.operators.base import (
+    DEFAULT_CONN_ID,
+    FlowEngineOperator,
+    FlowEnginePipelineOperator,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+    from airflow_provider_flowengine.operators.arguments import Flag, Id, IfExists, Object, Text
+    from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import Pipeline
-
-IfExists = Literal["fail", "skip", "update"]
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -42,15 +38,20 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
     """
     Create a pipeline.
 
+    The definition itself is never rendered: it holds scripts, and what looks like Jinja in it is theirs. What varies
+    stands in the other arguments.
+
     :param pipeline: the pipeline object, or only its definition (``{"nodes": [...], "edges": [...]}``): a dict, its
-        JSON text, or the path of a ``.json`` file beside the DAG; templated in each case.
-    :param name: its name; default what the object says (templated).
-    :param description: its description; default what the object says (templated).
-    :param pipeline_key: its ``pipelineKey``; default what the object says (templated).
-    :param if_exists: what to do when the engine has a pipeline of this key (of this name, where it has no key):
-        ``"fail"`` (default), ``"skip"`` and return that one, or ``"update"`` that one.
-    :param flowengine_conn_id: the connection, default ``flowengine_default``.
-    :param engine_key: the engine; default the connection's.
+        JSON text, or the path of a ``.json`` file beside the DAG, which may be a template.
+    :param name: its name; default what the object says.
+    :param description: its description; default what the object says.
+    :param pipeline_key: its ``pipelineKey``; default what the object says.
+    :param changes: what is merged into the pipeline's object, dicts deeply and lists whole, e.g.
+        ``{"data": {"describe": "v2"}}``.
+    :param if_exists: what to do when the engine has a pipeline of this key (of this name, if it has no key):
+        ``"fail"`` (default), ``"skip"`` and return that one, or ``"update"`` that one where it differs.
+    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
+    :param engine_key: the engine's key; default the connection's.
     :return: the pipeline's id.
     """
 
@@ -59,125 +60,61 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
         "name",
         "description",
         "pipeline_key",
+        "changes",
         *FlowEngineOperator.template_fields,
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"pipeline": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"pipeline": "json", "changes": "json"}
 
     def __init__(
         self,
         *,
-        pipeline: Mapping[str, Any] | str,
-        name: str | None = None,
-        description: str | None = None,
-        pipeline_key: str | None = None,
+        pipeline: Object,
+        name: Text | None = None,
+        description: Text | None = None,
+        pipeline_key: Text | None = None,
+        changes: Object | None = None,
         if_exists: IfExists = "fail",
+        flowengine_conn_id: Text = DEFAULT_CONN_ID,
+        engine_key: Text | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if if_exists not in get_args(IfExists):
-            raise ConfigurationError(f"Task {self.task_id}: if_exists {if_exists!r} must be fail, skip or update")
-        self.pipeline = pipeline
+        super().__init__(flowengine_conn_id=flowengine_conn_id, engine_key=engine_key, **kwargs)
+        validate_arguments(self, changes=changes, if_exists=if_exists)
+        self.pipeline = literal(pipeline) if _is_definition(pipeline) else pipeline
         self.name = name
         self.description = description
         self.pipeline_key = pipeline_key
+        self.changes = changes
         self.if_exists = if_exists
 
-    def resolve_template_files(self) -> None:
-        """
-        Read the pipeline's ``.json`` file, as Airflow does for ``template_ext``.
+    def perform(self, context: Context) -> Identifier:
+        """Create the pipeline, or do what ``if_exists`` says."""
+        from airflow_provider_flowengine.operators.execution.pipelines import create_pipeline, read_definition
 
-        Not by ``template_ext``, since Airflow would take every text in the object that ends so for a file. A path that
-        is a template itself is read when the task runs.
-        """
-        super().resolve_template_files()
-        if isinstance(self.pipeline, str) and self.pipeline.endswith(".json") and not is_template(self.pipeline):
-            self.pipeline = self._read_file(self.pipeline)
-
-    def _read_file(self, path: str) -> str:
-        environment = self.get_template_env()
-        if environment.loader is None:
-            return Path(path).read_text(encoding="utf-8")
-        try:
-            return environment.loader.get_source(environment, path)[0]
-        except LookupError:
-            found = Path(path)
-            if not found.is_file():
-                raise ConfigurationError(
-                    f"Task {self.task_id}: pipeline: no file {path!r} beside the DAG or in its template_searchpath"
-                ) from None
-            return found.read_text(encoding="utf-8")
-
-    def execute(self, context: Context) -> Identifier:
-        """Create the pipeline, or what ``if_exists`` says."""
-        if isinstance(self.pipeline, str) and self.pipeline.endswith(".json"):
-            self.pipeline = self.render_template(self._read_file(self.pipeline), context)
-        pipeline = self._whole()
-        existing = self._existing(pipeline)
-        if existing is None:
-            made = self._create(pipeline)
-            self.log.info("Created pipeline %s.", made.id)
-            return made.id
-        if self.if_exists == "fail":
-            raise PipelineExistsError(
-                f"Engine {self.hook.api.engine_key!r} has pipeline {existing.id} of key {existing.key!r} and name "
-                f"{existing.name!r} already; choose another pipeline_key, or set if_exists to skip or update"
-            )
-        if self.if_exists == "update":
-            whole = self.hook.get_pipeline(existing.id).content
-            self.hook.update_pipeline(merge(whole, {**pipeline, "id": existing.id}))
-        self.log.info(
-            "Pipeline %s is there already: %s.", existing.id, "updated" if self.if_exists == "update" else "kept"
+        definition = read_definition(self, getattr(self.pipeline, "value", self.pipeline))
+        return create_pipeline(
+            self,
+            definition,
+            name=self.name,
+            description=self.description,
+            pipeline_key=self.pipeline_key,
+            changes=rendered_mapping("changes", self.changes),
+            if_exists=self.if_exists,
         )
-        return existing.id
-
-    def _whole(self) -> JsonObject:
-        pipeline = rendered_mapping("pipeline", self.pipeline)
-        if "data" not in pipeline and "nodes" in pipeline:
-            pipeline = {"data": pipeline}
-        if not isinstance(pipeline.get("data"), Mapping):
-            raise ConfigurationError("pipeline: it must be a pipeline object with data, or a definition with nodes")
-        data = dict(pipeline["data"])
-        if self.name is not None:
-            data["name"] = rendered_text("name", self.name)
-        if self.description is not None:
-            data["describe"] = self.description
-        whole = {**pipeline, "data": data}
-        if self.pipeline_key is not None:
-            whole["pipelineKey"] = rendered_text("pipeline_key", self.pipeline_key)
-        return whole
-
-    def _existing(self, pipeline: JsonObject) -> Pipeline | None:
-        data = pipeline["data"]
-        key, name = pipeline.get("pipelineKey"), data.get("name") if isinstance(data, dict) else None
-        field, wanted = ("key", key) if key else ("name", name)
-        found = [one for one in self.hook.list_pipelines() if wanted and getattr(one, field) == wanted]
-        if len(found) > 1:
-            raise PipelineExistsError(
-                f"{len(found)} pipelines of engine {self.hook.api.engine_key!r} have the {field} {wanted!r} already: "
-                f"{', '.join(str(one.id) for one in found)}; nothing tells which is meant. Give a pipeline_key"
-            )
-        return found[0] if found else None
-
-    def _create(self, pipeline: JsonObject) -> Pipeline:
-        try:
-            return self.hook.create_pipeline(pipeline)
-        except (ServiceUnavailableError, UnexpectedResponseError) as error:
-            # Whether it was taken isn't known: the list says.
-            made = self._existing(pipeline)
-            if made is None:
-                raise
-            self.log.warning("%s But pipeline %s is there now.", error, made.id)
-            return made
 
 
 class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
     """
     Change a pipeline: read it whole, change it, write it back; what isn't named stays as it is.
 
+    :param pipeline_id: the pipeline, by its id; or by one of the next two.
+    :param pipeline_key: the pipeline, by its ``pipelineKey``.
+    :param pipeline_name: the pipeline, by its name, if only one has it.
     :param changes: what is merged into the pipeline's object, dicts deeply and lists whole, e.g.
-        ``{"data": {"describe": "v2"}}`` (templated).
+        ``{"data": {"describe": "v2"}}``.
     :param transform: instead, a function from the whole object to the whole object.
-    :param pipeline_id: the pipeline, by its id; or by ``pipeline_key`` or ``pipeline_name``.
+    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
+    :param engine_key: the engine's key; default the connection's.
     :return: the pipeline's id.
     """
 
@@ -185,27 +122,39 @@ class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"changes": "json"}
 
     def __init__(
-        self, *, changes: Mapping[str, Any] | str | None = None, transform: Transform | None = None, **kwargs: Any
+        self,
+        *,
+        pipeline_id: Id | None = None,
+        pipeline_key: Text | None = None,
+        pipeline_name: Text | None = None,
+        changes: Object | None = None,
+        transform: Transform | None = None,
+        flowengine_conn_id: Text = DEFAULT_CONN_ID,
+        engine_key: Text | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            pipeline_id=pipeline_id,
+            pipeline_key=pipeline_key,
+            pipeline_name=pipeline_name,
+            flowengine_conn_id=flowengine_conn_id,
+            engine_key=engine_key,
+            **kwargs,
+        )
         require_exactly_one(self, changes=changes, transform=transform)
         self.changes = changes
         self.transform = transform
 
-    def execute(self, context: Context) -> Identifier:
+    def perform(self, context: Context) -> Identifier:
         """Read, change and write back."""
+        from airflow_provider_flowengine.operators.execution.pipelines import merge, transformed, write
+
         pipeline = self.hook.get_pipeline(self.find_pipeline_id())
         if self.transform:
-            changed = self.transform(copy.deepcopy(pipeline.content))
-            if not isinstance(changed, dict):
-                raise ConfigurationError(f"transform must return the changed pipeline object, not {changed!r}")
+            changed = transformed(pipeline.content, self.transform)
         else:
             changed = merge(pipeline.content, rendered_mapping("changes", self.changes))
-        if changed == pipeline.content:
-            self.log.info("Pipeline %s is as it should be; nothing is written.", pipeline.id)
-            return pipeline.id
-        self.hook.update_pipeline(changed)
-        self.log.info("Updated pipeline %s.", pipeline.id)
+        write(self, pipeline, changed)
         return pipeline.id
 
 
@@ -213,55 +162,89 @@ class FlowEngineSetPipelineScheduleOperator(FlowEnginePipelineOperator):
     """
     Turn a pipeline's own schedule (its crontab, loop or message trigger) on or off.
 
-    :param enabled: whether it is on (templated).
-    :param pipeline_id: the pipeline, by its id; or by ``pipeline_key`` or ``pipeline_name``.
+    :param pipeline_id: the pipeline, by its id; or by one of the next two.
+    :param pipeline_key: the pipeline, by its ``pipelineKey``.
+    :param pipeline_name: the pipeline, by its name, if only one has it.
+    :param enabled: whether it is on.
+    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
+    :param engine_key: the engine's key; default the connection's.
     """
 
     template_fields: Sequence[str] = ("enabled", *FlowEnginePipelineOperator.template_fields)
 
-    def __init__(self, *, enabled: bool | str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check(self, enabled=enabled)
+    def __init__(
+        self,
+        *,
+        enabled: Flag,
+        pipeline_id: Id | None = None,
+        pipeline_key: Text | None = None,
+        pipeline_name: Text | None = None,
+        flowengine_conn_id: Text = DEFAULT_CONN_ID,
+        engine_key: Text | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            pipeline_id=pipeline_id,
+            pipeline_key=pipeline_key,
+            pipeline_name=pipeline_name,
+            flowengine_conn_id=flowengine_conn_id,
+            engine_key=engine_key,
+            **kwargs,
+        )
+        validate_arguments(self, enabled=enabled)
         self.enabled = enabled
 
-    def execute(self, context: Context) -> None:
+    def perform(self, context: Context) -> None:
         """Set the schedule."""
-        enabled, pipeline_id = rendered_flag("enabled", self.enabled), self.find_pipeline_id()
-        self.hook.set_schedule(pipeline_id, enabled)
-        self.log.info("The schedule of pipeline %s is %s.", pipeline_id, "on" if enabled else "off")
+        from airflow_provider_flowengine.operators.execution.pipelines import page_of
+
+        enabled, pipeline = rendered_flag("enabled", self.enabled), self.find_pipeline()
+        self.hook.set_schedule(pipeline.id, enabled)
+        self.log.info("Turned the schedule %s of %s", "on" if enabled else "off", page_of(self, pipeline))
 
 
 class FlowEngineUploadFileOperator(FlowEngineOperator):
     """
     Upload a file for a FILE parameter, streamed; the file is read where the task runs.
 
-    :param path: the file (templated).
+    :param path: the file.
     :param target: the number at the end of the call's path, default 1; what it means isn't said anywhere.
-    :param flowengine_conn_id: the connection, default ``flowengine_default``.
-    :param engine_key: the engine; default the connection's.
+    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
+    :param engine_key: the engine's key; default the connection's.
     :return: what the server answers in ``data``.
     """
 
     template_fields: Sequence[str] = ("path", "target", *FlowEngineOperator.template_fields)
 
-    def __init__(self, *, path: str | Path, target: int | str = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check(self, path=path)
+    def __init__(
+        self,
+        *,
+        path: Text | Path,
+        target: Id = 1,
+        flowengine_conn_id: Text = DEFAULT_CONN_ID,
+        engine_key: Text | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(flowengine_conn_id=flowengine_conn_id, engine_key=engine_key, **kwargs)
+        validate_arguments(self, path=path)
         self.path = path
         self.target = target
 
-    def execute(self, context: Context) -> Json:
+    def perform(self, context: Context) -> Json:
         """Upload the file."""
         path = rendered_text("path", self.path)
         answer = self.hook.upload_file(path, rendered_text("target", self.target))
-        self.log.info("Uploaded %s.", path)
+        self.log.info("Uploaded %s to engine %s; FlowEngine answers %.500s", path, self.hook.engine.key, answer)
         return answer
 
 
-def merge(whole: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with changes merged into it: dicts deeply, everything else whole."""
-    merged = dict(whole)
-    for name, value in changes.items():
-        old = merged.get(name)
-        merged[name] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+def _is_definition(pipeline: object) -> bool:
+    """Whether an argument is a pipeline as it stands, and not what leads to one when the task runs."""
+    if isinstance(pipeline, Mapping):
+        return True
+    if not isinstance(pipeline, str):
+        return False
+    try:
+        return isinstance(json.loads(pipeline), dict)
+    except ValueError:
+        return False

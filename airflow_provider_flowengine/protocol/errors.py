@@ -157,6 +157,19 @@ class PipelineExistsError(FlowEngineError):
     """The engine has a pipeline of this key or name already."""
 
 
+class PipelineBusyError(FlowEngineError):
+    """
+    A run of the pipeline goes on already, and the task says to fail then.
+
+    :param message: which run, and why that fails the task.
+    :param runs: the runs that go on, newest first.
+    """
+
+    def __init__(self, message: str, *, runs: Sequence[PipelineRun]) -> None:
+        super().__init__(message)
+        self.runs = tuple(runs)
+
+
 class TaskInterruptedError(FlowEngineError):
     """The task was ended before its run: by a person, and then the run was stopped, or by its worker's shutdown."""
 

@@ -19,18 +19,20 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import RUN_KEY, FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.local_time import parse_local_datetime
+from airflow_provider_flowengine.operators.arguments import (
+    RENDERED,
+    rendered_id,
+    require_exactly_one,
+    seconds,
+    validate_arguments,
+)
 from airflow_provider_flowengine.operators.base import (
     CONNECTION_FIELDS,
     DEFAULT_CONN_ID,
     PIPELINE_FIELDS,
-    RENDERED,
     PipelineMixin,
-    check,
-    rendered_id,
-    require_exactly_one,
-    seconds,
 )
-from airflow_provider_flowengine.operators.deferral import build_trigger, failure, is_deferrable
+from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_event, is_deferrable
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
@@ -41,6 +43,7 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     sentence,
 )
+from airflow_provider_flowengine.retry import failing_at_once
 from airflow_provider_flowengine.sensors.dag_run_time import DagRunTime
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_flowengine.operators.base import Seconds
+    from airflow_provider_flowengine.operators.arguments import Seconds
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
@@ -125,10 +128,10 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         if len(selector) > 1:
             names = " or ".join(selector)
             raise ConfigurationError(f"Task {self.task_id}: give {names}, not both")
-        check(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
-        check(self, unreachable_timeout=unreachable_timeout, **selector)
+        validate_arguments(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
+        validate_arguments(self, unreachable_timeout=unreachable_timeout, **selector)
         if deferrable is not None:
-            check(self, deferrable=deferrable)
+            validate_arguments(self, deferrable=deferrable)
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
@@ -145,6 +148,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         self._history: History | None = None
         self._published: JsonObject | None = None
 
+    @failing_at_once()
     def execute(self, context: Context) -> Any:
         """Wait for the run, in the worker or in the triggerer."""
         try:
@@ -189,6 +193,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             self._publish(context, monitor.last)
         return PokeReturnValue(True, self._succeed(context, run, monitor.run_url)) if run else False
 
+    @failing_at_once()
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
         Resume after the trigger, and report how the run ended.
@@ -201,7 +206,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
             raise FlowEngineError(f"The trigger's event can't be parsed: {event!r}")
         if event.get("outcome") != "ended":
-            self._fail(failure(event))
+            self._fail(error_from_event(event))
         self._published = event["run"] if event.get("published") else None
         url = str(event.get("run_url") or "")
         push_run_link(context, url)
@@ -309,7 +314,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
         An earlier process of this try has polled already: what is wrong now was right then, and may pass.
         """
-        monitor = self._monitor_builder(context)(self.pipeline_id or self.pipeline_key or self.pipeline_name or "")
+        monitor = self._monitor_builder(context)(str(self.pipeline_id or self.pipeline_key or self.pipeline_name or ""))
         try:
             monitor.failed(error, time.time())
         except RunError as end:

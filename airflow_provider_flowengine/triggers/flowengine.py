@@ -68,6 +68,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     :param pre_resume_run: the run as it was before it was resumed, whose end doesn't count
         (:meth:`.PipelineRun.as_dict`).
     :param cancel_on_kill: whether the run is stopped when a user ends the task.
+    :param writes_progress: whether the task's XCom shows the run, which is the task's own then.
     """
 
     flowengine_conn_id: str
@@ -84,6 +85,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     started_at: float | None = None
     pre_resume_run: dict[str, Any] | None = None
     cancel_on_kill: bool = True
+    writes_progress: bool = True
 
     def __post_init__(self) -> None:
         """Read ids that are digits as numbers."""
@@ -107,7 +109,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         """
         from airflow_provider_flowengine.client import poller
 
-        progress = ProgressWriter(self.task_instance)
+        progress = ProgressWriter(self.task_instance if self.writes_progress else None)
         monitor = self._monitor()
         run: PipelineRun | None
         try:

@@ -61,7 +61,7 @@ def test_a_run_is_stopped_once_when_a_person_marks_its_task(start, end_task, emu
 
     assert emulator.count("stop") == 1
     assert emulator.world.run(1).stopping
-    assert "The task was ended: stopping run 1 of pipeline 1." in log.ours
+    assert "The task was ended by the user: stopping run 1 of pipeline 1." in log.ours
 
 
 def test_a_task_whose_run_was_stopped_never_ends_well(start, end_task, emulator, pipeline):
@@ -79,7 +79,7 @@ def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancel
     start(pipeline_id=pipeline(duration="forever"), cancel_on_kill=False)
 
     assert emulator.count("stop") == 0
-    assert "run 1 goes on, since cancel_on_kill is off" in log.ours
+    assert "run 1 of pipeline 1 goes on, since cancel_on_kill is off" in log.ours
 
 
 @pytest.mark.needs_task_state_store
@@ -96,7 +96,32 @@ def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(
     assert (task.state, task.returned, task.tries) == ("success", 1, 2)
     assert isinstance(task.errors[0], TaskInterruptedError)
     assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
-    assert "The task's process is being ended, but nobody has ended the task." in log.ours
+    assert "The task's process was told to end, but the user hasn't ended the task." in log.ours
+
+
+def test_a_run_is_stopped_when_the_end_comes_from_another_thread(emulator, pipeline):
+    class TaskInstance:
+        def xcom_push(self, key, value):
+            pass
+
+    operator = FlowEngineStartPipelineOperator(
+        task_id="task", pipeline_id=pipeline(duration="forever"), poll_interval=0.05, durable=False
+    )
+    ended = []
+
+    def execute():
+        with pytest.raises(TaskInterruptedError):
+            operator.execute({"ti": TaskInstance()})
+        ended.append(True)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    while emulator.count("history") + emulator.count("run") < 3:
+        time.sleep(0.01)
+    operator.on_kill()
+    thread.join(30)
+
+    assert (emulator.count("stop"), ended) == (1, [True])
 
 
 def test_a_worker_that_is_shut_down_stops_the_run_where_no_later_try_can_know_of_it(

@@ -48,14 +48,14 @@ def test_a_resumed_run_has_its_link_too(run_task, emulator, pipeline):
 
 
 class TaskInstance:
-    """A task instance that notes what FlowEngine had been asked when something was pushed."""
+    """A task instance that notes what FlowEngine had been asked when something was first pushed."""
 
     def __init__(self, emulator):
         self.emulator = emulator
         self.pushed = {}
 
     def xcom_push(self, key, value):
-        self.pushed[key] = [call["name"] for call in self.emulator.calls()]
+        self.pushed.setdefault(key, [call["name"] for call in self.emulator.calls()])
 
 
 def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline, after_looks):

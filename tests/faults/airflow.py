@@ -23,9 +23,10 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
@@ -135,6 +136,7 @@ class Task:
     state: str | None = None
     start_date: datetime | None = None
     returned: Any = None
+    clears: int = 0
     next_method: str = ""
     next_kwargs: dict[str, Any] = field(default_factory=dict)
     deferral: Deferral | None = None
@@ -166,11 +168,11 @@ class StateStore:
         return json.loads(rows[key]) if rows and key in rows else default
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        phase = value["phase"]
-        self._own_rows(f"write {phase}")[key] = json.dumps(value)
-        if phase == "watched":
+        what = "run" if value["phase"] in ("polling", "deferred") else value["phase"]
+        self._own_rows(f"write {what}")[key] = json.dumps(value)
+        if what == "run":
             self._process.airflow.judge.run_watched(value["run_id"], self._process)
-        self._process.boundary(f"wrote {phase}")
+        self._process.boundary(f"wrote {what}")
 
     def delete(self, key: str) -> None:
         self._own_rows("delete").pop(key, None)
@@ -334,7 +336,13 @@ class Process:
         from airflow.sdk.bases.operator import ExecutorSafeguard
 
         ExecutorSafeguard.tracker.set(self.operator)
-        context: Any = {"ti": self.ti, "task_instance": self.ti, "task_state_store": StateStore(self)}
+        context: Any = {
+            "ti": self.ti,
+            "task_instance": self.ti,
+            "task_state_store": StateStore(self),
+            "task": self.operator,
+            "dag_run": SimpleNamespace(clear_number=self.airflow.task.clears),
+        }
         if self._execution_timeout:
             self._alarm_at = self.airflow.clock.now + self._execution_timeout
         try:
@@ -536,6 +544,7 @@ class Airflow:
             cancel_on_kill=case.cancel_on_kill,
             durable=case.durable,
             retry_mode=case.retry_mode,
+            retry_stopped=case.retry_stopped,
             unreachable_timeout=case.unreachable_timeout,
         )
 
@@ -603,7 +612,7 @@ class Airflow:
             self.judge.task_succeeded(ending.value)
         elif isinstance(ending, TaskDeferred):
             self._defer(ending)
-        elif task.has_retries_left:
+        elif task.has_retries_left and not isinstance(ending, AirflowFailException):
             task.id, task.state = task.id + 1, "up_for_retry"
         else:
             task.state = "failed"
@@ -652,6 +661,7 @@ class Airflow:
             task.state = {"fail": "failed", "succeed": "success"}[kind]
         else:
             task.id += 1
+            task.clears += 1
             if task.state == "running":
                 task.state = "restarting"
             else:

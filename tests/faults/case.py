@@ -40,6 +40,7 @@ class Case:
     seed: int = 0
     deferrable: bool = False
     retry_mode: Any = "restart"
+    retry_stopped: bool = False
     cancel_on_kill: bool = True
     durable: bool = True
     wait_for_completion: bool = True
@@ -90,6 +91,7 @@ def draw(seed: int) -> Case:
         seed=seed,
         deferrable=chance.hits(0.5),
         retry_mode=chance.choice(("restart", "resume")),
+        retry_stopped=chance.choice((False, True)),
         cancel_on_kill=chance.hits(0.93),
         wait_for_completion=chance.hits(0.96),
         poll_interval=chance.choice((5.0, 30.0, 30.0, 120.0)),

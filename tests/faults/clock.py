@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import time_machine
 
@@ -56,7 +57,13 @@ def _tick(moment: float) -> float:
 def standing_clock() -> Iterator[Clock]:
     """Make the machine's clock stand still."""
     with time_machine.travel(START, tick=False) as traveller:
-        yield Clock(traveller)
+        clock = Clock(traveller)
+
+        def monotonic() -> float:
+            return clock.now - START.timestamp()
+
+        with mock.patch("time.monotonic", monotonic):
+            yield clock
 
 
 class Loop(asyncio.SelectorEventLoop):

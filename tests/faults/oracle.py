@@ -113,7 +113,7 @@ class Judge:
         return (
             isinstance(process, Process)
             and process.ti.id != self.airflow.task.id
-            and process.froze_at in ("wrote intended", "send start pipeline", "sent start pipeline")
+            and process.froze_at in ("wrote starting", "send start pipeline", "sent start pipeline")
         )
 
     def stop_asked(self, run_id: int) -> None:
@@ -177,7 +177,7 @@ class Judge:
         elif self.case.wait_for_completion and self.flowengine.state(run_id) != "succeeded":
             self.note("loss", f"the task succeeded, but its run {run_id} is {self.flowengine.state(run_id)}")
         elif run_id in self._handed_on and self._unnoted:
-            self.excuses["Airflow's store failed when it was to note that the result was handed on"] += 1
+            self.excuses["Airflow's store failed when it was to note that the result was delivered"] += 1
         elif run_id in self._handed_on:
             self.note("loss", f"a person cleared the task, and it handed run {run_id} on once more")
         self._handed_on.append(run_id)

@@ -43,7 +43,7 @@ def stops(airflow):
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["wrote watched", "write deferred", "defer", "begin", "resume"])
+@pytest.mark.parametrize("at", ["wrote run", "write run", "defer", "begin", "resume"])
 def test_after_a_crash_the_next_try_goes_on_with_the_run(play, at):
     airflow = play(Strike("crash", at=at), duration=2000)
 
@@ -66,13 +66,13 @@ def test_crash_after_crash_the_same_run_is_gone_on_with(play):
 
 @in_both_modes
 def test_after_a_crash_the_result_of_a_run_that_has_succeeded_meanwhile_is_taken(play):
-    airflow = play(Strike("crash", at="wrote watched"), duration=60, retry_delay=300)
+    airflow = play(Strike("crash", at="wrote run"), duration=60, retry_delay=300)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["write handed on", "wrote handed on", "report"])
+@pytest.mark.parametrize("at", ["write delivered", "wrote delivered", "report"])
 def test_a_result_that_airflow_hasnt_got_is_taken_again(play, at):
     airflow = play(Strike("crash", at=at))
 
@@ -80,7 +80,7 @@ def test_a_result_that_airflow_hasnt_got_is_taken_again(play, at):
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["sent start pipeline", "done start pipeline", "write watched"])
+@pytest.mark.parametrize("at", ["sent start pipeline", "done start pipeline", "write run"])
 @pytest.mark.parametrize("answer", ["run", "empty"])
 def test_after_a_crash_between_start_and_note_the_run_is_found_by_the_intent(play, at, answer):
     airflow = play(Strike("crash", at=at), duration=2000, shape={"start_answer": answer})
@@ -99,7 +99,7 @@ def test_a_hasty_retry_gives_the_run_the_time_that_it_may_take_to_appear(play, d
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["wrote intended", "send start pipeline"])
+@pytest.mark.parametrize("at", ["wrote starting", "send start pipeline"])
 def test_after_a_crash_before_the_start_was_sent_the_next_try_starts(play, at):
     airflow = play(Strike("crash", at=at))
 
@@ -143,10 +143,34 @@ def test_where_flowengine_refuses_to_resume_a_new_run_is_started(play):
 
 
 @in_both_modes
-def test_a_run_that_somebody_stopped_is_not_gone_on_with(play):
+def test_a_run_that_somebody_stopped_fails_the_task_at_once(play):
     airflow = play(Strike("end run", seconds=MIDWAY))
 
+    assert (airflow.task.state, airflow.task.try_number) == ("failed", 1)
+    assert (started(airflow), stops(airflow)) == (["stopped"], [])
+
+
+@in_both_modes
+def test_a_run_that_somebody_stopped_while_no_try_waited_for_it_fails_the_next_one_at_once(play):
+    airflow = play(Strike("crash", at="wrote run"), Strike("end run", seconds=1), duration=2000)
+
+    assert (airflow.task.state, airflow.task.try_number) == ("failed", 2)
+    assert (started(airflow), stops(airflow)) == (["stopped"], [])
+
+
+@in_both_modes
+def test_a_run_that_somebody_stopped_is_started_anew_where_that_is_asked_for(play):
+    airflow = play(Strike("end run", seconds=MIDWAY), retry_stopped=True)
+
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["stopped", "succeeded"], [])
+
+
+@in_both_modes
+def test_a_run_that_took_too_long_is_started_anew_by_the_next_try(play):
+    airflow = play(duration=2000, retries=1, timeout=90)
+
+    assert (airflow.task.state, airflow.task.try_number) == ("failed", 2)
+    assert (started(airflow), stops(airflow)) == (["stopped", "stopped"], [0, 1])
 
 
 @in_both_modes
@@ -233,7 +257,7 @@ def test_a_mark_leaves_the_run_alone_where_cancel_on_kill_is_off(play, mark):
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["begin", "send list runs", "write intended", "send start pipeline"])
+@pytest.mark.parametrize("at", ["begin", "send list runs", "write starting", "send start pipeline"])
 def test_a_mark_before_the_start_prevents_it(play, at):
     airflow = play(Strike("fail", at=at, delay=0))
 
@@ -241,7 +265,7 @@ def test_a_mark_before_the_start_prevents_it(play, at):
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["sent start pipeline", "write watched", "wrote watched"])
+@pytest.mark.parametrize("at", ["sent start pipeline", "write run", "wrote run"])
 @pytest.mark.parametrize("delay", [0, 2])
 def test_a_mark_during_the_start_stops_the_run_that_it_makes(play, at, delay):
     airflow = play(Strike("fail", at=at, delay=delay))
@@ -250,7 +274,7 @@ def test_a_mark_during_the_start_stops_the_run_that_it_makes(play, at, delay):
 
 
 @pytest.mark.parametrize("deferrable", [True])
-@pytest.mark.parametrize("at", ["write deferred", "wrote deferred"])
+@pytest.mark.parametrize("at", ["write run", "wrote run"])
 def test_a_mark_in_the_moment_before_the_deferral_stops_the_run(play, at):
     # Airflow doesn't tell: the process ends before its next heartbeat, and a trigger never comes to be.
     airflow = play(Strike("fail", at=at))
@@ -272,7 +296,7 @@ def test_a_stop_that_fails_is_tried_again(play):
 @pytest.mark.parametrize("wakes", [0, 3, 25])
 @pytest.mark.parametrize("delay", [0, 4], ids=["told at once", "told later"])
 def test_a_try_that_wakes_up_leaves_the_run_untouched(play, wakes, delay):
-    airflow = play(Strike("freeze", at="wrote watched", wakes=wakes, delay=delay), duration=2000)
+    airflow = play(Strike("freeze", at="wrote run", wakes=wakes, delay=delay), duration=2000)
 
     assert (airflow.task.state, airflow.task.try_number) == ("success", 2)
     assert (started(airflow), stops(airflow)) == (["succeeded"], [])
@@ -282,7 +306,7 @@ def test_a_try_that_wakes_up_leaves_the_run_untouched(play, wakes, delay):
 def test_a_last_try_that_wakes_up_after_its_time_leaves_the_run_untouched(play):
     # With a new try by a person's clear: the old one is the last by its own reckoning, and its time is over.
     airflow = play(
-        Strike("freeze", at="wrote watched", wakes=12, delay=5),
+        Strike("freeze", at="write run", wakes=12, delay=5),
         Strike("clear", seconds=400),
         duration=1500,
         retries=0,
@@ -293,7 +317,7 @@ def test_a_last_try_that_wakes_up_after_its_time_leaves_the_run_untouched(play):
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["done list runs", "write intended"])
+@pytest.mark.parametrize("at", ["done list runs", "write starting"])
 def test_a_try_that_wakes_up_before_its_start_starts_nothing(play, at):
     airflow = play(Strike("freeze", at=at, wakes=25), duration=2000)
 
@@ -396,7 +420,7 @@ def test_a_trigger_that_breaks_down_leaves_the_run_to_the_next_try(play):
 
 
 @in_both_modes
-@pytest.mark.parametrize("at", ["write watched", "write deferred", "write handed on"])
+@pytest.mark.parametrize("at", ["write run", "write delivered"])
 def test_a_note_that_fails_doesnt_fail_the_task(play, at):
     airflow = play(Strike("deaf", at=at), retries=0)
 
@@ -405,6 +429,6 @@ def test_a_note_that_fails_doesnt_fail_the_task(play, at):
 
 @in_both_modes
 def test_a_start_that_cant_be_noted_before_is_not_sent(play):
-    airflow = play(Strike("deaf", at="write intended"), retries=0)
+    airflow = play(Strike("deaf", at="write starting"), retries=0)
 
     assert (airflow.task.state, started(airflow)) == ("failed", [])

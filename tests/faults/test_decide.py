@@ -4,29 +4,32 @@ import re
 
 import pytest
 
-from airflow_provider_flowengine.operators.checkpoint import Checkpoint, Next, Phase, decide
+from airflow_provider_flowengine.operators.checkpoint import Checkpoint, Decision, Phase, decide
 from airflow_provider_flowengine.protocol.models import PipelineRun
 from airflow_provider_flowengine.protocol.status import RunState
 
 TABLE = """
-    phase      cleared  gone   running  stopping  unknown  succeeded  failed        stopped
-    none       no       start
-    intended   no       look
-    intended   yes      look
-    watched    no       go on  go on    start     go on    take       start/resume  start
-    watched    yes      go on  go on    start     go on    take       start/resume  start
-    deferred   no       go on  go on    start     go on    take       start/resume  start
-    deferred   yes      start  replace  replace   replace  start      start         start
-    vanished   no       start  go on    start     go on    take       start/resume  start
-    vanished   yes      start  go on    start     go on    take       start/resume  start
-    handed on  no       take   take     take      take     take       take          take
-    handed on  yes      start  start    start     start    start      start         start
+    phase      cleared  gone       running    stopping          unknown    succeeded          failed         stopped
+    none       no       submit
+    starting   no       recover
+    starting   yes      recover
+    polling    no       reconnect  reconnect  reconnect/submit  reconnect  already_succeeded  submit/resume  reconnect/submit
+    polling    yes      reconnect  reconnect  submit            reconnect  already_succeeded  submit/resume  submit
+    deferred   no       reconnect  reconnect  reconnect/submit  reconnect  already_succeeded  submit/resume  reconnect/submit
+    deferred   yes      submit     replace    replace           replace    already_succeeded  submit/resume  submit
+    lost       no       submit     reconnect  reconnect/submit  reconnect  already_succeeded  submit/resume  reconnect/submit
+    lost       yes      submit     reconnect  submit            reconnect  already_succeeded  submit/resume  submit
+    cancelled  no       submit     replace    submit            replace    already_succeeded  submit/resume  submit
+    cancelled  yes      submit     replace    submit            replace    already_succeeded  submit/resume  submit
+    delivered  no       already_succeeded  already_succeeded  already_succeeded  already_succeeded  already_succeeded  already_succeeded  already_succeeded
+    delivered  yes      submit     submit     submit            submit     submit             submit         submit
+"""  # noqa: E501
 """
-"""
-What the record says, and whether a person has cleared the task since; then, for each state of the run, what is done.
+What the checkpoint says, and whether the user has cleared the task since; then, for each state of the run, what is
+done.
 
-Of "start/resume" the first goes for ``retry_mode="restart"``, the second for ``"resume"``. "gone" is a run that the
-history doesn't show. A start whose run isn't known yet has no state.
+Of "submit/resume" the second goes for ``retry_mode="resume"``, of "reconnect/submit" for ``retry_stopped=True``. "gone"
+is a run that the history doesn't show. A start whose run isn't known yet has no state.
 """
 
 RUNS = {
@@ -47,13 +50,13 @@ def rows():
             yield pytest.param(phase, cleared == "yes", state, decision, id=f"{phase}, cleared {cleared}, {state}")
 
 
-@pytest.mark.parametrize("mode", ["restart", "resume"])
+@pytest.mark.parametrize("otherwise", [False, True], ids=["by default", "otherwise"])
 @pytest.mark.parametrize(("phase", "cleared", "state", "decision"), rows())
-def test_what_is_found_decides(phase, cleared, state, decision, mode):
-    run_id = None if phase == "intended" else 7
-    record = None if phase == "none" else Checkpoint(Phase(phase), pipeline_id=1, max_tries=2, run_id=run_id)
-    restart, _, resume = decision.partition("/")
+def test_what_is_found_decides(phase, cleared, state, decision, otherwise):
+    run_id = None if phase == "starting" else 7
+    checkpoint = None if phase == "none" else Checkpoint(Phase(phase), pipeline_id=1, max_tries=2, run_id=run_id)
+    by_default, _, by_choice = decision.partition("/")
 
-    found = decide(record, RUNS[state], cleared=cleared, resume=mode == "resume")
+    found = decide(checkpoint, RUNS[state], cleared=cleared, resume_failed=otherwise, retry_stopped=otherwise)
 
-    assert found is Next(resume if resume and mode == "resume" else restart)
+    assert found is Decision(by_choice if by_choice and otherwise else by_default)

@@ -1,78 +1,55 @@
-"""What a try does about what an earlier one left: the decision, row by row."""
+"""What a task's tries leave to each other, and how a try sees the store."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_flowengine.operators.checkpoint import Checkpoint, CheckpointStore, Next, Phase, decide
-from airflow_provider_flowengine.protocol.models import PipelineRun
-from airflow_provider_flowengine.protocol.status import RunState
+from airflow_provider_flowengine.operators.checkpoint import DECISIONS, Checkpoint, CheckpointStore, Phase
 
 RETRIES = 2
 
 
-def record(phase, run_id=7):
-    return Checkpoint(phase, pipeline_id=1, max_tries=RETRIES, run_id=run_id, try_number=1)
-
-
-def run(state, status=None):
-    return PipelineRun(7, 1, status or state, RunState(state))
-
-
-RUNNING, SUCCEEDED, FAILED, STOPPED = (run(state) for state in ("running", "succeeded", "failed", "stopped"))
-STOPPING = run("running", "stopping")
-GONE = None
-
-
-@pytest.mark.parametrize(
-    ("left", "seen", "decision"),
-    [
-        (None, GONE, Next.START),
-        (record(Phase.STARTING, None), GONE, Next.LOOK),
-        (record(Phase.POLLING), RUNNING, Next.RECONNECT),
-        (record(Phase.POLLING), SUCCEEDED, Next.TAKE),
-        (record(Phase.POLLING), FAILED, Next.START),
-        (record(Phase.POLLING), STOPPED, Next.START),
-        (record(Phase.POLLING), STOPPING, Next.START),
-        (record(Phase.POLLING), GONE, Next.RECONNECT),  # it may be missing for a moment only
-        (record(Phase.DEFERRED), RUNNING, Next.RECONNECT),
-        (record(Phase.DEFERRED), SUCCEEDED, Next.TAKE),
-        (record(Phase.LOST), GONE, Next.START),
-        (record(Phase.DELIVERED), SUCCEEDED, Next.TAKE),
-        (record(Phase.DELIVERED), GONE, Next.TAKE),
-    ],
-)
-def test_a_retry(left, seen, decision):
-    assert decide(left, seen, cleared=False, resume=False) is decision
-
-
-@pytest.mark.parametrize(
-    ("left", "seen", "decision"),
-    [
-        (record(Phase.DELIVERED), SUCCEEDED, Next.START),  # who clears a task that succeeded wants a new run
-        (record(Phase.POLLING), FAILED, Next.START),
-        (record(Phase.DEFERRED), RUNNING, Next.REPLACE),  # the trigger may not have come to stop it
-        (record(Phase.DEFERRED), SUCCEEDED, Next.START),
-        (record(Phase.STARTING, None), GONE, Next.LOOK),
-    ],
-)
-def test_a_clear(left, seen, decision):
-    assert decide(left, seen, cleared=True, resume=False) is decision
-
-
-@pytest.mark.parametrize(
-    ("seen", "decision"),
-    [(FAILED, Next.RESUME), (STOPPED, Next.START), (RUNNING, Next.RECONNECT), (SUCCEEDED, Next.TAKE)],
-)
-def test_a_retry_that_resumes(seen, decision):
-    assert decide(record(Phase.POLLING), seen, cleared=False, resume=True) is decision
-
-
-def test_a_record_survives_the_store():
+def test_a_checkpoint_survives_the_store():
     first = Checkpoint(Phase.POLLING, 1, RETRIES, run_id=7, intent={"newest": 6}, try_number=2)
 
     assert Checkpoint.from_dict(json.loads(json.dumps(first.as_dict()))) == first
+
+
+@pytest.mark.parametrize(
+    ("edited", "phase", "run_id"),
+    [
+        ({"phase": "watching_closely"}, Phase.POLLING, 7),  # a later version's
+        ({"max_tries": "many", "try_number": None, "clear_number": "x", "intent": 5, "later": True}, Phase.POLLING, 7),
+        ({"run_id": None}, Phase.STARTING, None),
+        ({"run_id": "7"}, Phase.POLLING, 7),
+    ],
+)
+def test_what_can_be_read_of_an_odd_checkpoint_is_read(edited, phase, run_id):
+    content = Checkpoint(Phase.POLLING, 1, RETRIES, run_id=7, intent={"newest": 6}).as_dict()
+
+    found = Checkpoint.from_dict({**content, **edited})
+
+    assert (found.phase, found.pipeline_id, found.run_id) == (phase, 1, run_id)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [None, {}, {"run_id": 7}, {"pipeline_id": 1}, {"pipeline_id": 1, "run_id": [7]}, {"pipeline_id": {}}]
+)
+def test_what_names_neither_a_run_nor_a_start_is_no_checkpoint(nonsense):
+    with pytest.raises(ValueError, match="neither a run nor a start"):
+        Checkpoint.from_dict(nonsense or {})
+
+
+def test_the_documentation_shows_what_is_decided():
+    page = (Path(__file__).parent.parent.parent / "docs" / "retries.md").read_text(encoding="utf-8")
+    rows = [
+        f"| `{phase}`{', cleared' if cleared else ''} | {' | '.join(f'`{decision}`' for decision in decisions)} |"
+        for (phase, cleared), decisions in DECISIONS.items()
+    ]
+
+    assert "\n".join(rows) in page
 
 
 # --- the store, as a try sees it --------------------------------------------------------------------------------------
@@ -82,12 +59,15 @@ class Store:
     """Airflow's task state store."""
 
     def __init__(self):
-        self.rows = {}
+        self.rows, self.writes, self.refuses = {}, 0, False
 
     def get(self, key):
         return self.rows.get(key)
 
     def set(self, key, value):
+        if self.refuses:
+            raise LookupError("Task instance not found")
+        self.writes += 1
         self.rows[key] = json.loads(json.dumps(value))
 
     def delete(self, key):
@@ -99,7 +79,7 @@ class Try:
         self.try_number, self.max_tries = number, max_tries
 
 
-def ownership(store, number, durable=True, *, max_tries=RETRIES, retries=RETRIES, clears=0):
+def store_of(store, number, durable=True, *, max_tries=RETRIES, retries=RETRIES, clears=0):
     dag_run, task = SimpleNamespace(clear_number=clears), SimpleNamespace(retries=retries)
     context = {"ti": Try(number, max_tries), "dag_run": dag_run, "task": task, "task_state_store": store}
     return CheckpointStore(context, durable)
@@ -107,11 +87,11 @@ def ownership(store, number, durable=True, *, max_tries=RETRIES, retries=RETRIES
 
 def test_the_next_try_reads_what_the_one_before_has_noted():
     store = Store()
-    first = ownership(store, 1)
-    first.intend(1, {"newest": 6})
-    first.note(Phase.POLLING, 1, 7)
+    first = store_of(store, 1)
+    first.record_intent(1, {"newest": 6})
+    first.save(Phase.POLLING, 1, 7)
 
-    assert ownership(store, 2).read() == Checkpoint(Phase.POLLING, 1, RETRIES, 7, {"newest": 6}, 1, 0)
+    assert store_of(store, 2).read() == Checkpoint(Phase.POLLING, 1, RETRIES, 7, {"newest": 6}, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +106,8 @@ def test_the_next_try_reads_what_the_one_before_has_noted():
 )
 def test_a_clear_is_told_from_a_retry(later, cleared):
     store = Store()
-    ownership(store, 1).note(Phase.DELIVERED, 1, 7)
-    second = ownership(store, 2, **later)
+    store_of(store, 1).save(Phase.DELIVERED, 1, 7)
+    second = store_of(store, 2, **later)
     second.read()
 
     assert second.was_cleared is cleared
@@ -135,33 +115,72 @@ def test_a_clear_is_told_from_a_retry(later, cleared):
 
 def test_what_came_to_nothing_is_forgotten():
     store = Store()
-    first = ownership(store, 1)
-    first.intend(1, {})
-    first.forget()
+    first = store_of(store, 1)
+    first.record_intent(1, {})
+    first.clear()
 
-    assert ownership(store, 2).read() is None
+    assert store_of(store, 2).read() is None
 
 
-def test_a_try_that_finds_nothing_in_the_store_is_not_the_owner_any_more():
+def test_a_try_that_finds_nothing_in_the_store_is_still_the_owner_if_it_may_write():
     store = Store()
-    old = ownership(store, 1)
-    old.note(Phase.POLLING, 1, 7)
-    assert old.is_current_try()
+    current = store_of(store, 1)
+    current.save(Phase.POLLING, 1, 7)
+    store.rows.clear()  # the user has deleted the checkpoint on Airflow's page
 
-    store.rows.clear()  # Airflow answers a try whose id is gone as if there were nothing
+    assert current.is_current_try()
+    assert store.rows["flowengine_run"]["run_id"] == 7
+
+
+def test_a_try_whose_writes_are_refused_is_not_the_owner_any_more():
+    store = Store()
+    old = store_of(store, 1)
+    old.save(Phase.POLLING, 1, 7)
+    store.refuses = True  # Airflow gives the next try a new id
+
     assert not old.is_current_try()
+
+
+def test_what_is_saved_already_is_not_written_twice():
+    store = Store()
+    one = store_of(store, 1)
+    for _ in range(3):
+        one.save(Phase.POLLING, 1, 7)
+
+    assert store.writes == 1
+
+
+def test_a_write_that_failed_is_made_again():
+    store = Store()
+    one = store_of(store, 1)
+    store.refuses = True
+    with pytest.raises(LookupError):
+        one.save(Phase.POLLING, 1, 7)
+    store.refuses = False
+    one.save(Phase.POLLING, 1, 7)
+
+    assert store.writes == 1
+
+
+@pytest.mark.parametrize("content", ["text", [1], 5, {"phase": "polling"}])
+def test_a_checkpoint_that_was_edited_into_nonsense_counts_as_none_and_is_logged(content, caplog):
+    store = Store()
+    store.rows["flowengine_run"] = content
+
+    assert store_of(store, 2).read() is None
+    assert "cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(("number", "last"), [(1, False), (RETRIES, False), (RETRIES + 1, True)])
 def test_which_try_is_the_last(number, last):
-    assert ownership(Store(), number).is_last_try is last
+    assert store_of(Store(), number).is_last_try is last
 
 
 def test_without_a_store_or_durable_nothing_is_kept():
     store = Store()
-    undurable = ownership(store, 1, durable=False)
-    undurable.note(Phase.POLLING, 1, 7)
+    undurable = store_of(store, 1, durable=False)
+    undurable.save(Phase.POLLING, 1, 7)
 
     assert store.rows == {}
     assert not undurable.is_persistent
-    assert not ownership(None, 1).is_persistent
+    assert not store_of(None, 1).is_persistent

@@ -43,12 +43,50 @@ def create(run_task):
     return create
 
 
-def test_a_pipeline_is_created_with_its_templates_rendered(create, emulator):
-    task = create(pipeline=PIPELINE)
+SCRIPT = "{{ dag_run.conf['day'] }}"  # what looks like Jinja is the script's own
+
+
+def script(emulator, pipeline_id):
+    return body(emulator, pipeline_id)["data"]["nodes"][0]["params"]["values"][0]["value"]
+
+
+@pytest.mark.parametrize("pipeline", [PIPELINE, json.dumps(PIPELINE)], ids=["dict", "text"])
+def test_a_definition_is_never_rendered(create, emulator, pipeline):
+    task = create(pipeline=pipeline)
 
     assert (task.state, task.returned) == ("success", 1)
     assert body(emulator, 1)["pipelineKey"] == "nightly"
-    assert body(emulator, 1)["data"]["nodes"][0]["params"]["values"][0]["value"] == "Monday"
+    assert script(emulator, 1) == SCRIPT
+
+
+def test_definitions_that_a_task_is_mapped_over_are_never_rendered(dag, run, emulator):
+    pipelines = [{**PIPELINE, "pipelineKey": key} for key in ("a", "b")]
+    FlowEngineCreatePipelineOperator.partial(task_id="task", dag=dag).expand(pipeline=pipelines)
+    tasks = run(dag, {"day": "Monday"}).mapped("task")
+
+    assert sorted(task.returned for task in tasks) == [1, 2]
+    assert [script(emulator, pipeline_id) for pipeline_id in (1, 2)] == [SCRIPT, SCRIPT]
+
+
+def test_a_definition_comes_from_another_task(dag, run, emulator):
+    from airflow.providers.common.compat.sdk import task
+
+    @task
+    def make():
+        return PIPELINE
+
+    with dag:
+        FlowEngineCreatePipelineOperator(task_id="task", pipeline=make())
+
+    assert run(dag, {"day": "Monday"})["task"].returned == 1
+    assert script(emulator, 1) == SCRIPT
+
+
+def test_what_varies_stands_in_changes_and_is_rendered(create, emulator):
+    create(pipeline=PIPELINE, changes={"data": {"describe": "of {{ dag_run.conf['day'] }}"}})
+
+    assert body(emulator, 1)["data"]["describe"] == "of Monday"
+    assert script(emulator, 1) == SCRIPT
 
 
 def test_a_definition_alone_is_enough(create, emulator):
@@ -59,14 +97,14 @@ def test_a_definition_alone_is_enough(create, emulator):
     assert (made["pipelineKey"], made["data"]["name"], made["data"]["describe"]) == ("from-Monday", "Night", "v2")
 
 
-def test_a_pipeline_comes_from_a_templated_file_beside_the_dag(dag, run, emulator, tmp_path):
+def test_a_pipeline_comes_from_a_file_beside_the_dag_which_is_not_rendered(dag, run, emulator, tmp_path):
     (tmp_path / "nightly.json").write_text(json.dumps(PIPELINE))
     dag.template_searchpath = [str(tmp_path)]
     FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="nightly.json")
     task = run(dag, {"day": "Monday"})["task"]
 
     assert task.returned == 1
-    assert body(emulator, 1)["data"]["nodes"][0]["params"]["values"][0]["value"] == "Monday"
+    assert script(emulator, 1) == SCRIPT
 
 
 def test_which_file_it_is_may_be_a_template(dag, run, emulator, tmp_path):
@@ -83,7 +121,7 @@ def test_a_file_whose_path_is_a_template_is_read_when_the_task_runs(dag, run, em
     dag.resolve_template_files()  # as Airflow does when it parses a DAG file
 
     assert run(dag, {"day": "Monday", "folder": str(tmp_path)})["task"].returned == 1
-    assert body(emulator, 1)["data"]["nodes"][0]["params"]["values"][0]["value"] == "Monday"
+    assert script(emulator, 1) == SCRIPT
 
 
 def test_a_file_that_is_not_there_is_named(create, emulator):
@@ -125,6 +163,21 @@ def test_a_pipeline_that_is_there_already_may_be_brought_up_to_date(create, emul
     assert create(pipeline=PIPELINE, if_exists="update").returned == 1
     assert body(emulator, 1)["data"]["name"] == "Nightly"
     assert len(emulator.world.pipelines()) == 1
+
+
+def test_what_differs_is_logged_and_what_does_not_is_not_sent(create, emulator, pipeline, log):
+    pipeline("nightly", name="Nightly training")
+    create(pipeline=PIPELINE, if_exists="update")
+    assert "Updated pipeline 1 (nightly, Nightly" in log.ours
+    assert "Nightly training" in log.ours
+
+
+def test_an_update_by_which_nothing_differs_sends_nothing(create, emulator, log):
+    emulator.world.create_pipeline(PIPELINE)
+    task = create(pipeline=PIPELINE, if_exists="update")
+
+    assert (task.returned, emulator.count("update")) == (1, 0)
+    assert "Nothing differs, nothing is written: pipeline 1 (nightly, Nightly)" in log.ours
 
 
 def test_without_a_key_a_pipeline_is_recognised_by_its_name(create, emulator, pipeline):

@@ -161,7 +161,7 @@ def test_the_run_is_known_whatever_the_start_answers(start, emulator, pipeline, 
 def test_a_running_run_is_taken_over_where_that_is_asked_for(start, emulator, pipeline, log):
     pipeline_id = pipeline(duration=3)
     emulator.world.start(pipeline_id)
-    task = start(pipeline_id=pipeline_id, reuse_running_run=True)
+    task = start(pipeline_id=pipeline_id, if_running="reuse")
 
     assert (task.state, task.returned) == ("success", 1)
     assert emulator.count("start") == 0
@@ -174,14 +174,14 @@ def test_a_run_that_is_being_stopped_is_not_taken_over(start, emulator, pipeline
     emulator.world.start(pipeline_id)
     emulator.world.stop(1)
 
-    assert start(pipeline_id=pipeline_id, reuse_running_run=True).returned == 2
+    assert start(pipeline_id=pipeline_id, if_running="reuse").returned == 2
 
 
 def test_a_run_that_has_ended_is_not_taken_over(start, emulator, pipeline):
     pipeline_id = pipeline()
     emulator.world.start(pipeline_id)
 
-    assert start(pipeline_id=pipeline_id, reuse_running_run=True).returned == 2
+    assert start(pipeline_id=pipeline_id, if_running="reuse").returned == 2
 
 
 # --- the run doesn't --------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_a_run_that_takes_too_long_goes_on_where_nothing_is_to_be_cancelled(star
 
     assert task.state == "failed"
     assert emulator.count("stop") == 0
-    assert "run 1 goes on, since cancel_on_kill is off" in log.ours
+    assert "run 1 of pipeline 1 goes on, since cancel_on_kill is off" in log.ours
 
 
 @in_both_modes

@@ -174,7 +174,7 @@ def test_all_running_may_be_decided_by_a_template(stop, emulator, pipeline):
     emulator.world.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id, all_running="{{ dag_run.conf['all'] }}", conf={"all": False})
 
-    assert task.error == "Give run_id, or leave all_running on"
+    assert task.error == "Give run_id, or leave all_running on; run_id has rendered to None"
     assert state(emulator, 1) == "running"
 
 

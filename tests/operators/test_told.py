@@ -49,22 +49,13 @@ def two_nodes(flowengine_emulator):
 # --- in the log -------------------------------------------------------------------------------------------------------
 
 
-def test_each_nodes_change_is_logged_once_and_a_table_at_the_end_both_folded(start, emulator, two_nodes, log):
+def test_each_nodes_change_is_logged_once(start, emulator, two_nodes, log):
     start(pipeline_id=two_nodes())
 
     told = log.ours
     for node in ("fetch", "train"):
         assert len(re.findall(rf"node {node}: running", told)) <= 1
         assert len(re.findall(rf"node {node}: succeeded, after 0\.\d s", told)) == 1
-    assert told.count("::group::") == told.count("::endgroup::") == 2
-    assert told.index("::group::Progress of run 1") < told.index("node train: succeeded")
-    assert re.search(r"::group::Nodes of run 1.*fetch +succeeded +0\.\d s.*train +succeeded +0\.\d s", told, re.DOTALL)
-
-
-def test_a_group_in_the_log_ends_though_the_wait_ends_in_an_error(start, emulator, two_nodes, log):
-    start(pipeline_id=two_nodes(duration=99), timeout=0.5)
-
-    assert log.ours.count("::group::") == log.ours.count("::endgroup::") == 1
 
 
 def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log):

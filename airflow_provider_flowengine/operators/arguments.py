@@ -1,0 +1,180 @@
+"""Arguments of operators: checked when the DAG file is parsed if they are known then, else when the task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow_provider_flowengine.protocol.arguments import (
+    Seconds,
+    parse_datetime,
+    parse_flag,
+    parse_id,
+    parse_mapping,
+    parse_text,
+    seconds,
+)
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, XComArg
+
+    TemplateFunction = Callable[..., Any]
+    """A function of ``context`` and ``jinja_env`` that returns the argument's value when the task runs."""
+
+    Text = str | XComArg | TemplateFunction
+    """A templated text."""
+
+    Id = int | str | XComArg | TemplateFunction
+    """A templated id."""
+
+    Flag = bool | str | XComArg | TemplateFunction
+    """A templated yes or no."""
+
+    Object = Mapping[str, Any] | str | XComArg | TemplateFunction
+    """A templated object: a dict, or its text."""
+
+IfExists = Literal["fail", "skip", "update"]
+IfRunning = Literal["start", "reuse", "wait", "skip", "stop", "fail"]
+RetryMode = Literal["restart", "resume"]
+
+
+def to_seconds(name: str, value: Seconds) -> float:
+    """
+    Return a length of time in seconds; there must be one.
+
+    :raises ConfigurationError: when it is nothing, no length of time, or too little.
+    """
+    length = seconds(name, value)
+    if length is None:
+        raise ConfigurationError(f"{name}: it must be seconds or a timedelta, more than 0")
+    return length
+
+
+RENDERED = "has rendered to"
+
+rendered_text = partial(parse_text, said=RENDERED)
+rendered_id = partial(parse_id, said=RENDERED)
+rendered_mapping = partial(parse_mapping, said=RENDERED)
+rendered_flag = partial(parse_flag, said=RENDERED)
+
+
+def is_template(value: object) -> bool:
+    """Whether an argument is known only when the task runs: Jinja, another task's output, a function."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    # iter_references is what Airflow's XComArg and its kin have in common; a function takes context and jinja_env.
+    return hasattr(value, "iter_references") or callable(value)
+
+
+def _job_params(name: str, value: object) -> None:
+    for node, params in parse_mapping(name, value).items():
+        if not isinstance(params, Mapping) and not is_template(params):
+            raise ConfigurationError(f"{name}: node {node!r} must be given an object {{key: value}}, not {params!r}")
+
+
+def _text_or_none(name: str, value: object) -> None:
+    if value is not None:
+        parse_text(name, value)
+
+
+def _bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} is {value!r}; it must be True or False")
+
+
+def one_of(*choices: str) -> Callable[[str, object], None]:
+    """Return a check that an argument is one of these words."""
+
+    def check_choice(name: str, value: object) -> None:
+        if value not in choices:
+            raise ConfigurationError(f"{name} {value!r} must be {', '.join(choices[:-1])} or {choices[-1]}")
+
+    return check_choice
+
+
+def _function(name: str, value: object) -> None:
+    if not callable(value):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a function from a pipeline's object to another")
+
+
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "all_running": parse_flag,
+    "cancel_on_kill": _bool,
+    "changes": parse_mapping,
+    "deferrable": _bool,
+    "durable": _bool,
+    "enabled": parse_flag,
+    "engine_key": _text_or_none,
+    "flowengine_conn_id": parse_text,
+    "job_params": _job_params,
+    "path": parse_text,
+    "pipeline_id": parse_id,
+    "pipeline_key": parse_text,
+    "pipeline_name": parse_text,
+    "poll_interval": seconds,
+    "if_exists": one_of(*get_args(IfExists)),
+    "if_running": one_of(*get_args(IfRunning)),
+    "retry_mode": one_of(*get_args(RetryMode)),
+    "retry_stopped": _bool,
+    "run_id": parse_id,
+    "start_confirmation_timeout": seconds,
+    "started_after": parse_datetime,
+    "started_within": seconds,
+    "timeout": seconds,
+    "transform": _function,
+    "unreachable_timeout": seconds,
+    "wait_for_completion": _bool,
+}
+
+
+_MAY_BE_NONE = frozenset({"deferrable", "job_params", "changes"})
+"""What None means no more than not given."""
+
+
+def validate_arguments(task: BaseOperator, **arguments: object) -> None:
+    """
+    Check arguments as they stand in the DAG file; templates, and other tasks' results, are checked when the task runs.
+
+    :param task: the task, whose ``template_fields`` may be known only then.
+    :raises ConfigurationError: naming the task, the first argument that can't be right, and what is allowed.
+    """
+    for name, value in arguments.items():
+        if (name in task.template_fields and is_template(value)) or (value is None and name in _MAY_BE_NONE):
+            continue
+        try:
+            _CHECKS[name](name, value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Task {task.task_id}: {error}") from None
+
+
+def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
+    """
+    Check that exactly one of some arguments is given, and can be right as it stands in the DAG file.
+
+    :raises ConfigurationError: naming them.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if len(given) != 1:
+        got = f"got {' and '.join(given)}" if given else "got none"
+        raise ConfigurationError(f"Task {task.task_id}: give exactly one of {', '.join(arguments)}; {got}")
+    validate_arguments(task, **given)
+
+
+__all__ = [
+    "RENDERED",
+    "IfExists",
+    "IfRunning",
+    "RetryMode",
+    "Seconds",
+    "is_template",
+    "rendered_flag",
+    "rendered_id",
+    "rendered_mapping",
+    "rendered_text",
+    "require_exactly_one",
+    "seconds",
+    "to_seconds",
+    "validate_arguments",
+]

@@ -1,0 +1,183 @@
+"""Create and change pipelines."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_flowengine.definitions.content import key_and_name, pipeline_object
+from airflow_provider_flowengine.definitions.diff import diff
+from airflow_provider_flowengine.definitions.files import from_text
+from airflow_provider_flowengine.operators.arguments import rendered_mapping, rendered_text
+from airflow_provider_flowengine.protocol.errors import (
+    ConfigurationError,
+    PipelineExistsError,
+    ServiceUnavailableError,
+    UnexpectedResponseError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_flowengine.operators.arguments import IfExists
+    from airflow_provider_flowengine.operators.base import FlowEngineOperator
+    from airflow_provider_flowengine.protocol.http import JsonObject
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Pipeline
+
+MAX_DIFF_LINES = 200
+"""How many lines of what differs are logged at most."""
+
+
+def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObject:
+    """
+    Return a pipeline object from what an operator was given.
+
+    :param operator: what the DAG declares.
+    :param pipeline: the object, its text, or the path of a ``.json`` file beside the DAG.
+    :raises ConfigurationError: when it is none of these, or there is no such file.
+    """
+    if isinstance(pipeline, str) and pipeline.endswith(".json"):
+        folder = str(Path(pipeline).parent)
+
+        def read(name: str) -> str:
+            return _read_file(operator, str(Path(folder, name)))
+
+        found = from_text(_read_file(operator, pipeline), pipeline, read)
+    else:
+        found = pipeline_object(rendered_mapping("pipeline", pipeline))
+    if not isinstance(found.get("data"), Mapping):
+        raise ConfigurationError("pipeline: it must be a pipeline object with data, or a definition with nodes")
+    return found
+
+
+def _read_file(operator: FlowEngineOperator, path: str) -> str:
+    """Read a file beside the DAG, in its template_searchpath, or by its own path; it isn't rendered."""
+    environment = operator.get_template_env()
+    if environment.loader is not None:
+        try:
+            return environment.loader.get_source(environment, path)[0]
+        except LookupError:
+            pass
+    found = Path(path)
+    if not found.is_file():
+        raise ConfigurationError(f"pipeline: no file {path!r} beside the DAG or in its template_searchpath")
+    return found.read_text(encoding="utf-8")
+
+
+def create_pipeline(
+    operator: FlowEngineOperator,
+    definition: JsonObject,
+    *,
+    name: object,
+    description: object,
+    pipeline_key: object,
+    changes: Mapping[str, Any],
+    if_exists: IfExists,
+) -> Identifier:
+    """
+    Create a pipeline, or do what ``if_exists`` says.
+
+    :param operator: what the DAG declares.
+    :param definition: the pipeline object.
+    :param name: its name; None for what the object says.
+    :param description: its description; None for what the object says.
+    :param pipeline_key: its key; None for what the object says.
+    :param changes: what is merged into the object.
+    :param if_exists: what to do when there is such a pipeline.
+    :return: the pipeline's id.
+    """
+    data: dict[str, Any] = {}
+    if name is not None:
+        data["name"] = rendered_text("name", name)
+    if description is not None:
+        data["describe"] = description
+    named = {} if pipeline_key is None else {"pipelineKey": rendered_text("pipeline_key", pipeline_key)}
+    wanted = merge(merge(definition, {"data": data, **named}), changes)
+    existing = _find_existing(operator, wanted)
+    if existing is None:
+        created = _create(operator, wanted)
+        operator.log.info("Created %s", page_of(operator, created))
+        return created.id
+    if if_exists == "fail":
+        raise PipelineExistsError(
+            f"Engine {operator.hook.api.engine_key!r} has pipeline {existing.id} of key {existing.key!r} and name "
+            f"{existing.name!r} already; choose another pipeline_key, or set if_exists to skip or update"
+        )
+    if if_exists == "skip":
+        operator.log.info("Kept as it is, since if_exists is skip: %s", page_of(operator, existing))
+        return existing.id
+    current = operator.hook.get_pipeline(existing.id)
+    write(operator, current, diff(current.content, wanted, unnamed="keep").content)
+    return existing.id
+
+
+def write(operator: FlowEngineOperator, pipeline: Pipeline, wanted: JsonObject) -> None:
+    """
+    Write a pipeline back, and log what differs; send nothing if nothing does.
+
+    :param operator: what the DAG declares.
+    :param pipeline: the pipeline as FlowEngine has it.
+    :param wanted: its whole object as it should be.
+    """
+    differs = diff(pipeline.content, wanted)
+    if differs.is_empty and wanted == pipeline.content:
+        operator.log.info("Nothing differs, nothing is written: %s", page_of(operator, pipeline))
+        return
+    operator.hook.update_pipeline(wanted)
+    lines = differs.lines()
+    more = [f"… and {len(lines) - MAX_DIFF_LINES} lines more"] if len(lines) > MAX_DIFF_LINES else []
+    shown = "\n".join([*lines[:MAX_DIFF_LINES], *more])
+    operator.log.info("Updated %s\n%s", page_of(operator, pipeline), shown)
+
+
+def transformed(content: JsonObject, transform: Callable[[dict[str, Any]], object]) -> JsonObject:
+    """
+    Return what a function makes of a pipeline's object.
+
+    :raises ConfigurationError: when it returns something else.
+    """
+    changed = transform(copy.deepcopy(content))
+    if not isinstance(changed, dict):
+        raise ConfigurationError(f"transform must return the changed pipeline object, not {changed!r}")
+    return changed
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with changes merged into it: dicts deeply, everything else whole."""
+    merged = dict(content)
+    for name, value in changes.items():
+        old = merged.get(name)
+        merged[name] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def page_of(operator: FlowEngineOperator, pipeline: Pipeline) -> str:
+    """Return how logs name a pipeline: its id, its key and name if they are known, and the address of its page."""
+    known = ", ".join(word for word in (pipeline.key, pipeline.name) if word)
+    url = operator.hook.run_url(pipeline.id, "")
+    return f"pipeline {pipeline.id}{f' ({known})' if known else ''}: {url}"
+
+
+def _find_existing(operator: FlowEngineOperator, wanted: JsonObject) -> Pipeline | None:
+    key, name = key_and_name(wanted)
+    field, word = ("key", key) if key else ("name", name)
+    matches = [one for one in operator.hook.list_pipelines() if word and getattr(one, field) == word]
+    if len(matches) > 1:
+        raise PipelineExistsError(
+            f"{len(matches)} pipelines of engine {operator.hook.api.engine_key!r} have the {field} {word!r} already: "
+            f"{', '.join(str(one.id) for one in matches)}; nothing tells which is meant. Give a pipeline_key"
+        )
+    return matches[0] if matches else None
+
+
+def _create(operator: FlowEngineOperator, wanted: JsonObject) -> Pipeline:
+    try:
+        return operator.hook.create_pipeline(wanted)
+    except (ServiceUnavailableError, UnexpectedResponseError) as error:
+        # Whether it was taken isn't known: the list says.
+        created = _find_existing(operator, wanted)
+        if created is None:
+            raise
+        operator.log.warning("%s But pipeline %s is there now.", error, created.id)
+        return created

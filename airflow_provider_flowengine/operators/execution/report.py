@@ -1,0 +1,129 @@
+"""What others see of a task's run: its XComs, the link to its page, its outlets' events, its lineage."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_flowengine.assets import attach_run_to_outlet_events
+from airflow_provider_flowengine.links import push_run_link
+from airflow_provider_flowengine.protocol.errors import FlowEngineError
+from airflow_provider_flowengine.protocol.progress import describe_progress
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
+    from airflow_provider_flowengine.protocol.http import JsonObject
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
+
+RUN_KEY = "flowengine_run"
+"""The XCom that holds the run's progress (:func:`~.protocol.progress.describe_progress`)."""
+
+MIN_INTERVAL = 1.0
+"""Seconds between two writes of it at least, but for the run's end."""
+
+
+class RunReport:
+    """
+    Tells others about a task's run. Nothing here ever fails the task.
+
+    :param operator: the task's operator.
+    :param context: the task's context.
+    """
+
+    def __init__(self, operator: FlowEnginePipelineOperator, context: Context) -> None:
+        self.operator = operator
+        self.context = context
+        self.log = operator.log
+        self.pipeline: Pipeline | None = None
+        self.run: PipelineRun | None = None
+        self.url = ""
+        self.progress: JsonObject | None = None
+        self._written_at: float | None = None
+        self._is_published = True
+
+    def restore(self, run: PipelineRun, progress: JsonObject, url: str, *, is_published: bool) -> None:
+        """
+        Take over what an earlier part of this try has told.
+
+        :param run: the run.
+        :param progress: its progress.
+        :param url: the address of the run's page.
+        :param is_published: whether the XCom holds this progress.
+        """
+        self.run, self.progress, self.url, self._is_published = run, progress, url, is_published
+        self._hide_link()
+
+    def name(self, run: PipelineRun) -> str:
+        """Return how logs name a run: with its pipeline's key and name, if they are known."""
+        return f"run {run.id} of {self.pipeline_name(run)}"
+
+    def pipeline_name(self, run: PipelineRun) -> str:
+        """Return how logs name a run's pipeline."""
+        known = self.progress or {}
+        key = (self.pipeline and self.pipeline.key) or known.get("pipeline_key")
+        name = (self.pipeline and self.pipeline.name) or known.get("pipeline_name")
+        if not key and not name:
+            return f"pipeline {run.pipeline_id}"
+        return f"pipeline {key or run.pipeline_id} ({name})" if name and name != key else f"pipeline {key}"
+
+    def link(self, run: PipelineRun) -> str:
+        """Return the address of a run's page; empty if it can't be told."""
+        if not self.url:
+            try:
+                self.url = self.operator.hook.run_url(run.pipeline_id, run.id)
+            except FlowEngineError:
+                self.log.debug("The address of the run's page is unknown", exc_info=True)
+        return self.url
+
+    def publish(self, run: PipelineRun) -> None:
+        """Show the task's run for the first time: its link and its progress."""
+        self.run = run
+        push_run_link(self.context, self.link(run))
+        self._hide_link()
+        self.update(run)
+
+    def update(self, run: PipelineRun) -> None:
+        """Show how the run is now: what has changed since, and at most once a second, but its end at once."""
+        self.run = run
+        progress = describe_progress(run, self.pipeline, self.progress)
+        now = self.operator.hook.api.now()
+        is_early = self._written_at is not None and 0 <= now - self._written_at < MIN_INTERVAL
+        if (progress == self.progress and self._is_published) or (is_early and not run.state.is_final):
+            return
+        try:
+            self.context["ti"].xcom_push(key=RUN_KEY, value=progress)
+        except Exception:
+            self.log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
+            return
+        self.progress, self._written_at, self._is_published = progress, now, True
+
+    def tell_outlets(self, run: PipelineRun) -> None:
+        """Put the run into the events of the task's outlets."""
+        if self.operator.outlets:
+            attach_run_to_outlet_events(
+                self.context, self.operator.outlets, {**run.as_dict(), "run_url": self.link(run)}
+            )
+
+    def _hide_link(self) -> None:
+        """Keep Airflow from reading the link and writing it once more when this part of the task ends."""
+        self.operator.operator_extra_links = ()
+
+
+def lineage_of(operator: FlowEnginePipelineOperator, report: RunReport | None) -> OperatorLineage[Any, Any]:
+    """
+    Return what is known already for OpenLineage, without asking anybody.
+
+    :param operator: the task's operator.
+    :param report: what its execution has told; None before it executes.
+    """
+    from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet, build_lineage
+
+    engine_key = operator.engine_key
+    with suppress(Exception):  # the connection, which need not be readable here
+        engine_key = operator.hook.api.engine_key
+    names = (engine_key, operator.pipeline_id, operator.pipeline_key, operator.pipeline_name)
+    facet = FlowEnginePipelineFacet(*(str(name) if name is not None else None for name in names))
+    return build_lineage(facet, report.run if report else None, report.url if report else "")

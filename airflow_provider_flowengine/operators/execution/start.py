@@ -1,0 +1,345 @@
+"""Start a pipeline, exactly once: reconnect to an earlier try's run, recover it, or submit a new one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_flowengine.operators.arguments import rendered_mapping
+from airflow_provider_flowengine.operators.checkpoint import Decision, Phase, decide
+from airflow_provider_flowengine.operators.execution.task import RunTask
+from airflow_provider_flowengine.protocol.errors import (
+    AmbiguousRunError,
+    FlowEngineError,
+    PipelineBusyError,
+    RequestRejectedError,
+    RunLostError,
+    StartUnconfirmedError,
+    sentence,
+)
+from airflow_provider_flowengine.protocol.models import run_from_dict
+from airflow_provider_flowengine.protocol.starting import (
+    Intent,
+    look_for,
+    resolve_job_params,
+    start_once,
+)
+from airflow_provider_flowengine.protocol.status import RunState
+from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+from airflow_provider_flowengine.protocol.waiting import RunMonitor
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowengine.operators.arguments import IfRunning
+    from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
+    from airflow_provider_flowengine.operators.checkpoint import Checkpoint
+    from airflow_provider_flowengine.operators.execution.task import RunOptions
+    from airflow_provider_flowengine.protocol.http import Json
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+
+DECISION_MESSAGES = {
+    Decision.SUBMIT: "Starting a new run.",
+    Decision.RECONNECT: "Reconnecting to it.",
+    Decision.ALREADY_SUCCEEDED: "Taking its result.",
+    Decision.RESUME: "Resuming it.",
+    Decision.REPLACE: "Stopping it, then starting a new run.",
+}
+
+
+class StartTask(RunTask):
+    """
+    One try of a task that starts a pipeline.
+
+    :param operator: what the DAG declares, its templates rendered.
+    :param context: the task's context.
+    :param options: how the task goes about its run.
+    :param job_params: ``{node: {key: value}}``.
+    :param resume_failed: whether a failed run is resumed instead of started anew.
+    :param retry_stopped: whether a run that somebody stopped in FlowEngine is retried.
+    :param if_running: what to do about a run that goes on already.
+    :param confirmation_timeout: seconds that a started run may take to appear in the history.
+    """
+
+    def __init__(
+        self,
+        operator: FlowEnginePipelineOperator,
+        context: Context,
+        options: RunOptions,
+        *,
+        job_params: object,
+        resume_failed: bool,
+        retry_stopped: bool,
+        if_running: IfRunning,
+        confirmation_timeout: float,
+    ) -> None:
+        super().__init__(operator, context, options)
+        self.job_params = job_params
+        self.resume_failed = resume_failed
+        self.retry_stopped = retry_stopped
+        self.if_running = if_running
+        self.confirmation_timeout = confirmation_timeout
+        self._params: dict[str, dict[str, Json]] | None = None
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether a later try reconnects to the run: by its checkpoint, or since it takes any that goes on."""
+        return self.store.is_persistent or self.if_running == "reuse"
+
+    def acquire(self, pipeline_id: Identifier) -> PipelineRun:
+        """Return the run: an earlier try's if there is one to go on with, a new one otherwise."""
+        checkpoint = self.store.checkpoint
+        if checkpoint and checkpoint.pipeline_id != pipeline_id:
+            self.log.warning(
+                "An earlier try was about pipeline %s, this one is about %s: starting a new run. Leaving run %s as it "
+                "is.",
+                checkpoint.pipeline_id,
+                pipeline_id,
+                checkpoint.run_id,
+            )
+            checkpoint = self.owned_run = None
+        run = self._follow_up(checkpoint) if checkpoint else None
+        if run:
+            return run
+        self.owned_run = None
+        own_run_id = checkpoint.run_id if checkpoint else None
+        if checkpoint is None and self.store.follows_another_try and self.if_running == "start":
+            self._warn_of_unrecorded_runs(pipeline_id)
+        return self._use_active_run(pipeline_id, own_run_id) or self._submit(pipeline_id)
+
+    # --- what an earlier try has left ---------------------------------------------------------------------------------
+
+    def _follow_up(self, checkpoint: Checkpoint) -> PipelineRun | None:
+        """Return the run of an earlier try that this one goes on with, or None to submit a new one."""
+        tried, run = checkpoint.try_number, self._find(checkpoint)
+        decision = self._decide(checkpoint, run)
+        if decision is Decision.RECOVER:
+            run = self._recover_unconfirmed_start(checkpoint)
+            checkpoint = (self.store.checkpoint or checkpoint) if run else checkpoint
+            decision = self._decide(checkpoint, run) if run else Decision.SUBMIT
+        self.log.info("Try %d left %s. %s", tried, self._describe(checkpoint, run), DECISION_MESSAGES[decision])
+        match decision:
+            case Decision.RECONNECT:
+                return run or run_from_dict(_known(checkpoint))
+            case Decision.ALREADY_SUCCEEDED:
+                # A result is delivered for a success only, so a run that was pruned since can still be taken for one.
+                return run or run_from_dict({**_known(checkpoint), "state": RunState.SUCCEEDED.value})
+            case Decision.RESUME if run:
+                return self._resume(run)
+            case Decision.REPLACE if run:
+                self._cancel_superseded_run(run)
+        return None
+
+    def _decide(self, checkpoint: Checkpoint, run: PipelineRun | None) -> Decision:
+        return decide(
+            checkpoint,
+            run,
+            cleared=self.store.was_cleared,
+            resume_failed=self.resume_failed,
+            retry_stopped=self.retry_stopped or self.store.may_have_been_cleared,
+        )
+
+    def _find(self, checkpoint: Checkpoint) -> PipelineRun | None:
+        if checkpoint.run_id is None:
+            return None
+        with self.interrupt.interruptible():
+            return self.hook.client.run(self._history(checkpoint.pipeline_id).find(checkpoint.run_id))
+
+    def _recover_unconfirmed_start(self, checkpoint: Checkpoint) -> PipelineRun | None:
+        self.log.info("Try %d may have started the pipeline; looking for its run.", checkpoint.try_number)
+        api, intent = self.hook.api, Intent.from_dict(checkpoint.intent)
+        # The other worker's clock may be ahead: this waits no longer than if the start had been sent just now.
+        until = min(intent.noted, api.now()) + api.settings.timeout + self.confirmation_timeout
+        job_params = self._resolved_params(checkpoint.pipeline_id)
+        try:
+            with self.interrupt.interruptible():
+                run = self.hook.client.run(look_for(api, intent, job_params, until=until))
+        except AmbiguousRunError as error:
+            if not self.store.was_cleared or not all(run.state.is_final for run in error.candidates):
+                raise
+            self.log.warning("%s The task was cleared since, and none of them goes on.", error)
+            return None
+        if run:
+            self._save(Phase.POLLING, run)
+        return run
+
+    def find_unconfirmed_run(self, timeout: float, request_timeout: float) -> PipelineRun | None:
+        """Look for the run of a start whose outcome isn't known; nothing is hidden by what goes wrong with that."""
+        checkpoint = self.store.checkpoint
+        if not checkpoint or checkpoint.phase is not Phase.STARTING:
+            return None
+        api, intent = self.hook.api.without_retries(request_timeout), Intent.from_dict(checkpoint.intent)
+        try:
+            job_params = self._resolved_params(checkpoint.pipeline_id)
+            flow = look_for(api, intent, job_params, until=api.now() + timeout, forgiving=True)
+            run = self.hook.client.run(flow)
+        except FlowEngineError:
+            self.log.exception("Pipeline %s may have been started; its run is unknown", checkpoint.pipeline_id)
+            return None
+        if run is None:
+            self.log.warning("Pipeline %s may have been started; no run of it is visible", checkpoint.pipeline_id)
+        return run
+
+    def _cancel_superseded_run(self, run: PipelineRun) -> None:
+        """Stop the run that a new one takes the place of; if that fails so does this try: never two runs at once."""
+        if self.options.cancel_on_kill:
+            with self.interrupt.interruptible():
+                self.hook.client.run(stop(self.hook.api, self._history(run.pipeline_id), run.id))
+            self.log.info("Requested cancellation of run %s.", run.id)
+        else:
+            self.log.warning("%s goes on, since cancel_on_kill is off.", sentence(run))
+
+    def _resume(self, run: PipelineRun) -> PipelineRun | None:
+        """Resume a failed run; if FlowEngine refuses, say so and return None, so that a new one is started."""
+        try:
+            with self.interrupt.interruptible():
+                self.hook.client.run(resume(self.hook.api, self._history(run.pipeline_id), run.id))
+        except RequestRejectedError as error:
+            self.log.warning("%s Starting a new run instead.", error)
+            return None
+        self.pre_resume_run = run
+        self.log.info("Resumed %s.", run)
+        return run
+
+    def _describe(self, checkpoint: Checkpoint, run: PipelineRun | None) -> str:
+        """Say for the log what an earlier try has left."""
+        if checkpoint.run_id is None and run is None:
+            return (
+                f"a start of pipeline {checkpoint.pipeline_id} whose outcome wasn't known; "
+                "the history shows no run of it"
+            )
+        name = str(run or f"run {checkpoint.run_id} of pipeline {checkpoint.pipeline_id}")
+        status = f"status {run.status}" if run else "not in the history"
+        return f"{name} ({status}{', its result delivered' if checkpoint.phase is Phase.DELIVERED else ''})"
+
+    # --- runs that go on already --------------------------------------------------------------------------------------
+
+    def _active_runs(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> list[PipelineRun]:
+        """Return the pipeline's runs that go on, newest first; an earlier try's own isn't meant."""
+        with self.interrupt.interruptible():
+            runs = self.hook.client.run(running_runs(self._history(pipeline_id)))
+        return [run for run in runs if run.id != own_run_id]
+
+    def _warn_of_unrecorded_runs(self, pipeline_id: Identifier) -> None:
+        """Say if a run goes on that an earlier try may have started: none has left a checkpoint."""
+        try:
+            runs = [run for run in self._active_runs(pipeline_id, None) if not run.is_stopping]
+        except FlowEngineError as error:
+            self.log.debug("Whether a run goes on isn't known: %s", error)
+            return
+        for run in runs:
+            self.log.warning(
+                "%s goes on (%s) and may be an earlier try's, which has left no checkpoint; starting another one "
+                "beside it. Stop it in FlowEngine if it is not wanted. %s",
+                sentence(run),
+                _origin(run),
+                self.hook.run_url(pipeline_id, run.id),
+            )
+
+    def _use_active_run(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> PipelineRun | None:
+        """Do what ``if_running`` says about runs that go on; return the one to reuse, or None to start one."""
+        how = self.if_running
+        runs = self._active_runs(pipeline_id, own_run_id) if how != "start" else []
+        if not runs:
+            return None
+        if how == "reuse":
+            return self._reuse(runs)
+        found = f"{sentence(runs[0])} goes on ({_origin(runs[0])})"
+        if how == "skip":
+            raise AirflowSkipException(f"{found}, and if_running is skip")
+        if how == "fail":
+            raise PipelineBusyError(f"{found}, and if_running is fail", runs=runs)
+        if how == "stop":
+            self.log.info("%s: stopping it first, since if_running is stop.", found)
+            for run in runs:
+                with self.interrupt.interruptible():
+                    self.hook.client.run(stop(self.hook.api, self._history(pipeline_id), run.id))
+        else:
+            self.log.info("%s: waiting until it has ended, since if_running is wait.", found)
+        while runs := self._active_runs(pipeline_id, own_run_id):
+            self._wait_for_other_run(runs[0])
+        return None
+
+    def _reuse(self, runs: list[PipelineRun]) -> PipelineRun | None:
+        running = [run for run in runs if run.state is RunState.RUNNING and not run.is_stopping]
+        if not running:
+            return None
+        self.log.warning(
+            "%s is running already (%s): reconnecting to it instead of starting another one, since if_running is "
+            "reuse. It may be somebody else's.",
+            sentence(running[0]),
+            _origin(running[0]),
+        )
+        return running[0]
+
+    def _wait_for_other_run(self, run: PipelineRun) -> None:
+        """Wait until a run has ended that isn't this task's own, in the triggerer if the task is deferrable."""
+        url = self.hook.run_url(run.pipeline_id, run.id)
+        monitor = RunMonitor(
+            run.id, run.pipeline_id, self._poll_options(), began=self.hook.api.now(), run_url=url, last=run
+        )
+        if self.options.deferrable:
+            self._settle_end_before_deferral()
+            self._hand_over(monitor, "execute_after_wait", cancel_on_kill=False, is_own_run=False)
+        with suppress(RunLostError):  # what has vanished doesn't go on
+            while self._poll(monitor) is None:
+                self._sleep(monitor)
+
+    # --- a new run ----------------------------------------------------------------------------------------------------
+
+    def _submit(self, pipeline_id: Identifier) -> PipelineRun:
+        job_params = self._resolved_params(pipeline_id)
+        recorded: list[Intent] = []
+
+        def save_intent(intent: Intent) -> None:
+            # Exactly-once start: without this, a crash after the POST would make the next try start a second run.
+            with self.interrupt.shielded():
+                self.store.record_intent(pipeline_id, intent.as_dict())
+                recorded.append(intent)
+
+        def discard_intent() -> None:
+            """Nothing was started, so whatever ends this try, another's run isn't to be taken for its."""
+            with self.interrupt.shielded():
+                self.store.clear()
+
+        flow = start_once(
+            self.hook.api,
+            pipeline_id,
+            job_params,
+            remember=save_intent,
+            forget=discard_intent,
+            confirmation_timeout=self.confirmation_timeout,
+        )
+        try:
+            with self.interrupt.interruptible():
+                run = self.hook.client.run(flow)
+        except StartUnconfirmedError:
+            with suppress(Exception):  # its run has had its time to appear: the next try need not give it that again
+                self.store.record_intent(pipeline_id, replace(recorded[-1], noted=0.0).as_dict())
+            raise
+        self.log.info("Started %s. %s", self.report.name(run), self.report.link(run))
+        return run
+
+    def _resolved_params(self, pipeline_id: Identifier) -> dict[str, dict[str, Json]]:
+        """Return the job params as they are sent: checked, nodes named by their ids."""
+        if self._params is None:
+            job_params = rendered_mapping("job_params", self.job_params)
+            if job_params:
+                self.report.pipeline = self.hook.get_pipeline(pipeline_id)
+                self._params = resolve_job_params(self.report.pipeline, job_params)
+            else:
+                self._params = {}
+        return self._params
+
+
+def _known(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"run_id": checkpoint.run_id, "pipeline_id": checkpoint.pipeline_id}
+
+
+def _origin(run: PipelineRun) -> str:
+    """Say when and by what a run was started."""
+    return f"started {run.started or 'at an unknown time'}, {run.trigger or 'unknown by what'}"

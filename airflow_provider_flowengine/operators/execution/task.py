@@ -1,0 +1,475 @@
+"""
+One try's work with its run: acquire it, poll or defer, finish; and when the try ends early, decide about the run.
+
+How a run is waited for is decided in :mod:`airflow_provider_flowengine.protocol.waiting`, what becomes of it when the
+try ends before it in :mod:`airflow_provider_flowengine.operators.exit_policy`. Here stands what Airflow adds:
+interrupts, deferral, tries.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.operators.checkpoint import CheckpointStore, Phase
+from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_event
+from airflow_provider_flowengine.operators.execution.report import RUN_KEY, RunReport
+from airflow_provider_flowengine.operators.exit_policy import Action, Ending, classify_ending, exit_policy
+from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError, RunTimeoutError, sentence
+from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.models import run_from_dict
+from airflow_provider_flowengine.protocol.progress import run_from_progress
+from airflow_provider_flowengine.protocol.status import RunState
+from airflow_provider_flowengine.protocol.stopping import stop
+from airflow_provider_flowengine.protocol.waiting import (
+    PollOptions,
+    RunMonitor,
+    check_success,
+    look,
+)
+from airflow_provider_flowengine.retry import fail_at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
+    from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
+    from airflow_provider_flowengine.operators.checkpoint import Checkpoint
+    from airflow_provider_flowengine.operators.exit_policy import Row
+    from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+
+STOP_TIMEOUT = 60.0
+"""Seconds to stop a run in when its task gives up."""
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds that a request may take meanwhile."""
+
+KILL_TIMEOUT = 4.0
+"""Seconds to stop a run in when the task's process is told to end: Airflow kills it after 5."""
+
+ACTIVE_STATES = (
+    None,
+    "running",
+    "queued",
+    "scheduled",
+    "deferred",
+    "up_for_retry",
+    "up_for_reschedule",
+    "awaiting_input",
+)
+"""States of a task that the user hasn't ended: its run is left to this or the next try."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """
+    How a task goes about its run; lengths of time are in seconds, None is without end.
+
+    :param wait_for_completion: whether the task ends when the run has ended.
+    :param deferrable: whether to wait in the triggerer.
+    :param poll_interval: between two polls at most.
+    :param timeout: that the run may take, counted from the try's start.
+    :param execution_timeout: that Airflow allows the task.
+    :param cancel_on_kill: whether the run is stopped when the task ends before it.
+    :param durable: whether a later try goes on with the run of an earlier one.
+    :param unreachable_timeout: that FlowEngine may give no usable answer while the run is waited for.
+    """
+
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float
+    timeout: float | None
+    execution_timeout: float | None
+    cancel_on_kill: bool
+    durable: bool
+    unreachable_timeout: float
+
+
+class RunTask(ABC):
+    """
+    What one process does for one try of a task.
+
+    :param operator: what the DAG declares, its templates rendered.
+    :param context: the task's context.
+    :param options: how the task goes about its run.
+    """
+
+    retry_stopped = False
+    """Whether Airflow retries the task after somebody has stopped its run in FlowEngine."""
+
+    def __init__(self, operator: FlowEnginePipelineOperator, context: Context, options: RunOptions) -> None:
+        self.operator = operator
+        self.context = context
+        self.options = options
+        self.log = operator.log
+        self.store = CheckpointStore(context, options.durable)
+        self.report = RunReport(operator, context)
+        self.interrupt = Interrupt()
+        self.owned_run: PipelineRun | None = None
+        """The run that this try decides about if it ends before it."""
+        self.pre_resume_run: PipelineRun | None = None
+        """The run as it was before this try resumed it, whose end doesn't count."""
+
+    @property
+    def hook(self) -> FlowEngineHook:
+        """The operator's hook."""
+        return self.operator.hook
+
+    @abstractmethod
+    def acquire(self, pipeline_id: Identifier) -> PipelineRun:
+        """Return the run that this task is about: started, resumed, or an earlier try's."""
+
+    @property
+    @abstractmethod
+    def reconnects(self) -> bool:
+        """Whether a later try, by retry or by clear, reconnects to the run of this one."""
+
+    def find_unconfirmed_run(self, timeout: float, request_timeout: float) -> PipelineRun | None:
+        """
+        Return the run that this task has started without knowing it yet, if there can be one.
+
+        :param timeout: seconds that it may take to appear.
+        :param request_timeout: seconds that a request may take.
+        """
+        return None
+
+    # --- the parts of a try -------------------------------------------------------------------------------------------
+
+    def execute(self) -> Identifier | None:
+        """
+        Acquire the run, and wait for it here or in the triggerer.
+
+        :return: the run's id.
+        """
+        with self._deciding_at_exit():
+            if self.store.follows_another_try:
+                # Whatever ends this try from here on decides about an earlier try's run too.
+                self.owned_run = _undelivered_run(self.store.read())
+            self.hook.get_conn()  # asks Airflow for the connection, which must not be interrupted later on
+            self.report.pipeline = pipeline = self.operator.find_pipeline()
+            run = self.acquire(pipeline.id)
+            self._own(run)
+            if not self.options.wait_for_completion:
+                self.interrupt.checkpoint()
+                return self._deliver(run)
+            if run.state.is_final and self.pre_resume_run is None:
+                return self._finish(run)
+            monitor = self._monitor(run)
+            if self.options.deferrable:
+                self._defer(monitor)
+            return self._finish(self._poll_until_done(monitor))
+
+    def execute_after_wait(self, event: object) -> Identifier | None:
+        """
+        Execute, now that the run that went on already has ended (``if_running="wait"``).
+
+        :param event: what the trigger saw of that run.
+        :return: the run's id.
+        """
+        if isinstance(event, dict) and event.get("outcome") not in ("ended", "lost"):
+            with self._deciding_at_exit():
+                raise error_from_event(event)
+        return self.execute()
+
+    def complete(self, event: object) -> Identifier:
+        """
+        Take over from the trigger.
+
+        :param event: what the trigger saw.
+        :return: the run's id.
+        """
+        with self._deciding_at_exit():
+            if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
+                self._restore()
+                raise FlowEngineError(f"The trigger's event cannot be read: {event!r}")
+            run = run_from_progress(event["run"])
+            url, is_published = str(event.get("run_url") or ""), bool(event.get("published"))
+            self.report.restore(run, event["run"], url, is_published=is_published)
+            self.store.restore(Phase.DEFERRED, run.pipeline_id, run.id)
+            self.owned_run = run
+            if event.get("outcome") == "ended":
+                return self._finish(run)
+            self._save(Phase.POLLING, run)  # if the task is cleared now, its run was not waited for in the triggerer
+            raise error_from_event(event)
+
+    def fail_deferral(self, cause: Exception) -> NoReturn:
+        """
+        Give up, since Airflow itself has ended the deferral.
+
+        :param cause: what Airflow raised.
+        """
+        with self._deciding_at_exit():
+            self._restore()
+            if compat.is_deferral_timeout(cause):
+                raise RunTimeoutError(
+                    "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
+                    "(is a triggerer running?)."
+                ) from cause
+            raise FlowEngineError(f"The trigger broke down: {cause}. The run itself may be going on.") from cause
+        raise AssertionError("the block above raises")
+
+    def time_out(self) -> None:
+        """Act on an ``execution_timeout`` that was over before the deferred task was resumed (Airflow 2.11)."""
+        with suppress(AirflowTaskTimeout), self._deciding_at_exit():
+            self._restore()
+            raise AirflowTaskTimeout
+
+    def kill(self) -> None:
+        """Interrupt the task; if it executes in another thread, decide about its run here."""
+        if self.interrupt.request():
+            self._decide_about_run(Ending.INTERRUPTED, Interrupted())
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def _own(self, run: PipelineRun) -> None:
+        """
+        Save the run, then show it.
+
+        Recovery on retry: the next try reconnects to this run. If the task defers at once, that saves the run itself;
+        until then the next try would recover it by the intent.
+        """
+        self.owned_run = run
+        if not self._is_about_to_defer(run):
+            self._save(Phase.POLLING, run)
+        self.report.publish(run)
+
+    def _is_about_to_defer(self, run: PipelineRun) -> bool:
+        has_ended = run.state.is_final and self.pre_resume_run is None
+        return self.options.wait_for_completion and self.options.deferrable and not has_ended
+
+    def _save(self, phase: Phase, run: PipelineRun) -> None:
+        """Save how far the task has come; once there is a run, no failure of Airflow's store may fail the task."""
+        try:
+            self.store.save(phase, run.pipeline_id, run.id)
+        except Exception:
+            self.log.warning("Run %s could not be saved in the task state store", run.id, exc_info=True)
+
+    def _monitor(self, run: PipelineRun) -> RunMonitor:
+        return RunMonitor(
+            run.id,
+            run.pipeline_id,
+            self._poll_options(),
+            began=self.hook.api.now(),
+            run_url=self.report.link(run),
+            before=self.pre_resume_run,
+            last=run,
+            fetch_nodes=not self.options.deferrable,
+        )
+
+    def _poll_options(self) -> PollOptions:
+        return PollOptions(self.options.poll_interval, self._deadline(), self.options.unreachable_timeout)
+
+    def _deadline(self) -> float | None:
+        """
+        Return when the wait is over: ``timeout`` after the try's start.
+
+        Deferred, ``execution_timeout`` counts too, since Airflow doesn't enforce it then; in the worker Airflow does.
+        """
+        limits = [self.options.timeout, self.options.execution_timeout if self.options.deferrable else None]
+        shortest = min((limit for limit in limits if limit is not None), default=None)
+        if shortest is None:
+            return None
+        started = getattr(self.context.get("ti"), "start_date", None)
+        return (started.timestamp() if started else self.hook.api.now()) + shortest
+
+    def _history(self, pipeline_id: Identifier) -> History:
+        return History(self.hook.api, pipeline_id)
+
+    def _poll(self, monitor: RunMonitor) -> PipelineRun | None:
+        """Poll once; return the run if it has ended."""
+        history = History(replace(self.hook.api, retry=NO_RETRY), monitor.pipeline_id)  # the next poll is the retry
+        with self.interrupt.interruptible():
+            return self.hook.client.run(look(self.hook.api, history, monitor))
+
+    def _poll_until_done(self, monitor: RunMonitor) -> PipelineRun:
+        """Wait in the worker until the run has ended, and show each change."""
+        if self.pre_resume_run is None:
+            self._sleep(monitor)
+        while (ended := self._poll(monitor)) is None:
+            if monitor.last:
+                self.report.update(monitor.last)
+            self._sleep(monitor)
+        return ended
+
+    def _sleep(self, monitor: RunMonitor) -> None:
+        with self.interrupt.interruptible():
+            self.hook.client.run(_pause(monitor.delay(self.hook.api.now())))
+
+    def _defer(self, monitor: RunMonitor) -> NoReturn:
+        """Wait in the triggerer."""
+        # User actions: the run is stopped by its trigger then, and if that doesn't come to it, by the next try.
+        if self.owned_run:
+            self._save(Phase.DEFERRED, self.owned_run)
+        self._settle_end_before_deferral()
+        self.log.info("Waiting in the triggerer.")
+        self._hand_over(monitor, "execute_complete", cancel_on_kill=self.options.cancel_on_kill)
+
+    def _settle_end_before_deferral(self) -> None:
+        """
+        Interrupt the task if the user has ended it just now.
+
+        User actions: Airflow tells neither this process, which is about to end, nor a trigger, which isn't there yet.
+        """
+        self.interrupt.checkpoint()
+        if compat.can_ask_state(self.context) and self._was_ended_by_user():
+            raise Interrupted
+
+    def _hand_over(
+        self, monitor: RunMonitor, method: str, *, cancel_on_kill: bool, is_own_run: bool = True
+    ) -> NoReturn:
+        trigger, timeout = build_trigger(self.hook, monitor, cancel_on_kill=cancel_on_kill, is_own_run=is_own_run)
+        self.operator.defer(trigger=trigger, method_name=method, timeout=timeout)
+        raise AssertionError("defer raises")
+
+    def _finish(self, run: PipelineRun) -> Identifier:
+        """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
+        self.interrupt.checkpoint()
+        if run.state is not RunState.SUCCEEDED:
+            run = self.hook.fetch_node_details(run)
+        self.owned_run = None
+        self.report.update(run)
+        check_success(run, self.report.link(run))
+        self.log.info("%s succeeded%s.", sentence(self.report.name(run)), _duration(run))
+        return self._deliver(run)
+
+    def _deliver(self, run: PipelineRun) -> Identifier:
+        self._save(Phase.DELIVERED, run)
+        self.report.tell_outlets(run)
+        return run.id
+
+    def _restore(self) -> None:
+        """Take over the run that an earlier part of this try has saved."""
+        checkpoint = self.store.read()
+        if checkpoint and checkpoint.run_id is not None:
+            self.owned_run = _run_of(checkpoint)
+        else:
+            ti = self.context["ti"]
+            task_id, map_index = self.operator.task_id, getattr(ti, "map_index", -1)
+            known = ti.xcom_pull(key=RUN_KEY, task_ids=task_id, map_indexes=map_index)
+            self.owned_run = run_from_dict(known) if isinstance(known, dict) else None
+        if self.owned_run:
+            self._save(Phase.POLLING, self.owned_run)  # it isn't deferred any more
+
+    # --- ends before the run's ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _deciding_at_exit(self) -> Generator[None]:
+        """Decide about the run when this part of the task ends before it does."""
+        with self.interrupt.armed():
+            try:
+                yield
+            except BaseException as error:
+                if isinstance(error, FlowEngineError):
+                    fail_at_once(error, retry_stopped=self.retry_stopped)
+                ending = classify_ending(error)
+                if ending:
+                    self._decide_about_run(ending, error)
+                if ending is Ending.INTERRUPTED:
+                    raise compat.TaskInterrupted(
+                        "The task was ended before its run; the log above says what became of the run"
+                    ) from None
+                raise
+
+    def _decide_about_run(self, ending: Ending, error: BaseException) -> None:
+        if isinstance(error, RunLostError) and error.gone and self.owned_run:
+            self._save(Phase.LOST, self.owned_run)
+        is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
+        if ending is Ending.RUN_ENDED or not (self.owned_run or is_starting):
+            return
+        by_user = ending is Ending.INTERRUPTED and self._was_ended_by_user()
+        if ending is Ending.INTERRUPTED and not by_user:
+            self.log.warning("The task's process was told to end, but the user hasn't ended the task.")
+        row = self._exit_row(ending, error, by_user=by_user)
+        if row.action is Action.LEAVE:
+            self._leave(row)
+        elif by_user or self.store.is_current_try():
+            self._stop(row)
+        elif self.owned_run:
+            self.log.warning(
+                "%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.owned_run)
+            )
+        self.owned_run = None
+
+    def _exit_row(self, ending: Ending, error: BaseException, *, by_user: bool) -> Row:
+        """Apply the exit policy; the task's retry policy is asked only if its answer decides."""
+        is_last = self.store.is_last_try or isinstance(error, AirflowFailException)
+        row, row_of_last = (
+            exit_policy(ending, by_user=by_user, last_try=last, reconnects=self.reconnects) for last in (is_last, True)
+        )
+        decides = row.action is not row_of_last.action and self.options.cancel_on_kill
+        return row_of_last if decides and compat.is_non_retryable(self.context, error) else row
+
+    def _leave(self, row: Row) -> None:
+        run = self.owned_run
+        what = f"Leaving {self.report.name(run)} running" if run else "Leaving the start as it is"
+        self.log.warning("%s; %s. %s", what, row.reason, self.report.link(run) if run else "")
+
+    def _stop(self, row: Row) -> None:
+        """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged, and never hides why."""
+        timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
+        if row.ending is Ending.INTERRUPTED:
+            timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
+        run = self.owned_run or self.find_unconfirmed_run(timeout / 2, request_timeout)
+        if run is None:
+            return
+        name, url = self.report.name(run), self.report.link(run)
+        if not self.options.cancel_on_kill:
+            self.log.warning("%s; %s goes on, since cancel_on_kill is off. %s", row.reason, name, url)
+            return
+        self.log.info("%s: stopping %s. %s", row.reason, name, url)
+        try:
+            api = self.hook.api.without_retries(request_timeout)
+            flow = stop(api, History(api, run.pipeline_id), run.id, patience=timeout, unseen=True)
+            if self.hook.client.run(flow):
+                self.log.info("Requested cancellation of run %s.", run.id)
+                if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
+                    self._save(Phase.CANCELLED, run)
+            else:
+                self.log.info("Run %s had already finished.", run.id)
+        except Exception:
+            self.log.exception("Run %s could not be stopped and may be going on: %s", run.id, url)
+
+    def _was_ended_by_user(self) -> bool:
+        """Whether the user has ended this task, and this try is the one that owns the run."""
+        if not compat.can_ask_state(self.context):
+            return True
+        try:
+            state = compat.fetch_task_state(self.context)
+        except Exception:
+            self.log.warning("Airflow cannot be asked whether the user has ended the task", exc_info=True)
+            return False
+        if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
+            return True
+        return state not in ACTIVE_STATES and self.store.is_current_try()
+
+
+def _pause(delay: float) -> Flow[None]:
+    yield Sleep(delay)
+
+
+def _run_of(checkpoint: Checkpoint) -> PipelineRun:
+    return run_from_dict({"run_id": checkpoint.run_id, "pipeline_id": checkpoint.pipeline_id})
+
+
+def _undelivered_run(checkpoint: Checkpoint | None) -> PipelineRun | None:
+    """Return the run that an earlier try has left, if this one is to see to it."""
+    if checkpoint is None or checkpoint.run_id is None or checkpoint.phase is Phase.DELIVERED:
+        return None
+    return _run_of(checkpoint)
+
+
+def _duration(run: PipelineRun) -> str:
+    if not run.started or not run.ended or run.ended < run.started:
+        return ""
+    return f" after {(run.ended - run.started).total_seconds():.1f} s"
