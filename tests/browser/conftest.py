@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 ROOT = Path(__file__).parent.parent.parent
 sys.path.append(str(ROOT))  # for tests.system, whose Airflow of real processes this suite uses too
 
-from tests.system.processes import end_all  # noqa: E402
+from tests.system.processes import end_all, until  # noqa: E402, F401
 from tests.system.stack import BIN, Stack  # noqa: E402
 
 SCREENSHOTS = ROOT / "docs" / "_static" / "screenshots"
@@ -89,12 +89,15 @@ def open_flowengine(open_page, flowengine):
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory):
-    """A real Airflow with the example DAGs, whose page lets connections be tested."""
+    """A real Airflow with the example DAGs and those of this suite, whose page lets connections be tested."""
     folder = tmp_path_factory.mktemp("airflow")
+    dags = tmp_path_factory.mktemp("dags")
+    for name, source in {"examples": ROOT / "example_dags", "browser": Path(__file__).parent / "dags"}.items():
+        (dags / name).symlink_to(source)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
     kept |= {"HOME": str(folder), "PATH": os.pathsep.join((str(BIN), kept.get("PATH", "")))}
     kept |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
-    settings = {"CORE__DAGS_FOLDER": str(ROOT / "example_dags"), "CORE__TEST_CONNECTION": "Enabled"}
+    settings = {"CORE__DAGS_FOLDER": str(dags), "CORE__TEST_CONNECTION": "Enabled"}
     stack = Stack("local", folder, kept, settings)
     try:
         stack.start()

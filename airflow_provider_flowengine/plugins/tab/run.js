@@ -13,7 +13,7 @@ export function parseRun(value) {
     id: value.run_id,
     pipelineId: value.pipeline_id,
     pipelineKey: value.pipeline_key,
-    name: value.pipeline_name || value.pipeline_key || (value.pipeline_id == null ? "" : String(value.pipeline_id)),
+    name: value.pipeline_name || value.pipeline_key || (value.pipeline_id == null ? "" : `Pipeline ${value.pipeline_id}`),
     status: value.status,
     state: value.state || "unknown",
     trigger: value.trigger,

@@ -73,7 +73,7 @@ export function draw({ task, tries, value, run, url }, room) {
 const earliest = (nodes) => nodes.reduce((first, { start }) => (start !== null && (first === null || start < first) ? start : first), null);
 
 function pipelineName({ name, pipelineKey, pipelineId }) {
-  const more = [pipelineKey === name ? null : pipelineKey, pipelineId == null || String(pipelineId) === name ? null : `ID ${pipelineId}`].filter(Boolean);
+  const more = [pipelineKey === name ? null : pipelineKey, pipelineId == null || name === `Pipeline ${pipelineId}` ? null : `ID ${pipelineId}`].filter(Boolean);
   return [name || "–", more.length ? h("small", {}, ` ${more.join(" · ")}`) : null];
 }
 
