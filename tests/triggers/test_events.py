@@ -372,6 +372,70 @@ async def test_nothing_is_told_while_the_position_cannot_be_read(emulator, pipel
     assert (untold, database.runs()) == ([], [1])
 
 
+# --- cursors that lead nowhere ----------------------------------------------------------------------------------------
+
+
+async def replace_cursor(database, triggerer, emulator, pipeline_id, content):
+    """Let a watcher's cursor be replaced while no triggerer runs, and a new triggerer go on with it."""
+    triggerer.watch(watcher(pipeline_id=pipeline_id))
+    await until(lambda: database.state)
+    await triggerer.die()
+    database.state = dict.fromkeys(database.state, content)
+    triggerer.watch(watcher(pipeline_id=pipeline_id))
+    await looks(emulator, 3)
+
+
+@shares_streams
+@pytest.mark.parametrize("content", ["garbage", {}, {"latest": "x", "open": []}])
+async def test_a_cursor_that_cannot_be_parsed_starts_anew_with_a_warning(
+    emulator, pipeline, start, database, triggerer, log, content
+):
+    one = pipeline()
+    emulator.world.finish(start(one))
+    await replace_cursor(database, triggerer, emulator, one, content)
+    run = start(one)
+    await looks(emulator, 2)
+    emulator.world.finish(run)
+    await until(lambda: database.events)
+
+    assert database.runs() == [run]
+    assert log.ours.count("can't be parsed, so it starts anew") == 1
+
+
+@shares_streams
+async def test_a_cursor_beyond_every_id_starts_anew_with_a_warning(emulator, pipeline, start, database, triggerer, log):
+    one = pipeline()
+    emulator.world.finish(start(one))
+    running = start(one)
+    beyond = {"latest": 1_000_000, "open": [], "known": [], "ends": []}
+    await replace_cursor(database, triggerer, emulator, one, beyond)
+    emulator.world.finish(running)
+    await until(lambda: database.events)
+    emulator.world.finish(start(one))
+    await until(lambda: len(database.events) == 2)
+
+    assert database.runs() == [2, 3]
+    assert log.ours.count("was FlowEngine's database restored?") == 1
+
+
+@shares_streams
+async def test_a_run_that_is_resumed_and_ends_again_between_two_polls_is_reported_again(
+    emulator, pipeline, start, database, triggerer
+):
+    one = pipeline()
+    run = start(one)
+    triggerer.watch(watcher(pipeline_id=one, outcomes="all", poll_interval=0.3))
+    await until(lambda: database.state)
+    emulator.world.finish(run, "failed")
+    await until(lambda: database.events)
+
+    emulator.world.resume(run)
+    emulator.world.finish(run)
+    await until(lambda: len(database.events) == 2)
+
+    assert [payload["state"] for _, payload in database.events] == ["failed", "succeeded"]
+
+
 # --- alone, and as Airflow keeps it -----------------------------------------------------------------------------------
 
 
