@@ -1,4 +1,5 @@
-"""`make demo`: Airflow has FlowEngine train a model, judges it, and publishes it or has it trained longer.
+"""
+`make demo`: Airflow has FlowEngine train a model, judges it, and publishes it or has it trained longer.
 
 Airflow (SQLite, in a scratch folder) and the FlowEngine emulator live in this process, on a free port of this machine,
 the pipeline's jobs really run, and nothing is left behind. Exit code 0 if the DAG run succeeded.
@@ -20,11 +21,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from airflow_provider_flowengine.protocol.flows import Api
-
 from airflow_provider_flowengine import __version__
 from airflow_provider_flowengine.client.sync import Client
 from airflow_provider_flowengine.emulator.server import Emulator
+from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.settings import Settings
 
 if TYPE_CHECKING:

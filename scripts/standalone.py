@@ -1,4 +1,5 @@
-"""`make standalone`: the FlowEngine emulator and a whole Airflow, to try things on in the web page.
+"""
+`make standalone`: the FlowEngine emulator and a whole Airflow, to try things on in the web page.
 
 Everything lives in `.standalone` and on this machine's loopback address; Ctrl-C ends it all. What was done stays there
 for the next time. Airflow's log servers don't run: they would listen to the whole network, and its page reads the log
@@ -93,7 +94,8 @@ def write_wrapper(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[IO[str]]:
-    """Keep a file locked as long as this runs; what is written into it tells others where this is.
+    """
+    Keep a file locked as long as this runs; what is written into it tells others where this is.
 
     :raises RuntimeError: when another one runs already, with where it is.
     """
@@ -148,7 +150,8 @@ def end_of_log(log: Path) -> str:
 def wait_until_ready(
     airflow: subprocess.Popen[bytes], log: Path, ask: Callable[[], dict[str, bool]], timeout: float = START_TIMEOUT
 ) -> None:
-    """Wait for Airflow, and say meanwhile what is ready.
+    """
+    Wait for Airflow, and say meanwhile what is ready.
 
     :param airflow: its process.
     :param log: its log.

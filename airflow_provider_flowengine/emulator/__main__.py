@@ -6,7 +6,8 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until told to end; where a library is missing, say how to install it.
+    """
+    Serve until told to end; where a library is missing, say how to install it.
 
     :param argv: arguments; those of the process by default.
     :return: the exit code: 2 for options that make no sense, and for a library that is missing.

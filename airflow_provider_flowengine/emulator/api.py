@@ -1,4 +1,5 @@
-"""FlowEngine's calls, one table: method, path and what each does to the engine.
+"""
+FlowEngine's calls, one table: method, path and what each does to the engine.
 
 ``{engine_id}`` in a path is checked; ``engineId`` in a query isn't, unless ``strict_engine_id``: clients in the
 wild send the pipeline's id there and get away with it.
@@ -254,7 +255,8 @@ NAMES = (*dict.fromkeys(call.name for call in CALLS), "unknown")  # as the log o
 
 
 def known_call(name: str) -> str:
-    """Return a call's name.
+    """
+    Return a call's name.
 
     :raises ValueError: when no call has it: a fault that never strikes, or a count that is always 0, misleads a test.
     """
@@ -266,7 +268,8 @@ def known_call(name: str) -> str:
 def find_call(
     options: Options, dialect: str, method: str, path: str, query: Mapping[str, str]
 ) -> tuple[Call | None, Mapping[str, str], bool]:
-    """Find out which call a request is.
+    """
+    Find out which call a request is.
 
     :param options: how FlowEngine answers.
     :param dialect: the dialect of the API root that the request was sent under.
@@ -289,7 +292,8 @@ def find_call(
 
 
 def dispatch(engine: Engine, call: Call, request: ParsedRequest) -> serialization.Json:
-    """Do what a call asks for.
+    """
+    Do what a call asks for.
 
     :param engine: what there is.
     :param call: the call.

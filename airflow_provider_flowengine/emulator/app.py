@@ -100,7 +100,8 @@ def _is_deep(value: Any) -> bool:
 
 
 class Gateway:
-    """Answers every request that isn't for the control endpoints or the page.
+    """
+    Answers every request that isn't for the control endpoints or the page.
 
     :param engine: what there is.
     :param faults: what is to go wrong.
@@ -113,6 +114,7 @@ class Gateway:
         self.faults = faults
         self.files = files
         self.sessions = Sessions(engine.options, engine.clock)
+        self.away_until = 0.0  # by the engine's clock
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request: find the call, note it, do it, and let a fault happen."""
@@ -153,8 +155,16 @@ class Gateway:
         root = next((root for root in _ROOTS if below.startswith(f"{root}/")), "")
         return self.options.dialect(root) or _UNKNOWN, below.removeprefix(root)
 
+    def take_away(self, seconds: float) -> None:
+        """
+        Let the engine be away (stopped, restarting) for a while: the gateway answers in its place.
+
+        :param seconds: for how long from now.
+        """
+        self.away_until = self.engine.clock.now() + seconds
+
     def _is_running(self) -> bool:
-        return self.options.engine_running and self.engine.clock.now() >= self.engine.away_until
+        return self.options.engine_running and self.engine.clock.now() >= self.away_until
 
     async def _with_fault(self, fault: Fault, work: Callable[[], Awaitable[Response]]) -> Response:
         """Answer as a fault lets it, before or after the work is done."""
@@ -173,7 +183,7 @@ class Gateway:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         else:
-            self.engine.take_away(fault.seconds)
+            self.take_away(fault.seconds)
 
     def _note(self, request: Request, name: str, raw: bytes) -> int:
         with self.engine.lock:
@@ -273,7 +283,8 @@ def _is_foreign(headers: Headers) -> bool:
 
 
 def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]) -> tuple[ASGIApp, Gateway]:
-    """Build the whole emulator as an ASGI application for uvicorn.
+    """
+    Build the whole emulator as an ASGI application for uvicorn.
 
     :param engine: what there is.
     :param faults: what is to go wrong.
@@ -289,6 +300,7 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
     app.include_router(control_router)
     mount_page(app, engine)
     gateway = Gateway(engine, faults, files)
+    app.state.take_away = gateway.take_away
     app.add_route("/{path:path}", gateway.__call__, methods=_METHODS, include_in_schema=False)
     if names:
         # A web page that makes its own name mean this machine (DNS rebinding) could otherwise start jobs here.

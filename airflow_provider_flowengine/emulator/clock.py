@@ -8,7 +8,8 @@ MAX_TIME = 250_000_000_000.0  # seconds since the epoch, in the year 9892: Pytho
 
 
 class Clock:
-    """The machine's clock, or one that stands still until it is told to go on.
+    """
+    The machine's clock, or one that stands still until it is told to go on.
 
     :param start: where the clock stands (seconds since the epoch); None takes the machine's running clock.
     """
@@ -17,7 +18,8 @@ class Clock:
         self.reset(start)
 
     def reset(self, start: float | None = None) -> None:
-        """Begin anew, as if just made.
+        """
+        Begin anew, as if just made.
 
         :raises ValueError: for a time that is no date.
         """
@@ -31,7 +33,8 @@ class Clock:
         return (time.time() if self._frozen_at is None else self._frozen_at) + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once.
+        """
+        Let time pass at once.
 
         :param seconds: how many seconds; not negative, since finished runs would go on again.
         :raises ValueError: for a negative number, or more than there are dates.

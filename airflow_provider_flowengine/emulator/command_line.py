@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read_arguments(argv: list[str] | None = None) -> dict[str, Any]:
-    """Return what :class:`.server.Emulator` takes, from the command line.
+    """
+    Return what :class:`.server.Emulator` takes, from the command line.
 
     :param argv: arguments; those of the process by default.
     :raises SystemExit: when there is no such option, or it takes no such value.
@@ -76,7 +77,8 @@ def read_arguments(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until told to end.
+    """
+    Serve until told to end.
 
     :param argv: arguments; those of the process by default.
     :return: the exit code: 2 for options that make no sense.

@@ -15,7 +15,8 @@ RUN_PAGE = "{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
 
 
 def connection(options: Options, host: str, port: int, **extra: Any) -> str:
-    """Return an Airflow connection to an emulator, as JSON.
+    """
+    Return an Airflow connection to an emulator, as JSON.
 
     What a client has to know of is in it: the engine's key, how to sign in, an engine that serves the older generations
     alone, and the zone of times that are told as text.
@@ -42,7 +43,8 @@ def connection(options: Options, host: str, port: int, **extra: Any) -> str:
 
 
 def export_line(connection: str) -> str:
-    """Return what a shell has to be told, so that Airflow takes the connection.
+    """
+    Return what a shell has to be told, so that Airflow takes the connection.
 
     :param connection: the connection as JSON.
     """

@@ -1,4 +1,5 @@
-"""Endpoints beside FlowEngine's own, for tests and demos: ``/__control__/…``.
+"""
+Endpoints beside FlowEngine's own, for tests and demos: ``/__control__/…``.
 
 They read and set the options, script faults, read the log of calls, move the clock, and do to runs what FlowEngine does
 by itself or by hand in its database.
@@ -17,6 +18,7 @@ from .engine import Engine
 from .faults import Fault, Faults, RandomFaults
 from .models import Run
 from .options import Options
+from .sample import add_sample as create_sample
 
 
 class Ending(BaseModel):
@@ -83,7 +85,7 @@ async def set_options(engine: TheEngine, changes: Annotated[dict[str, Any], Body
 
 @router.get("/faults")
 async def read_faults(faults: TheFaults) -> list[Fault]:
-    """The scripted faults that haven't struck yet."""
+    """Return the scripted faults that haven't struck yet."""
     return faults.pending()
 
 
@@ -113,7 +115,7 @@ async def read_calls(
     name: Annotated[str, AfterValidator(known_call)] | None = None,
     limit: Annotated[int, Query(ge=1, lt=2**31)] = 1000,
 ) -> list[dict[str, Any]]:
-    """The newest requests, newest last."""
+    """Return the newest requests, newest last."""
     with engine.lock:
         return engine.store.calls(name or "", limit)
 
@@ -134,7 +136,7 @@ async def forget_calls(engine: TheEngine) -> None:
 
 @router.get("/clock")
 async def read_clock(engine: TheEngine) -> dict[str, float]:
-    """The emulator's time, in seconds since the epoch."""
+    """Return the emulator's time, in seconds since the epoch."""
     return {"now": engine.clock.now()}
 
 
@@ -152,11 +154,13 @@ async def advance_clock(
 
 @router.post("/engine/away")
 async def take_engine_away(
-    engine: TheEngine, seconds: Annotated[float, Body(embed=True, ge=0, le=LONGEST, allow_inf_nan=False)]
+    engine: TheEngine,
+    request: Request,
+    seconds: Annotated[float, Body(embed=True, ge=0, le=LONGEST, allow_inf_nan=False)],
 ) -> dict[str, float]:
     """Let the engine be away for a while, as one that restarts is."""
-    engine.take_away(seconds)
-    return {"until": engine.away_until}
+    request.app.state.take_away(seconds)
+    return {"until": engine.clock.now() + seconds}
 
 
 @router.get("/runs/{run_id}", response_model=None)
@@ -204,7 +208,7 @@ async def delete_pipeline(engine: TheEngine, pipeline_id: int) -> None:
 @router.post("/sample", status_code=201)
 async def add_sample(engine: TheEngine) -> dict[str, int]:
     """Create the sample pipeline, unless it is there."""
-    return {"id": engine.add_sample()}
+    return {"id": create_sample(engine)}
 
 
 @router.get("/connection")

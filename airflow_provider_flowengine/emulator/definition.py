@@ -1,4 +1,5 @@
-"""A pipeline's definition, read from the object of the create call and checked.
+"""
+A pipeline's definition, read from the object of the create call and checked.
 
 Field names are those of the vendor's API page and of its older client. Two things nobody tells, so they are inference:
 ``startParam: false`` marks a param that can't be set at start (where it isn't said, it can), and a param is wired when
@@ -23,7 +24,8 @@ LONGEST = 1e9  # seconds, some thirty years: all that is longer counts as much, 
 
 
 class RequestRejected(Exception):
-    """FlowEngine says no: HTTP 200 with an envelope whose status isn't 0.
+    """
+    FlowEngine says no: HTTP 200 with an envelope whose status isn't 0.
 
     :param message: the envelope's ``msg``.
     """
@@ -67,7 +69,8 @@ class Node:
     wires: tuple[Wire, ...]
 
     def values(self, job_params: dict[str, dict[str, str]]) -> dict[str, str]:
-        """Return what the node's params are in a run that was started with the given job params.
+        """
+        Return what the node's params are in a run that was started with the given job params.
 
         :param job_params: the start call's ``{nodeId: {key: value}}``.
         :return: key to value. What isn't settable at start, or is wired, keeps its own value (Source: the vendor's
@@ -93,7 +96,8 @@ class Definition:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What is so where a definition doesn't say it.
+    """
+    What is so where a definition doesn't say it.
 
     :param retry_count: how often a failed node is tried again.
     :param settable: whether a param can be set at start.
@@ -127,7 +131,8 @@ def _object(value: object, what: str) -> dict[str, Any]:
 
 
 def seconds(config: dict[str, Any], value: str, unit: str) -> float | None:
-    """A length of time out of an ``executionConfig``.
+    """
+    Return a length of time out of an ``executionConfig``.
 
     :param config: the ``executionConfig``.
     :param value: the number's field, e.g. ``timeOut``.
@@ -231,7 +236,8 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
 
 
 def whole(pipeline: dict[str, Any]) -> dict[str, Any]:
-    """Return the object of the create call, of a pipeline that is that already or the definition in it alone.
+    """
+    Return the object of the create call, of a pipeline that is that already or the definition in it alone.
 
     :param pipeline: ``{"data": {"nodes": [...], ...}, "pipelineKey": ...}``, or ``{"nodes": [...], ...}``.
     """
@@ -241,7 +247,8 @@ def whole(pipeline: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_definition(pipeline: dict[str, Any], defaults: Defaults = Defaults()) -> Definition:
-    """Read and check a pipeline object.
+    """
+    Read and check a pipeline object.
 
     :param pipeline: the object of the create call: ``{"data": {"nodes": [...], "edges": [...]}, ...}``.
     :param defaults: what is so where the definition doesn't say it.
@@ -268,7 +275,8 @@ def read_definition(pipeline: dict[str, Any], defaults: Defaults = Defaults()) -
 
 
 def check_job_params(definition: Definition, job_params: object) -> dict[str, dict[str, str]]:
-    """Check the body of a start call.
+    """
+    Check the body of a start call.
 
     :param definition: the pipeline's definition.
     :param job_params: ``{nodeId: {key: value}}``, ``{}`` or nothing.

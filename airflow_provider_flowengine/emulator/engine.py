@@ -6,43 +6,28 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .definition import Definition, RequestRejected, check_job_params, read_definition, whole
-from .models import NodeRun, Pipeline, Run, past
-from .sample import KEY, read_sample
+from .models import NodeRun, Pipeline, Run, key_of, number_of, past
 from .schedule import TRIGGER_OF_MODE, check_schedule, first_fire, listens_to, next_fire
-from .simulation import cut_short, ending, node_run, plan, to_be_executed
+from .simulation import cut_short, ending, finished, lost, node_run, plan, to_be_executed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .clock import Clock
+    from .executor import Executor
     from .options import Options
     from .store import Store
 
-# How many runs the schedules start at once at most, when time is advanced far, and how many seconds that may take: what
-# is missed then is skipped.
-MAX_FIRED = 10_000
-MAX_ID = 2**62
-_MAX_CATCH_UP = 5.0
-
-
-class Executor(Protocol):
-    """What really runs jobs, see :mod:`.execution`; without one, runs are simulated."""
-
-    def begin(self, run: Run, definition: Definition) -> None:
-        """Run the nodes of a run that haven't succeeded."""
-
-    def stop(self, run_id: int) -> None:
-        """End the jobs of a run."""
-
-    def end_all(self) -> None:
-        """End all jobs and wait until they have."""
+# How many runs the schedules start at once at most, and in how many seconds: what is missed then is skipped.
+MAX_FIRED, _MAX_CATCH_UP = 10_000, 5.0
 
 
 class Engine:
-    """The engine's pipelines and runs. Every method may be called from any thread.
+    """
+    The engine's pipelines and runs. Every method may be called from any thread.
 
     :param store: where they are kept.
     :param clock: the time they follow.
@@ -55,7 +40,6 @@ class Engine:
         self.options = options
         self.lock = threading.RLock()
         self.executor: Executor | None = None
-        self.away_until = 0.0  # by its own clock
         self.key_needed = False  # whether the access key can't be taken away: others could have jobs run here
 
     @contextmanager
@@ -72,20 +56,22 @@ class Engine:
     # Pipelines
 
     def create_pipeline(self, body: dict[str, Any]) -> Pipeline:
-        """Create a pipeline; an id in it has no effect.
+        """
+        Create a pipeline; an id in it has no effect.
 
         :param body: the object of the create call, or the definition in it alone, as it stands in a file.
         :raises RequestRejected: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
         """
         body = whole(body)
         check_schedule(self._read(body).execution)
-        key = _key(body)
+        key = key_of(body)
         with self._locked_now() as now:
             self._check_key(key)
             return self._pipeline(self.store.add_pipeline(body, key, now))
 
     def update_pipeline(self, body: dict[str, Any]) -> Pipeline:
-        """Give the pipeline that the object names by its id this object; runs under way keep theirs.
+        """
+        Give the pipeline that the object names by its id this object; runs under way keep theirs.
 
         :raises RequestRejected: when there is no such pipeline, or the definition or its schedule makes no sense.
         """
@@ -93,35 +79,31 @@ class Engine:
             pipeline = self._pipeline(body.get("id"))
             definition = self._read(body)
             check_schedule(definition.execution)
-            key = _key(body)
+            key = key_of(body)
             self._check_key(key, pipeline.id)
-            fires = self._first_fire(definition, now) if pipeline.scheduled else None
+            fires = first_fire(definition.execution, now, self.options.timezone) if pipeline.scheduled else None
             self.store.change_pipeline(pipeline.id, body, key)
             self.store.schedule(pipeline.id, pipeline.scheduled, fires)
             return self._pipeline(pipeline.id)
 
-    def add_sample(self) -> int:
-        """Create the sample pipeline, unless there is one of its key, and return its id."""
-        with self._locked_now():
-            found = next((each.id for each in self.store.pipelines() if each.key == KEY), None)
-            return found or self.create_pipeline(read_sample()).id
-
     def delete_pipeline(self, pipeline_id: object) -> None:
-        """Delete a pipeline with its runs, as by hand in FlowEngine's database; what still ran of them is ended.
+        """
+        Delete a pipeline with its runs, as by hand in FlowEngine's database; what still ran of them is ended.
 
         :raises RequestRejected: when there is no such pipeline.
         """
         with self._locked_now():
-            pipeline = self._pipeline(pipeline_id)
-            self._delete_runs(pipeline.id, 0, MAX_ID)
-            self.store.delete_pipeline(pipeline.id)
+            found = self._pipeline(pipeline_id).id
+            self._delete_runs(found, 0, 2**62)
+            self.store.delete_pipeline(found)
 
     def _check_key(self, key: str, other_than: int = 0) -> None:
         if self.options.duplicate_keys == "refuse" and key and self.store.has_key(key, other_than):
             raise RequestRejected(f"pipelineKey {key} exists already")
 
     def pipeline(self, pipeline_id: object) -> Pipeline:
-        """One pipeline.
+        """
+        One pipeline.
 
         :param pipeline_id: its id, as a number or as digits.
         :raises RequestRejected: when there is none.
@@ -130,7 +112,7 @@ class Engine:
             return self._pipeline(pipeline_id)
 
     def _pipeline(self, pipeline_id: object) -> Pipeline:
-        number = _number(pipeline_id)
+        number = number_of(pipeline_id)
         pipeline = self.store.pipeline(number) if number is not None else None
         if pipeline is None:
             raise RequestRejected(f"pipeline {pipeline_id} does not exist")
@@ -144,7 +126,8 @@ class Engine:
     # Runs
 
     def start(self, pipeline_id: object, job_params: object = None, trigger: str = "manual") -> Run:
-        """Start a run now.
+        """
+        Start a run now.
 
         :param pipeline_id: the pipeline's id.
         :param job_params: ``{nodeId: {key: value}}``.
@@ -167,7 +150,7 @@ class Engine:
         return run
 
     def _under_way(self, run: Run, definition: Definition, at: float) -> Run:
-        """A run that begins, or goes on with what hasn't succeeded: played in advance, or waiting for its jobs."""
+        """Return a run that begins, or resumes what hasn't succeeded: planned in advance, or waiting for its jobs."""
         earlier = {node.node_id: node for node in run.nodes}
         if self.executor:
             nodes = to_be_executed(definition, run.params, earlier)
@@ -183,7 +166,8 @@ class Engine:
             self.executor.begin(run, definition)
 
     def run(self, run_id: object) -> Run:
-        """One run with its nodes, whether it shows in the history yet or not.
+        """
+        One run with its nodes, whether it shows in the history yet or not.
 
         :param run_id: its id, as a number or as digits.
         :raises RequestRejected: when there is none, or it was pruned.
@@ -192,7 +176,7 @@ class Engine:
             return self._run(run_id)
 
     def _run(self, run_id: object) -> Run:
-        number = _number(run_id)
+        number = number_of(run_id)
         run = self.store.run(number) if number is not None else None
         if run is None:
             raise RequestRejected(f"pipeline run {run_id} does not exist")
@@ -201,7 +185,8 @@ class Engine:
     def runs(
         self, pipeline_id: object, *, page: int = 1, size: int = -1, ascending: bool = False
     ) -> tuple[list[Run], int]:
-        """A page of a pipeline's history.
+        """
+        Return a page of a pipeline's history.
 
         :param pipeline_id: the pipeline's id.
         :param page: which page, from 1.
@@ -211,14 +196,15 @@ class Engine:
         :raises RequestRejected: when there is no such pipeline.
         """
         with self._locked_now() as now:
-            number = _number(pipeline_id)
+            number = number_of(pipeline_id)
             if number is None or self.store.run_count(number) is None:
                 raise RequestRejected(f"pipeline {pipeline_id} does not exist")
             offset = (page - 1) * size if size > 0 else 0
             return self.store.runs(number, now, ascending=ascending, size=size, offset=offset)
 
     def stop(self, run_id: object) -> Run:
-        """Stop a run; it is stopping for ``stop_seconds`` first, or until its jobs have ended.
+        """
+        Stop a run; it is stopping for ``stop_seconds`` first, or until its jobs have ended.
 
         :raises RequestRejected: when there is no such run, or it isn't running.
         """
@@ -240,7 +226,8 @@ class Engine:
             return run
 
     def resume(self, run_id: object) -> Run:
-        """Go on with a failed or stopped run, under its own id, from the nodes that didn't succeed.
+        """
+        Go on with a failed or stopped run, under its own id, from the nodes that didn't succeed.
 
         :raises RequestRejected: when there is no such run, or it neither failed nor was stopped.
         """
@@ -257,7 +244,8 @@ class Engine:
             return run
 
     def finish(self, run_id: object, outcome: str = "succeeded", message: str = "") -> Run:
-        """End a simulated run that is under way at once, for tests.
+        """
+        End a simulated run that is under way at once, for tests.
 
         :param run_id: the run.
         :param outcome: succeeded, failed or stopped; what is running ends so.
@@ -272,13 +260,12 @@ class Engine:
                 raise RequestRejected(
                     f"pipeline run {run.id} has ended already (status {self.options.word(run.outcome)})"
                 )
-            nodes = tuple(_finished(node, now, outcome, message) for node in run.nodes)
+            nodes = tuple(finished(node, now, outcome, message) for node in run.nodes)
             run = replace(run, ends_at=now, outcome=outcome, nodes=nodes)
             self.store.change_run(run)
             return run
 
     # What the jobs of executed runs report; a run that was pruned meanwhile is no longer of interest
-
     def report_node(self, run_id: int, node: NodeRun) -> None:
         """Note how a node of an executed run stands."""
         with self.lock:
@@ -293,17 +280,11 @@ class Engine:
                 outcome = outcome if run.stopping is None else "stopped"
                 self.store.change_run(replace(run, ends_at=self.clock.now(), outcome=outcome))
 
-    def take_away(self, seconds: float) -> None:
-        """Let the engine be away (stopped, restarting) for a while: its gateway answers in its place.
-
-        :param seconds: for how long from now.
-        """
-        self.away_until = self.clock.now() + seconds
-
     # What people do by hand in FlowEngine's database
 
     def prune(self, pipeline_id: object, up_to: int) -> int:
-        """Delete a pipeline's old runs. Source: the vendor's documentation.
+        """
+        Delete a pipeline's old runs. Source: the vendor's documentation.
 
         :param pipeline_id: the pipeline.
         :param up_to: the newest run id to go.
@@ -313,7 +294,8 @@ class Engine:
             return self._delete_runs(self._pipeline(pipeline_id).id, 0, up_to)
 
     def forget(self, run_id: int) -> None:
-        """Delete one run, as if it had been pruned.
+        """
+        Delete one run, as if it had been pruned.
 
         :raises RequestRejected: when there is no such run.
         """
@@ -332,11 +314,11 @@ class Engine:
         if self.executor:
             self.executor.end_all()
         with self.lock:
-            self.away_until = 0.0
             self.store.clear()
 
     def add_history(self, pipeline_id: object, moments: Iterable[float]) -> None:
-        """Give a pipeline runs that succeeded in the past, for tests of long histories.
+        """
+        Give a pipeline runs that succeeded in the past, for tests of long histories.
 
         :param pipeline_id: the pipeline.
         :param moments: when each ran, oldest first.
@@ -353,18 +335,20 @@ class Engine:
     # Schedule
 
     def set_schedule(self, pipeline_id: object, enabled: bool) -> Pipeline:
-        """Turn a pipeline's own schedule on or off.
+        """
+        Turn a pipeline's own schedule on or off.
 
         :raises RequestRejected: when there is no such pipeline, or its schedule makes no sense.
         """
         with self._locked_now() as now:
             pipeline = self._pipeline(pipeline_id)
-            fires = self._first_fire(self._read(pipeline.body), now) if enabled else None
+            fires = first_fire(self._read(pipeline.body).execution, now, self.options.timezone) if enabled else None
             self.store.schedule(pipeline.id, enabled, fires)
             return self._pipeline(pipeline.id)
 
     def publish(self, topic: str) -> list[Run]:
-        """Send a message: it starts every pipeline whose schedule is on and listens to its topic.
+        """
+        Send a message: it starts every pipeline whose schedule is on and listens to its topic.
 
         :param topic: FlowEngine's ``trigger``, e.g. ModelTrainFinishEvent.
         :return: the runs it started.
@@ -388,13 +372,10 @@ class Engine:
             now = self.clock.now()
             for run in self.store.open_runs():
                 if run.executed:
-                    nodes = tuple(_lost(node, now) for node in run.nodes)
+                    nodes = tuple(lost(node, now) for node in run.nodes)
                     self.store.change_run(replace(run, ends_at=now, outcome="failed", nodes=nodes))
             while pipeline := self.store.due(now):
                 self._skip(pipeline, now)
-
-    def _first_fire(self, definition: Definition, after: float) -> float | None:
-        return first_fire(definition.execution, after, self.options.timezone)
 
     def _next_fire(self, definition: Definition, after: float) -> float | None:
         return next_fire(definition.execution, after, self.options.timezone)
@@ -417,29 +398,3 @@ class Engine:
                 at, following = now, self._next_fire(definition, now)
             self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.execution["runMode"]], at)
             self.store.schedule(pipeline.id, True, following)
-
-
-def _key(body: dict[str, Any]) -> str:
-    """The pipelineKey, as SQLite takes it: without halves of surrogate pairs."""
-    return str(body.get("pipelineKey") or "").encode(errors="replace").decode()
-
-
-def _lost(node: NodeRun, now: float) -> NodeRun:
-    if node.start is None or node.end is not None:
-        return node
-    return replace(node, end=now, outcome="failed", message="the kernel was restarted")
-
-
-def _finished(node: NodeRun, now: float, outcome: str, message: str) -> NodeRun:
-    if node.end is not None and node.end <= now:
-        return node
-    begun = node.start is not None and node.start <= now
-    if begun or outcome == "succeeded":
-        return replace(node, start=node.start if begun else now, end=now, outcome=outcome, message=message)
-    return node.unreached()
-
-
-def _number(identifier: object) -> int | None:
-    """An id as a number; None where it can't be one."""
-    text = str(identifier)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

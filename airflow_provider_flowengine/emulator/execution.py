@@ -1,4 +1,5 @@
-"""Runs whose jobs really run: order, wiring, retries, time limits, hooks, stop and resume.
+"""
+Runs whose jobs really run: order, wiring, retries, time limits, hooks, stop and resume.
 
 SHELL and PYTHON3 nodes with a script run; all others are simulated and say so. The hooks of a node run as the vendor's
 documentation tells: ``onPreStart`` before it, ``onComplete`` after it succeeded, ``onError`` after it failed,
@@ -32,7 +33,8 @@ _AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeou
 
 
 class Execution:
-    """Runs the jobs of an engine; threads of this process wait for them.
+    """
+    Runs the jobs of an engine; threads of this process wait for them.
 
     :param engine: whose runs they are; it learns from here how they go.
     :param files: where their folders are.

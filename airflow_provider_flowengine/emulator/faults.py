@@ -79,12 +79,13 @@ class Faults:
             self._random = RandomFaults()
 
     def pending(self) -> list[Fault]:
-        """The scripted faults that haven't struck yet."""
+        """Return the scripted faults that haven't struck yet."""
         with self._lock:
             return [fault.model_copy() for fault in self._queue]
 
     def next_fault(self, call: str) -> Fault | None:
-        """The fault that strikes this call, if any; the first match in the queue goes before chance.
+        """
+        Return the fault that happens to this call, if any; the first match in the queue goes before chance.
 
         :param call: the call's name.
         """

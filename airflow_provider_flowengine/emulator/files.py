@@ -17,7 +17,8 @@ _MAX_NAME = 255  # bytes, as file systems have it
 
 
 class Files:
-    """A folder for uploads and one for each job of each run.
+    """
+    A folder for uploads and one for each job of each run.
 
     :param root: the folder; None makes one, for as long as the emulator lives, when it is needed.
     """
@@ -34,7 +35,8 @@ class Files:
         return self._root
 
     def make(self, *parts: str) -> Path:
-        """Make a folder below the root, which its user alone can read, and return it.
+        """
+        Make a folder below the root, which its user alone can read, and return it.
 
         :param parts: its path, one name each; those that there are stay as they are.
         """
@@ -46,7 +48,8 @@ class Files:
         return folder
 
     def save_upload(self, slot: str, name: str, content: BinaryIO) -> Path:
-        """Keep an uploaded file in a folder of its own.
+        """
+        Keep an uploaded file in a folder of its own.
 
         :param slot: the number in the upload call's path: the job template's id, as paths on the vendor's page have it.
         :param name: the file's name.
@@ -63,7 +66,8 @@ class Files:
         return path
 
     def job(self, run_id: int, number: int, node_id: str) -> Path:
-        """The work folder of a node in a run; not made by this.
+        """
+        Return the work folder of a node in a run; not made by this.
 
         :param run_id: the run.
         :param number: the node's place in the pipeline.
@@ -73,7 +77,8 @@ class Files:
         return self._run(run_id) / f"{number:03d}-{readable}"
 
     def log(self, run_id: int, number: int, node_id: str) -> str:
-        """What a node wrote in a run whose jobs really ran.
+        """
+        Return what a node wrote in a run whose jobs really ran.
 
         :param run_id: the run.
         :param number: the node's place in the pipeline.
@@ -100,7 +105,8 @@ class Files:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file of a job's for reading.
+    """
+    Open a file of a job's for reading.
 
     :param path: where it is.
     :raises OSError: when it isn't there, or no regular file: reading a FIFO that nobody writes to would never end.
@@ -113,7 +119,8 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def check_name(name: str) -> None:
-    """Check a file's name.
+    """
+    Check a file's name.
 
     :raises RequestRejected: when it is empty, too long, or more than a name.
     """

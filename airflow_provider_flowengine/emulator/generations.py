@@ -1,4 +1,5 @@
-"""The generations of FlowEngine: what each wants its calls to look like, and a preset of the options for each.
+"""
+The generations of FlowEngine: what each wants its calls to look like, and a preset of the options for each.
 
 Sources: the vendor's API page for the newest one, its release files for the open source one before, its older Python
 client and clients in the wild for the commercial one.
@@ -14,7 +15,8 @@ GATEWAY, KERNEL, OPEN_SOURCE, COMMERCIAL = "gateway", "kernel", "open source", "
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an engine of one generation wants its calls.
+    """
+    How an engine of one generation wants its calls.
 
     :param root: the API root under ``engineUrl``.
     :param engine_key: whether each call must carry ``engineKey``.

@@ -1,4 +1,5 @@
-"""One job that really runs: a script as a process group of its own, in a folder of its own.
+"""
+One job that really runs: a script as a process group of its own, in a folder of its own.
 
 What a script may expect is from the vendor's documentation: ``${key}`` stands for a param wherever it is, params are
 environment variables too, and what a script writes to ``${outputFile}`` is its output. That a script stands in
@@ -58,7 +59,8 @@ class Ended:
 
 
 def fill(text: str, values: dict[str, str]) -> str:
-    """Put params in place of their ``${key}``; what is no param's key stays, a shell's own variables too.
+    """
+    Put params in place of their ``${key}``; what is no param's key stays, a shell's own variables too.
 
     :param text: the script.
     :param values: key to value.
@@ -69,7 +71,8 @@ def fill(text: str, values: dict[str, str]) -> str:
 def run_job(
     script: Script, values: dict[str, str], folder: Path, log: Path, limit: float | None, stop: threading.Event
 ) -> Ended:
-    """Run a script to its end.
+    """
+    Run a script to its end.
 
     :param script: what to run; it has to be executable.
     :param values: its params.

@@ -1,4 +1,5 @@
-"""What there is in a FlowEngine: pipelines, their runs, and the nodes of a run. All times in seconds since the epoch.
+"""
+What there is in a FlowEngine: pipelines, their runs, and the nodes of a run. All times in seconds since the epoch.
 
 A run's state isn't kept anywhere: it follows from its record and the clock.
 """
@@ -47,7 +48,8 @@ class NodeRun:
     output: str = ""
 
     def state(self, now: float, *, settled: bool) -> str:
-        """Where the node stands.
+        """
+        Where the node stands.
 
         :param now: the time.
         :param settled: whether its run has ended.
@@ -63,13 +65,14 @@ class NodeRun:
         return self.outcome == "succeeded"
 
     def unreached(self) -> NodeRun:
-        """The node as if it had never been reached in this go."""
+        """Return the node as if it had never been reached in this go."""
         return replace(self, start=None, end=None, outcome="", message="", attempts=self.attempts_before)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a pipeline.
+    """
+    One run of a pipeline.
 
     ``visible_at`` is when it shows in the history, ``stopping`` when its stop was asked for, ``ends_at`` when it ends,
     None where that isn't known yet. ``nodes`` is empty in a run that comes from a history page.
@@ -106,3 +109,14 @@ class Run:
 def past(moment: float | None, now: float) -> TypeGuard[float]:
     """Whether a moment has come; None never comes."""
     return moment is not None and moment <= now
+
+
+def key_of(body: dict[str, Any]) -> str:
+    """Return the pipelineKey, as SQLite takes it: without halves of surrogate pairs."""
+    return str(body.get("pipelineKey") or "").encode(errors="replace").decode()
+
+
+def number_of(identifier: object) -> int | None:
+    """Return an id as a number; None where it can't be one."""
+    text = str(identifier)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

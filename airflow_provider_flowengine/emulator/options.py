@@ -1,4 +1,5 @@
-"""How the emulator answers where the sources differ, or say nothing.
+"""
+How the emulator answers where the sources differ, or say nothing.
 
 One table: the command line's options, the control endpoint and the Python handle are all made from it. Every default
 follows the vendor's API page where that says something.
@@ -183,7 +184,8 @@ class Options(BaseModel):
 
     @classmethod
     def like(cls, name: str = "", **options: Any) -> Self:
-        """Return the options of a preset, and more.
+        """
+        Return the options of a preset, and more.
 
         :param name: a key of :data:`.generations.PRESETS`; empty for none.
         :param options: fields that differ from it.
@@ -194,7 +196,8 @@ class Options(BaseModel):
         return cls(**{**PRESETS.get(name, {}), **options})
 
     def dialect(self, root: str) -> str | None:
-        """Return the dialect that is spoken under an API root, None if nothing answers there.
+        """
+        Return the dialect that is spoken under an API root, None if nothing answers there.
 
         :param root: ``kernel/v1`` or ``automl/v1``.
         """
@@ -209,7 +212,8 @@ class Options(BaseModel):
         return Defaults(self.retry_count, self.settable_params == "all")
 
     def word(self, state: str) -> str:
-        """Return FlowEngine's word for a state.
+        """
+        Return FlowEngine's word for a state.
 
         :param state: one of :data:`RUN_STATES` or :data:`NODE_STATES`.
         :return: the word that goes over the wire; the state's own name where nothing else is set.

@@ -1,4 +1,5 @@
-"""The emulator's page, ``{engineUrl}/#/offline-pipeline``, and what it asks that FlowEngine has no call for.
+"""
+The emulator's page, ``{engineUrl}/#/offline-pipeline``, and what it asks that FlowEngine has no call for.
 
 The page is plain HTML, CSS and ES modules in the folder ``page``, and in ``web`` what the tab in Airflow's page draws
 with too. It does what a person does by FlowEngine's own calls (list, history, start, stop, resume, …), and asks here
@@ -52,7 +53,7 @@ router = APIRouter(prefix="/__control__", tags=["page"])
 
 @router.get("/engine", response_model=None)
 async def read_engine(engine: TheEngine) -> dict[str, Any]:
-    """What the page has to know to make FlowEngine's calls and to read their answers."""
+    """Return what the page has to know to make FlowEngine's calls and to read their answers."""
     options = engine.options
     return {
         "engineKey": options.engine_key,
@@ -70,7 +71,7 @@ async def read_engine(engine: TheEngine) -> dict[str, Any]:
 
 @router.get("/latest", response_model=None)
 async def read_latest(engine: TheEngine, pipeline: Annotated[list[str], Query(max_length=100)]) -> list[dict[str, Any]]:
-    """The schedule and the latest runs of some pipelines, newest first."""
+    """Return the schedule and the latest runs of some pipelines, newest first."""
     now = engine.clock.now()
     with engine.lock:
         return [_latest(engine, pipeline_id, now) for pipeline_id in pipeline]
@@ -90,7 +91,7 @@ def _latest(engine: Engine, pipeline_id: str, now: float) -> dict[str, Any]:
 
 @router.get("/runs/{run_id}/definition", response_model=None)
 async def read_definition(engine: TheEngine, run_id: str) -> dict[str, Any]:
-    """The pipeline's object as it was when the run started."""
+    """Return the pipeline's object as it was when the run started."""
     run = _known(engine.run, run_id)
     with engine.lock:
         return engine.store.version(run.version)
@@ -105,7 +106,7 @@ class _Text(PlainTextResponse):
 
 @router.get("/runs/{run_id}/log", response_class=_Text)
 async def read_log(engine: TheEngine, files: TheFiles, run_id: str, node: str) -> str:
-    """What a node wrote in a run; of one that was simulated, what it was meant to do."""
+    """Return what a node wrote in a run; of one that was simulated, what it was meant to do."""
     run = _known(engine.run, run_id)
     for number, each in enumerate(run.nodes):
         if each.node_id == node:
@@ -165,7 +166,8 @@ class _Files(StaticFiles):
 
 
 def mount(app: FastAPI, engine: Engine) -> None:
-    """Serve the page and what it asks for.
+    """
+    Serve the page and what it asks for.
 
     :param app: the emulator's application; what it serves at every other path is added after this.
     :param engine: what there is.

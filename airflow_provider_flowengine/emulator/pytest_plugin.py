@@ -1,4 +1,5 @@
-"""Fixtures for people's own tests of their DAGs: an emulator of FlowEngine, and the Airflow connection to it.
+"""
+Fixtures for people's own tests of their DAGs: an emulator of FlowEngine, and the Airflow connection to it.
 
 pytest loads this in every run where the package is installed, so it imports nothing heavy before a fixture is used.
 """
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def flowengine_emulator_arguments() -> dict[str, Any]:
-    """What the emulator is made with, see :class:`.server.Emulator`. Override it for ``{"execute": True}``, say."""
+    """Give what the emulator is made with, see :class:`.server.Emulator`; override it as you like."""
     return {}
 
 
@@ -36,7 +37,8 @@ def _flowengine_server(flowengine_emulator_arguments: dict[str, Any]) -> Iterato
 
 @pytest.fixture
 def flowengine_emulator(_flowengine_server: Emulator) -> Emulator:
-    """A FlowEngine on a free port of 127.0.0.1, with nothing in it: each test begins with a new one.
+    """
+    Give a FlowEngine on a free port of 127.0.0.1, with nothing in it: each test begins with a new one.
 
     Runs end at once where their nodes have no param ``duration``. The handle scripts outcomes and faults and tells what
     was called: see :class:`.server.Emulator`.
@@ -48,7 +50,8 @@ def flowengine_emulator(_flowengine_server: Emulator) -> Emulator:
 
 @pytest.fixture
 def flowengine_connection(flowengine_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The Airflow connection ``flowengine_default``, made to lead to the emulator.
+    """
+    Give the Airflow connection ``flowengine_default``, made to lead to the emulator.
 
     :return: the connection's id.
     """

@@ -1,4 +1,5 @@
-"""Quartz's cron expressions: ``second minute hour day-of-month month day-of-week [year]``.
+"""
+Quartz's cron expressions: ``second minute hour day-of-month month day-of-week [year]``.
 
 FlowEngine takes these (Source: the vendor's documentation). No kept Python library reads them: the cron dialects that
 those read have no ``?``, count weekdays from Monday or from 0, and know no ``L``, ``W`` and ``#``.
@@ -33,7 +34,7 @@ class _Field:
     words: tuple[str, ...] = ()
 
     def number(self, text: str) -> int:
-        """A number, or a word for one."""
+        """Return a number, or a word for one."""
         if text.upper() in self.words:
             return self.words.index(text.upper()) + self.low
         if not text.isdecimal() or not self.low <= int(text) <= self.high:
@@ -80,7 +81,7 @@ def _weekday(day: date) -> int:
 
 
 def _nearest_weekday(day: date, wanted: int) -> int:
-    """The working day of the month nearest to a day, never in another month."""
+    """Return the working day of the month nearest to a day, never in another month."""
     last = _last_day(day)
     wanted = min(wanted, last)
     weekday = day.replace(day=wanted).isoweekday()
@@ -131,7 +132,8 @@ class Quartz:
     day: _DayTest
 
     def after(self, moment: float, zone: ZoneInfo) -> float | None:
-        """The first time it fires after a moment.
+        """
+        Return the first time it fires after a moment.
 
         :param moment: seconds since the epoch.
         :param zone: where the expression's hours are meant.
@@ -155,7 +157,7 @@ class Quartz:
         return day.month in self.months and day.year in self.years and self.day(day)
 
     def _first(self, after: time | None) -> time | None:
-        """The first time of day, or the first after one."""
+        """Return the first time of day, or the first after one."""
         bound = (after.hour, after.minute, after.second) if after else (-1, -1, -1)
         for hour in self.hours:
             if hour < bound[0]:
@@ -170,7 +172,8 @@ class Quartz:
 
 
 def read_quartz(expression: str) -> Quartz:
-    """Read a cron expression.
+    """
+    Read a cron expression.
 
     :param expression: six or seven fields. As Quartz has it, exactly one of the two day fields is ``?``.
     :raises ValueError: with what is wrong with it.

@@ -20,7 +20,8 @@ _PARAM = re.compile(rf'("key"\s*:\s*({_TEXT})\s*,\s*"value"\s*:\s*){_VALUE}')
 
 
 def headers(values: Mapping[str, str]) -> dict[str, str]:
-    """Return headers with secret ones masked.
+    """
+    Return headers with secret ones masked.
 
     :param values: name to value.
     """
@@ -28,7 +29,8 @@ def headers(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def query(text: str) -> str:
-    """Return a query with secret values masked.
+    """
+    Return a query with secret values masked.
 
     :param text: the query as it came.
     """
@@ -39,7 +41,8 @@ def query(text: str) -> str:
 
 
 def body(text: str) -> str:
-    """Return a JSON body with secret texts masked.
+    """
+    Return a JSON body with secret texts masked.
 
     :param text: the body, or its beginning.
     """

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def json_answer(content: serialization.Json, status: int = 200) -> Response:
-    """Return JSON as FlowEngine sends it.
+    """
+    Return JSON as FlowEngine sends it.
 
     :param content: what it says.
     :param status: the HTTP status.
@@ -33,7 +34,8 @@ def json_answer(content: serialization.Json, status: int = 200) -> Response:
 
 
 def encode_json(content: serialization.Json) -> bytes:
-    """Return a value as JSON in UTF-8; half of a surrogate pair, for which that has no place, is a question mark.
+    """
+    Return a value as JSON in UTF-8; half of a surrogate pair, for which that has no place, is a question mark.
 
     :param content: the value.
     """
@@ -41,7 +43,8 @@ def encode_json(content: serialization.Json) -> bytes:
 
 
 def html(status: int, heading: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a page of HTML.
+    """
+    Return a page of HTML.
 
     :param status: the HTTP status.
     :param heading: all that it says.
@@ -52,7 +55,8 @@ def html(status: int, heading: str, headers: Mapping[str, str] | None = None) ->
 
 
 def gateway_error(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """Return what a gateway or a proxy says of its own (inference).
+    """
+    Return what a gateway or a proxy says of its own (inference).
 
     :param status: the HTTP status.
     :param headers: more headers.
@@ -61,7 +65,8 @@ def gateway_error(status: int, headers: Mapping[str, str] | None = None) -> Resp
 
 
 def no_backend(status: int, method: str) -> Response:
-    """Return what the gateway says to a request that it has no backend for.
+    """
+    Return what the gateway says to a request that it has no backend for.
 
     A stock one hands it to the web UI, an nginx with static files: 404 to reads and POST, 405 to the methods that those
     don't know (Source: the vendor's release files, tried with the nginx that they hold).
@@ -73,7 +78,8 @@ def no_backend(status: int, method: str) -> Response:
 
 
 def framework_error(status: int, path: str, message: str) -> Response:
-    """Return what a Java web framework says by itself: FlowEngine's kernel is one such program (inference).
+    """
+    Return what a Java web framework says by itself: FlowEngine's kernel is one such program (inference).
 
     :param status: the HTTP status.
     :param path: the request's path.
@@ -90,7 +96,8 @@ def login_page() -> Response:
 
 
 class ConnectionDropped(Response):
-    """No answer: the connection is reset after a while.
+    """
+    No answer: the connection is reset after a while.
 
     :param seconds: how long the client waits for nothing first.
     :param partial: bytes that go out before; then the connection is closed in order.
@@ -117,7 +124,8 @@ class ConnectionDropped(Response):
 
 
 def apply_fault(fault: Fault, response: Response, options: Options) -> Response:
-    """Return the answer that a fault makes of the right one.
+    """
+    Return the answer that a fault makes of the right one.
 
     :param fault: what goes wrong.
     :param response: the right answer.

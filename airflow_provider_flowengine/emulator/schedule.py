@@ -1,4 +1,5 @@
-"""When a pipeline starts by itself: its own ``executionConfig``, turned on and off by the schedule calls.
+"""
+When a pipeline starts by itself: its own ``executionConfig``, turned on and off by the schedule calls.
 
 Field names and modes are those of the vendor's API page and documentation. That a period begins when the schedule is
 turned on, and that a run starts though the one before it is still under way, is inference.
@@ -17,7 +18,8 @@ TRIGGER_OF_MODE = {"PERIODICAL": "interval", "CRONTAB": "cron", "MESSAGE": "mess
 
 
 def check_schedule(execution: dict[str, Any]) -> None:
-    """Check a pipeline's schedule, whether it is on or not.
+    """
+    Check a pipeline's schedule, whether it is on or not.
 
     :param execution: the pipeline's ``executionConfig``.
     :raises RequestRejected: when it has an unknown ``runMode``, or one that lacks what it needs.
@@ -29,7 +31,8 @@ def check_schedule(execution: dict[str, Any]) -> None:
 
 
 def first_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
-    """When a schedule fires first, once it is turned on; the parameters are those of :func:`next_fire`.
+    """
+    When a schedule fires first, once it is turned on; the parameters are those of :func:`next_fire`.
 
     :raises RequestRejected: when the schedule makes no sense, or its cron expression has no date left (inference).
     """
@@ -40,7 +43,8 @@ def first_fire(execution: dict[str, Any], after: float, timezone: str) -> float 
 
 
 def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
-    """When a schedule fires next.
+    """
+    When a schedule fires next.
 
     :param execution: the pipeline's ``executionConfig``.
     :param after: the last time it fired, or when it was turned on (seconds since the epoch).
@@ -65,7 +69,8 @@ def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float |
 
 
 def listens_to(execution: dict[str, Any], topic: str) -> bool:
-    """Whether a message on a topic starts the pipeline.
+    """
+    Whether a message on a topic starts the pipeline.
 
     :param execution: the pipeline's ``executionConfig``.
     :param topic: the message's topic, FlowEngine's ``trigger``.

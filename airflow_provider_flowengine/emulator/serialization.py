@@ -1,4 +1,5 @@
-"""What goes over the wire: envelopes, times, ids and words, in the shape that the options choose.
+"""
+What goes over the wire: envelopes, times, ids and words, in the shape that the options choose.
 
 Written by hand from what is known of FlowEngine's answers. Field names that no source tells (``triggerType``,
 ``params``, ``nodes`` of the one-run call, ``total``) are inference.
@@ -35,7 +36,7 @@ def envelope(options: Options, data: Json, status: int = 0, msg: str = OK) -> di
 
 
 def handshake(options: Options, name: str, value: Json) -> dict[str, Json]:
-    """An answer to one of the two handshake calls, with its value where the options say."""
+    """Return an answer to one of the two handshake calls, with its value where the options say."""
     fact = {name: value}
     if options.handshake == "top":
         return envelope(options, None) | fact
@@ -56,12 +57,12 @@ def page(options: Options, name: str, items: list[Json], total: int) -> Json:
 
 
 def identifier(options: Options, value: int) -> int | str:
-    """An id as a number or as text."""
+    """Return an id as a number or as text."""
     return value if options.ids == "number" else str(value)
 
 
 def moment(options: Options, at: float | None) -> int | str | None:
-    """A time as epoch milliseconds, or as text without a zone; None stays None."""
+    """Return a time as epoch milliseconds, or as text without a zone; None stays None."""
     if at is None:
         return None
     at += options.clock_skew
@@ -71,7 +72,8 @@ def moment(options: Options, at: float | None) -> int | str | None:
 
 
 def pipeline_object(options: Options, pipeline: Pipeline) -> dict[str, Json]:
-    """Return the pipeline object: what was sent at its creation, with the fields that FlowEngine sets itself.
+    """
+    Return the pipeline object: what was sent at its creation, with the fields that FlowEngine sets itself.
 
     Clients in the wild read ``data.status``, which the vendor's own client doesn't send: so a server adds it.
     """
@@ -103,7 +105,7 @@ def run_row(options: Options, run: Run, now: float) -> dict[str, Json]:
 
 
 def run_object(options: Options, run: Run, now: float) -> dict[str, Json]:
-    """A run as the one-run call tells it: the row of the history and its nodes."""
+    """Return a run as the one-run call tells it: the row of the history and its nodes."""
     settled = run.settled(now)
     return run_row(options, run, now) | {"nodes": [_node_row(options, node, now, settled) for node in run.nodes]}
 
@@ -129,7 +131,7 @@ def _node_row(options: Options, node: NodeRun, now: float, settled: bool) -> dic
 
 
 def in_order(options: Options, rows: list[Json], page: int) -> list[Json]:
-    """A page in the order that the options say: pages go from newest to oldest, shuffled only within each."""
+    """Return a page in the order that the options say: pages go from newest to oldest, shuffled only within each."""
     if options.history_order == "shuffled":
         random.Random(page).shuffle(rows)
     return rows

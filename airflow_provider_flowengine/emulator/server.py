@@ -23,6 +23,7 @@ from .execution import Execution
 from .faults import Fault, Faults, RandomFaults
 from .files import Files
 from .options import Options
+from .sample import add_sample
 from .store import Store
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ _MAX_SHUTDOWN = 15.0  # seconds: jobs get three to end by themselves
 
 
 class _Server(uvicorn.Server):
-    """Ends in order at SIGINT and SIGTERM, so that jobs can be ended too, or leaves the signals to its program.
+    """
+    Ends in order at SIGINT and SIGTERM, so that jobs can be ended too, or leaves the signals to its program.
 
     uvicorn itself, once it has shut down, lets the signal kill the process.
     """
@@ -61,7 +63,7 @@ class _Server(uvicorn.Server):
 
 
 def _names(host: str) -> list[str]:
-    """What a request may call an emulator that listens to this machine alone; empty for one that others reach too."""
+    """Return the hosts that requests may name to an emulator on the loopback address; none where others reach it."""
     return ["127.0.0.1", "localhost", "[::1]", host] if _is_loopback(host) else []
 
 
@@ -82,7 +84,8 @@ def _check_key(options: Options, needed: bool) -> None:
 
 
 class Emulator:
-    """A FlowEngine on a port of this machine.
+    """
+    A FlowEngine on a port of this machine.
 
     As a context manager it serves from a thread of this process, ready when the block begins::
 
@@ -167,7 +170,8 @@ class Emulator:
         return self._execution is not None
 
     def connection(self, **extra: Any) -> str:
-        """Return an Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
+        """
+        Return an Airflow connection to this emulator, as JSON for ``AIRFLOW_CONN_FLOWENGINE_DEFAULT``.
 
         :param extra: more fields of the connection's extra.
         """
@@ -175,10 +179,11 @@ class Emulator:
 
     def add_sample(self) -> int:
         """Create the sample pipeline ``churn_model``, unless there is one of that key, and return its id."""
-        return self.engine.add_sample()
+        return add_sample(self.engine)
 
     def reset(self, like: str = "", **options: Any) -> None:
-        """Begin anew: no pipelines, runs, calls, sessions and faults, the machine's clock, and these options.
+        """
+        Begin anew: no pipelines, runs, calls, sessions and faults, the machine's clock, and these options.
 
         :param like: a preset: ``2020``, ``0.0.3.2`` or ``0.0.3.4``; by default, the options' own defaults.
         :param options: fields of :class:`.options.Options`; what isn't named gets its default, ``access_key`` the one
@@ -192,6 +197,7 @@ class Emulator:
         self.end_sessions()
         with self.engine.lock:
             self.clock.reset()
+            self._gateway.away_until = 0.0
             for name in Options.model_fields:
                 setattr(self.options, name, getattr(fresh, name))
 
@@ -200,11 +206,12 @@ class Emulator:
         self._gateway.sessions.end_all()
 
     def take_away(self, seconds: float) -> None:
-        """Let the engine be away for a while, as one that restarts is: its gateway answers in its place.
+        """
+        Let the engine be away for a while, as one that restarts is: its gateway answers in its place.
 
         :param seconds: for how long, by the emulator's clock.
         """
-        self.engine.take_away(seconds)
+        self._gateway.take_away(seconds)
 
     # Serving
 
@@ -240,7 +247,8 @@ class Emulator:
             self.engine.store.close()
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Serve from the main thread until the process is told to end.
+        """
+        Serve from the main thread until the process is told to end.
 
         :param ready: called once connections are taken.
         """
@@ -264,7 +272,8 @@ class Emulator:
     # What tests ask and script
 
     def fail(self, *calls: str, kind: str = "status", **fault: Any) -> None:
-        """Script a fault.
+        """
+        Script a fault.
 
         :param calls: names of the calls it strikes, none for all.
         :param kind: what goes wrong, see :class:`.faults.Fault`, as are the other arguments.
@@ -277,7 +286,8 @@ class Emulator:
         self.faults.at_random(RandomFaults(rate=rate, seed=seed, faults=list(faults)))
 
     def calls(self, name: str = "") -> list[dict[str, Any]]:
-        """The requests that came in, oldest first; only those of one call where it is named.
+        """
+        Return the requests that came in, oldest first; only those of one call where it is named.
 
         :raises ValueError: when no call has this name.
         """
@@ -285,7 +295,8 @@ class Emulator:
             return self.engine.store.calls(known_call(name) if name else "")
 
     def count(self, name: str) -> int:
-        """How often a call was made.
+        """
+        How often a call was made.
 
         :raises ValueError: when no call has this name.
         """

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Session:
-    """One session.
+    """
+    One session.
 
     :param begun: when it was signed in.
     :param calls: how many calls it has been used for.
@@ -25,7 +26,8 @@ class _Session:
 
 
 class Sessions:
-    """Who is signed in. May be used from any thread.
+    """
+    Who is signed in. May be used from any thread.
 
     :param options: how long a session lasts.
     :param clock: the time that it lasts by.
@@ -45,7 +47,8 @@ class Sessions:
         return token
 
     def use(self, token: str) -> bool:
-        """Count a call for a session, and return whether it still lasts.
+        """
+        Count a call for a session, and return whether it still lasts.
 
         :param token: the cookie ``User-Token``.
         """

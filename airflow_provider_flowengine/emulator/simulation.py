@@ -1,4 +1,5 @@
-"""A simulated run: when each node starts and ends and how, known in full when the run starts.
+"""
+A simulated run: when each node starts and ends and how, known in full when the run starts.
 
 What a run looks like at any moment follows from this plan and the clock alone, so nothing has to run in the background.
 A node's own params steer it: ``duration`` (seconds, or ``forever``), ``outcome`` and ``message``. ``outcome`` is
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 
 def node_run(node: Node, **known: Any) -> NodeRun:
-    """A node that hasn't been reached yet."""
+    """Return a node that hasn't been reached yet."""
     return NodeRun(node.id, node.name, node.title, node.type, node.job_type, **known)
 
 
 def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> float | None:
-    """How long a simulated node takes.
+    """
+    How long a simulated node takes.
 
     :param node: the node.
     :param params: its params in this run.
@@ -44,7 +46,8 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
 
 
 def simulated_outcome(params: dict[str, str], attempt: int) -> str:
-    """How an attempt of a simulated node ends.
+    """
+    How an attempt of a simulated node ends.
 
     :param params: its params in this run.
     :param attempt: which attempt, from 1, counted through all of its run's resumes.
@@ -82,7 +85,8 @@ def plan(
     node_seconds: float,
     earlier: dict[str, NodeRun] | None = None,
 ) -> tuple[NodeRun, ...]:
-    """Say when each node of a run starts and ends, and how.
+    """
+    Say when each node of a run starts and ends, and how.
 
     A node starts when all nodes before it have succeeded. Branches beside a failed node run to their end (inference).
 
@@ -114,7 +118,8 @@ def plan(
 def to_be_executed(
     definition: Definition, job_params: dict[str, dict[str, str]], earlier: dict[str, NodeRun] | None = None
 ) -> tuple[NodeRun, ...]:
-    """The nodes of a run whose jobs really run, before they do.
+    """
+    Return the nodes of a run whose jobs really run, before they do.
 
     :param definition: the pipeline.
     :param job_params: the start call's params.
@@ -132,7 +137,8 @@ def to_be_executed(
 
 
 def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
-    """When a run with these nodes ends, and how.
+    """
+    When a run with these nodes ends, and how.
 
     :param nodes: the plan.
     :param at: when the run started or was resumed: the end of a run with nothing to do.
@@ -145,7 +151,8 @@ def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
 
 
 def cut_short(nodes: tuple[NodeRun, ...], now: float, end: float) -> tuple[NodeRun, ...]:
-    """The nodes of a run that is being stopped: what is running ends then, what waits is never reached.
+    """
+    Return the nodes of a run that is being stopped: what is running ends then, what waits is never reached.
 
     :param nodes: the plan.
     :param now: when the stop was asked for.
@@ -160,3 +167,20 @@ def cut_short(nodes: tuple[NodeRun, ...], now: float, end: float) -> tuple[NodeR
         return replace(node, end=end, outcome="stopped", message="", attempts=node.attempts_before + 1)
 
     return tuple(cut(node) for node in nodes)
+
+
+def lost(node: NodeRun, now: float) -> NodeRun:
+    """Return a node of a run whose kernel was restarted: what was running has failed."""
+    if node.start is None or node.end is not None:
+        return node
+    return replace(node, end=now, outcome="failed", message="the kernel was restarted")
+
+
+def finished(node: NodeRun, now: float, outcome: str, message: str) -> NodeRun:
+    """Return a node of a run that is ended at once."""
+    if node.end is not None and node.end <= now:
+        return node
+    begun = node.start is not None and node.start <= now
+    if begun or outcome == "succeeded":
+        return replace(node, start=node.start if begun else now, end=now, outcome=outcome, message=message)
+    return node.unreached()

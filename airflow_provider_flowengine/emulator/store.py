@@ -1,4 +1,5 @@
-"""The emulator's memory: pipelines, runs and the log of calls, in SQLite (a file, or memory).
+"""
+The emulator's memory: pipelines, runs and the log of calls, in SQLite (a file, or memory).
 
 Only SQL lives here: records in, records out. What they mean is :mod:`.engine`'s business.
 """
@@ -17,6 +18,8 @@ from .models import NodeRun, Pipeline, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_FORMAT = 2  # grows with each change of the schema
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS versions (           -- a pipeline's object as it was: a resumed run needs its own
@@ -79,7 +82,8 @@ def _run(row: sqlite3.Row) -> Run:
 
 
 def _open_privately(path: Path) -> IO[bytes]:
-    """Open a file, made if there is none, that its user alone can read: definitions and logs may hold secrets.
+    """
+    Open a file, made if there is none, that its user alone can read: definitions and logs may hold secrets.
 
     SQLite gives the files that it keeps beside a database the rights of that.
     """
@@ -89,7 +93,8 @@ def _open_privately(path: Path) -> IO[bytes]:
 
 
 def _claim(path: str) -> IO[bytes]:
-    """Keep other emulators from a database while this file is open: they would take its runs for those of a dead one.
+    """
+    Keep other emulators from a database while this file is open: they would take its runs for those of a dead one.
 
     The lock ends with the process, however that ends.
     """
@@ -109,7 +114,8 @@ def _claim(path: str) -> IO[bytes]:
 
 
 class Store:
-    """One SQLite database. Not locked: the engine's lock stands in front of it.
+    """
+    One SQLite database. Not locked: the engine's lock stands in front of it.
 
     :param path: a file, made where there is none; ``:memory:`` by default.
     :raises ValueError: when another emulator uses the file, or it is no database.
@@ -122,9 +128,16 @@ class Store:
             self._sql = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._sql.row_factory = sqlite3.Row
             # A killed emulator loses nothing; a machine that loses power may lose the last moments of a demo.
+            self._check_format(path)
             self._sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
         except sqlite3.Error as error:
             raise ValueError(f"the state can't be kept in {path}: {error}") from error
+
+    def _check_format(self, path: str) -> None:
+        made = self._value("SELECT count(*) FROM sqlite_master WHERE name = 'runs'")
+        if made and self._value("PRAGMA user_version") != _FORMAT:
+            raise ValueError(f"{path} was written by another version of the emulator: give this one another file")
+        self._sql.execute(f"PRAGMA user_version = {_FORMAT}")
 
     def close(self) -> None:
         """Close the database."""
@@ -186,7 +199,7 @@ class Store:
         return self._one("SELECT 1 FROM pipelines WHERE key = ? AND id != ?", key, other_than) is not None
 
     def version(self, version: int) -> dict[str, Any]:
-        """A pipeline's object as it was when a run started."""
+        """Return a pipeline's object as it was when a run started."""
         body: dict[str, Any] = json.loads(self._value("SELECT body FROM versions WHERE id = ?", version))
         return body
 
@@ -197,7 +210,7 @@ class Store:
         )
 
     def due(self, now: float) -> Pipeline | None:
-        """The pipeline whose schedule fires first, if it has to by now."""
+        """Return the pipeline whose schedule fires first, if it has to by now."""
         row = self._one(f"{_PIPELINE} WHERE p.next_fire <= ? ORDER BY p.next_fire LIMIT 1", now)
         return _pipeline(row) if row else None
 
@@ -259,7 +272,7 @@ class Store:
     def runs(
         self, pipeline_id: int, now: float, *, ascending: bool, size: int = -1, offset: int = 0
     ) -> tuple[list[Run], int]:
-        """A page of a pipeline's visible runs, without their nodes, and how many are visible in all."""
+        """Return a page of a pipeline's visible runs, without their nodes, and how many are visible in all."""
         order = "ASC" if ascending else "DESC"
         hidden = self._value("SELECT count(*) FROM runs WHERE pipeline = ? AND visible_at > ?", pipeline_id, now)
         total = (self.run_count(pipeline_id) or 0) - hidden
@@ -278,7 +291,7 @@ class Store:
         return [_run(row) for row in rows], total
 
     def open_runs(self) -> list[Run]:
-        """Runs without a planned end: executed ones under way, and those that go on until they are stopped."""
+        """Return runs without a planned end: executed ones under way, and those that go on until they are stopped."""
         return [_run(row) for row in self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE ends_at IS NULL")]
 
     def delete_runs(self, pipeline_id: int, first: int, last: int) -> int:
@@ -314,7 +327,7 @@ class Store:
         self._sql.execute("UPDATE calls SET status = ?, fault = ? WHERE id = ?", (status, fault, call_id))
 
     def calls(self, name: str = "", limit: int = -1) -> list[dict[str, Any]]:
-        """The requests noted, newest last."""
+        """Return the requests noted, newest last."""
         where, values = ("WHERE name = ?", [name]) if name else ("", [])
         rows = self._sql.execute(
             f"SELECT * FROM (SELECT * FROM calls {where} ORDER BY id DESC LIMIT ?) ORDER BY id", [*values, limit]

@@ -4,9 +4,10 @@ import json
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 import requests
@@ -206,3 +207,12 @@ def test_a_state_that_is_in_use_isnt_shared(tmp_path, capsys):
 
     with running("--db", db) as (process, url):
         assert get(url, "/__control__/clock").status_code == 200
+
+
+def test_a_state_of_another_version_is_named_as_such(tmp_path, capsys):
+    db = tmp_path / "state.db"
+    with closing(sqlite3.connect(db)) as other:
+        other.execute("CREATE TABLE runs (id INTEGER PRIMARY KEY, settles REAL)")
+
+    assert main(["--port", "0", "--db", str(db)]) == 2
+    assert "was written by another version of the emulator" in capsys.readouterr().err

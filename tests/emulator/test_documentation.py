@@ -10,7 +10,7 @@ from airflow_provider_flowengine.emulator.options import Options
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parent.parent / "docs" / "emulator.md").read_text(encoding="utf-8")
-TABLE = PAGE.partition("## How faithful it is")[2]
+TABLE = PAGE.partition("## Fidelity and sources")[2]
 
 
 def test_every_option_is_told():
