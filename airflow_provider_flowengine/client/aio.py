@@ -108,7 +108,8 @@ class AsyncClient:
         except FlowEngineError:
             raise
         except Exception as error:
-            raise request_failed(request, error, is_sent=exchange.is_sent, timeout=timeout) from None
+            failure = request_failed(request, error, is_sent=exchange.is_sent, timeout=timeout)
+        raise failure  # not in the handler: the library's error would be kept, with what was read so far
 
     async def _exchange(self, request: Request, connections: _Connections, exchange: _Exchange) -> Response:
         timeout = min(request.timeout, MAX_SECONDS)

@@ -61,7 +61,7 @@ def request_failed(request: Request, error: Exception, *, is_sent: bool, timeout
     :param is_sent: whether any of it was sent.
     :param timeout: the seconds that it was allowed to take.
     """
-    reason = describe(error, timeout=timeout, host=urlsplit(request.url).netloc)
+    reason = describe(error, timeout=timeout, host=_host(request.url))
     return transport_error(request, reason, may_have_been_processed=is_sent)
 
 
@@ -103,6 +103,13 @@ def _causes(error: BaseException) -> list[BaseException]:
         candidates += [*following.args, following.__cause__, following.__context__]
         following = next((each for each in candidates if isinstance(each, BaseException) and each not in chain), None)
     return chain
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return "the address"
 
 
 def _text(error: BaseException) -> str:

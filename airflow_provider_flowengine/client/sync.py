@@ -108,7 +108,8 @@ class Client:
             raise
         except Exception as error:
             cause = TimeoutError() if exchange.is_over else error
-            raise request_failed(request, cause, is_sent=exchange.is_sent, timeout=timeout) from None
+            failure = request_failed(request, cause, is_sent=exchange.is_sent, timeout=timeout)
+        raise failure  # not in the handler: the library's error would be kept, with what was read so far
 
     def _exchange(self, request: Request) -> Response:
         timeout = min(request.timeout, MAX_SECONDS)
@@ -253,6 +254,14 @@ class _Adapter(HTTPAdapter):
         """Make the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def close(self) -> None:
+        """Close the kept connections now: urllib3 leaves that to the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in list(manager.pools.keys()):
+                if pool := manager.pools.get(key):
+                    pool.close()
+        super().close()
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pools of connections through a proxy."""

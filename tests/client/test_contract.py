@@ -164,7 +164,7 @@ def test_a_refused_connection_means_that_the_request_was_not_processed(server, t
 
     assert not error.may_have_been_processed
     assert ". Check the connection's Gateway (host) and Port" in str(error)
-    assert (error.__cause__, error.__suppress_context__) == (None, True)
+    assert (error.__cause__, error.__context__) == (None, None)
 
 
 def test_a_name_that_cant_be_resolved_means_that_the_request_was_not_processed(talk, monkeypatch):
