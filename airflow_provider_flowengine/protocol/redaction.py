@@ -35,12 +35,15 @@ _MIN_BASE64 = 6
 _MIN_HEX = 4
 """Bytes of the shortest secret that is looked for in hexadecimal."""
 
+_MAX_UNITS = 64
+"""Characters of a secret that are looked for one by one: a token may have thousands."""
+
 _MAX_ESCAPE = 12
 """Characters that an escaped character of a secret has at most, where its beginning is looked for."""
 
 _WINDOW = 8 * MAX_TEXT
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\+/)+(?:=|%3[Dd])*")
-_BROKEN_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9a-fA-F]{0,8}|[%=][0-9a-fA-F]{0,8}|&[#\w;]{0,16}){0,12}\Z")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\{1,8}/)+(?:=|%3[Dd])*")
+_BROKEN_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9a-fA-F]{0,8}|[%=][0-9a-fA-F]{0,8}|&[#\w;]{0,16}|[\x80-\xff]){0,12}\Z")
 
 
 class Redactor:
@@ -82,32 +85,48 @@ class Redactor:
 @lru_cache(maxsize=64)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
     """Return what matches any of the secrets, each character in any form, or in hexadecimal."""
-    forms = ["".join(map(_unit, secret)) for secret in secrets]
+    forms = [_form(_characters(secret)) for secret in secrets]
     octets = map(_encode, secrets)
     return re.compile("|".join([*forms, *(f"(?i:{each.hex()})" for each in octets if len(each) >= _MIN_HEX)]))
 
 
+def _form(characters: str) -> str:
+    """Return what matches a secret; of a long one the beginning, and what follows it up to a space or a quote."""
+    beginning = "".join(map(_unit, characters[:_MAX_UNITS]))
+    return beginning if len(characters) <= _MAX_UNITS else rf"{beginning}[^\s\"'<>]*"
+
+
+def _characters(secret: str) -> str:
+    """Return a secret's characters, of several backslashes only one: each is escaped by any number of them."""
+    return re.sub(r"\\+", r"\\", secret)
+
+
 @lru_cache(maxsize=1024)
 def _unit(character: str) -> str:
-    """Return what matches one character, however it is written."""
+    """Return what matches one character, however it is written. All repetitions are bounded, and so is the time."""
+    if character == "\\":
+        encoded = r"(?:%(?:25){0,3}|\\x|=)5[cC]|&(?:amp;){0,3}(?:bsol;|#0{0,6}92;|#[xX]0{0,6}5[cC];)"
+        return rf"(?:\\{{1,64}}|(?:{encoded}){{1,8}})"
     code, octets = ord(character), _encode(character)
-    forms = [re.escape(character), f"&(?:amp;)*#0*{code};", f"&(?:amp;)*#[xX]0*(?i:{code:x});"]
-    forms += [f"&(?:amp;)*{name}" for name in _entity_names().get(character, ())]
-    forms += [rf"\\+u(?i:{code:04x})", rf"\\+u\{{0*(?i:{code:x})\}}", rf"\\+U(?i:{code:08x})", rf"\\+x(?i:{code:02x})"]
-    forms += ["".join(rf"(?:%(?:25)*|\\+x|=)(?i:{octet:02x})" for octet in octets)]
-    forms += ["".join(rf"\\+{octet:03o}" for octet in octets)]
+    forms = [re.escape(character), f"&(?:amp;){{0,3}}#0{{0,6}}{code};", f"&(?:amp;){{0,3}}#[xX]0{{0,6}}(?i:{code:x});"]
+    forms += [f"&(?:amp;){{0,3}}{name}" for name in _entity_names().get(character, ())]
+    forms += [
+        rf"\\{{1,8}}u(?i:{code:04x})",
+        rf"\\{{1,8}}u\{{0{{0,4}}(?i:{code:x})\}}",
+        rf"\\{{1,8}}U(?i:{code:08x})",
+        rf"\\{{1,8}}x(?i:{code:02x})",
+    ]
+    forms += ["".join(rf"(?:%(?:25){{0,3}}|\\{{1,8}}x|=)(?i:{octet:02x})" for octet in octets)]
+    forms += ["".join(rf"\\{{1,8}}{octet:03o}" for octet in octets)]
     if code > 0xFFFF:
         high, low = divmod(code - 0x10000, 0x400)
-        forms.append(rf"\\+u(?i:{0xD800 + high:04x})\\+u(?i:{0xDC00 + low:04x})")
+        forms.append(rf"\\{{1,8}}u(?i:{0xD800 + high:04x})\\{{1,8}}u(?i:{0xDC00 + low:04x})")
     if code > 0x7F:
-        forms += [
-            re.escape("".join(map(chr, octets))),
-            r"[?\ufffd]{1,4}",
-        ]  # as another charset, or lost
+        forms += [re.escape("".join(map(chr, octets))), r"[?\ufffd]{1,4}"]  # in another charset, or lost
     if character == " ":
         forms.append(r"\+")
     either = f"(?:{'|'.join(sorted(forms, key=len, reverse=True))})"
-    return rf"(?:\\+{either}|{either})" if character in "\"'\\/`" else either
+    return rf"(?:\\{{1,8}}{either}|{either})" if character in "\"'\\/`" else either
 
 
 @lru_cache(maxsize=1024)
@@ -166,7 +185,7 @@ def _hide_beginning(secrets: tuple[str, ...], text: str) -> str:
 
 def _cut_at(secret: str, text: str) -> int:
     """Return where the beginning of a secret begins with which a text ends; its length if it ends with none."""
-    units = [_compiled_unit(character) for character in secret]
+    units = [_compiled_unit(character) for character in _characters(secret)]
     for start in range(max(0, len(text) - _MAX_ESCAPE * len(secret)), len(text)):
         ends = [start]
         while len(ends) <= len(units) and (match := units[len(ends) - 1].match(text, ends[-1])):
