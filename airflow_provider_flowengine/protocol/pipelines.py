@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.pages import Listing
 
 Kind = Literal["key", "name"]
+KEY: Kind = "key"
+NAME: Kind = "name"
 
 
 def pipelines_of(listing: Listing) -> list[Pipeline]:
@@ -30,6 +32,23 @@ def matches(listing: Listing, kind: Kind, wanted: str) -> list[Pipeline]:
     return [pipeline for pipeline in pipelines_of(listing) if getattr(pipeline, kind) == wanted]
 
 
+def all_matches(listing: Listing, kind: Kind, wanted: str) -> list[Pipeline]:
+    """
+    Return the pipelines of a key or name, of a list that was read far enough.
+
+    :param listing: the list of pipelines.
+    :param kind: ``key`` or ``name``.
+    :param wanted: the key or the name.
+    :raises UnexpectedResponseError: if there is none, and the list is not whole.
+    """
+    found = matches(listing, kind, wanted)
+    if listing.doubt and not found:
+        reply = next(reply for reply, _ in listing.rows.values())
+        shown = f"{len(listing.rows)} pipelines"
+        raise reply.unexpected(f"a pipeline of {kind} {wanted!r}, or a list with an end ({listing.doubt})", shown)
+    return found
+
+
 def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeline:
     """
     Return the only pipeline of a key or name.
@@ -41,7 +60,7 @@ def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeli
     :raises PipelineNotFoundError: if there is none, or several.
     :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
     """
-    found = matches(listing, kind, wanted)
+    found = all_matches(listing, kind, wanted)
     if len(found) == 1:
         return found[0]
     if found:
@@ -49,10 +68,6 @@ def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeli
             f"{len(found)} pipelines of engine {engine_key!r} have the {kind} {wanted!r}: "
             f"{', '.join(map(describe, found))}. Name it by pipeline_id"
         )
-    if listing.doubt:
-        reply = next(reply for reply, _ in listing.rows.values())
-        shown = f"{len(listing.rows)} pipelines"
-        raise reply.unexpected(f"a pipeline of {kind} {wanted!r}, or a list with an end ({listing.doubt})", shown)
     names = [getattr(pipeline, kind) for pipeline in pipelines_of(listing) if getattr(pipeline, kind)]
     raise PipelineNotFoundError(
         f"Engine {engine_key!r} has no pipeline of {kind} {wanted!r}; "

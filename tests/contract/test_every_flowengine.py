@@ -20,6 +20,7 @@ WORLDS = [
         ("user", "never", "there"),
         ("user", "always", "there"),
         ("access_key", "asked", "there"),
+        ("session", "never", "there"),
         ("user", "never", "away"),
     ]
 ]

@@ -157,6 +157,27 @@ def test_a_pipeline_that_is_there_already_may_be_kept(create, emulator, pipeline
     assert body(emulator, 1)["data"]["name"] == "Nightly training"
 
 
+@pytest.mark.parametrize("totals", ["right", "none", "zero"])
+def test_a_pipeline_on_a_later_page_is_not_created_twice(create, emulator, pipeline, totals):
+    emulator.options.pipelines_paging, emulator.options.pipelines_page_size = "always", 2
+    emulator.options.totals = totals
+    for key in ("a", "b", "c", "d", "nightly"):
+        pipeline(key, name=f"Pipeline {key}")
+
+    assert create(pipeline=PIPELINE, if_exists="skip").returned == 5
+    assert len(emulator.world.pipelines()) == 5
+
+
+def test_a_pipeline_is_not_created_for_want_of_a_page(create, emulator, pipeline):
+    emulator.options.pipelines_paging, emulator.options.pipelines_page_size = "always", 2
+    emulator.options.totals, emulator.options.pipelines_under = "huge", "list"
+    pipeline("a")
+    task = create(pipeline=PIPELINE, if_exists="skip")
+
+    assert "a list with an end" in task.error
+    assert len(emulator.world.pipelines()) == 1
+
+
 def test_a_pipeline_that_is_there_already_may_be_brought_up_to_date(create, emulator, pipeline):
     pipeline("nightly", name="Nightly training")
 

@@ -17,6 +17,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowengine.protocol.pipelines import KEY, NAME
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.arguments import IfExists
@@ -161,11 +162,12 @@ def page_of(operator: FlowEngineOperator, pipeline: Pipeline) -> str:
 
 def _find_existing(operator: FlowEngineOperator, wanted: JsonObject) -> Pipeline | None:
     key, name = key_and_name(wanted)
-    field, word = ("key", key) if key else ("name", name)
-    matches = [one for one in operator.hook.list_pipelines() if word and getattr(one, field) == word]
+    kind, word = (KEY, key) if key else (NAME, name)
+    hook = operator.hook
+    matches = hook.client.run(hook.api.find_pipelines(kind, word)) if word else []
     if len(matches) > 1:
         raise PipelineExistsError(
-            f"{len(matches)} pipelines of engine {operator.hook.api.engine_key!r} have the {field} {word!r} already: "
+            f"{len(matches)} pipelines of engine {operator.hook.api.engine_key!r} have the {kind} {word!r} already: "
             f"{', '.join(str(one.id) for one in matches)}; nothing tells which is meant. Give a pipeline_key"
         )
     return matches[0] if matches else None
