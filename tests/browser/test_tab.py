@@ -140,6 +140,8 @@ def test_a_deferred_run_is_watched_while_its_nodes_run(flowengine, trigger, open
     flowengine.clock.advance(8)
     expect(row(page, "Make features")).to_contain_text("Running", timeout=MINUTE)
     expect(row(page, "Fetch customers")).to_contain_text("Succeeded")
+    expect(node(page, "Make features")).to_contain_text("Running")
+    expect(node(page, "Publish")).to_contain_text("Waiting")
     expect(heading(page)).to_contain_text("Running")
     expect(page.get_by_role("link", name="Open in FlowEngine")).to_have_attribute("href", flowengine.run_url(1, run.id))
     expect(page.get_by_role("definition").filter(has_text="500")).to_be_visible()
