@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 OUTAGE_KEY = "flowengine_outage"
@@ -146,7 +146,9 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         self.engine_key = engine_key
         self._monitor: RunMonitor | None = None
         self._history: History | None = None
-        self._published: JsonObject | None = None
+        self._pipeline: Pipeline | None = None
+        self._progress: JsonObject | None = None
+        self._is_published = False
 
     @failing_at_once()
     def execute(self, context: Context) -> Any:
@@ -207,7 +209,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             raise FlowEngineError(f"The trigger's event can't be parsed: {event!r}")
         if event.get("outcome") != "ended":
             self._fail(error_from_event(event))
-        self._published = event["run"] if event.get("published") else None
+        self._progress, self._is_published = event["run"], bool(event.get("published"))
         url = str(event.get("run_url") or "")
         push_run_link(context, url)
         return self._succeed(context, run_from_progress(event["run"]), url)
@@ -260,12 +262,12 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         """Write the run's progress to XCom, if it has changed; a write that fails must not fail the task."""
         from airflow_provider_flowengine.protocol.progress import describe_progress
 
-        progress = describe_progress(run, previous=self._published)
-        if progress == self._published:
+        progress = describe_progress(run, self._pipeline, self._progress)
+        if progress == self._progress and self._is_published:
             return
         try:
             context["ti"].xcom_push(key=RUN_KEY, value=progress)
-            self._published = progress
+            self._progress, self._is_published = progress, True
         except Exception:
             self.log.warning("The XCom %s can't be written", RUN_KEY, exc_info=True)
 
@@ -278,7 +280,8 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             from airflow_provider_flowengine.protocol.history import History
 
             build = self._monitor_builder(context)  # before anything that takes time
-            hook, pipeline_id = self.hook, self.find_pipeline_id()
+            hook, self._pipeline = self.hook, self.find_pipeline()
+            pipeline_id = self._pipeline.id
             monitor = build(pipeline_id)
             monitor.run_url = hook.run_url(pipeline_id, monitor.run_id if monitor.run_id is not None else "{run_id}")
             api = replace(hook.api, retry=NO_RETRY)  # the next poll is the retry

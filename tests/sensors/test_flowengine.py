@@ -294,6 +294,24 @@ def test_a_guess_is_refused_with_what_would_do(sense, emulator, pipeline, mode):
     assert emulator.count("history") == 0
 
 
+def test_a_moment_may_be_a_function_of_the_context(sense, emulator, pipeline):
+    pipeline_id, now = pipeline(), emulator.clock.now()
+    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (5, 2)])
+    task = sense(
+        pipeline_id=pipeline_id,
+        started_after=lambda context, jinja_env: context["dag_run"].start_date - timedelta(hours=3),
+    )
+
+    assert task.returned["run_id"] == 2
+
+
+@in_all_modes
+def test_a_mistake_is_not_retried(sense, emulator, pipeline, mode):
+    task = sense(pipeline_key="no-such-pipeline", retries=3, **mode)
+
+    assert (task.state, len(task.errors)) == ("failed", 1)
+
+
 def test_only_one_of_run_and_moments_may_be_given():
     with pytest.raises(ConfigurationError, match="Task wait: give started_after or started_within, not both"):
         FlowEnginePipelineRunSensor(task_id="wait", pipeline_id=1, started_after="2026-01-01", started_within=60)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine.assets import attach_run_to_outlet_events
-from airflow_provider_flowengine.links import push_run_link
+from airflow_provider_flowengine.links import RUN_KEY, push_run_link
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
 from airflow_provider_flowengine.protocol.progress import describe_progress
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
-
-RUN_KEY = "flowengine_run"
-"""The XCom that holds the run's progress (:func:`~.protocol.progress.describe_progress`)."""
 
 MIN_INTERVAL = 1.0
 """Seconds between two writes of it at least, but for the run's end."""

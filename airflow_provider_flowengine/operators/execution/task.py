@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.links import RUN_KEY
 from airflow_provider_flowengine.operators.checkpoint import CheckpointStore, Phase
 from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_event
-from airflow_provider_flowengine.operators.execution.report import RUN_KEY, RunReport
+from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Action, Ending, classify_ending, exit_policy
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError, RunTimeoutError, sentence
