@@ -113,6 +113,14 @@ EXTRA_FIELDS = (
         minimum=0,
     ),
     ExtraField(
+        "max_response_size",
+        "Largest answer (MiB)",
+        "How much of one answer is read at most, after decompression, 32 by default: a long run history of an"
+        " installation that knows no pages may need more.",
+        type="number",
+        minimum=1,
+    ),
+    ExtraField(
         "headers",
         "Headers",
         "More HTTP headers for every request, as a JSON object; for a gateway that asks for its own,"

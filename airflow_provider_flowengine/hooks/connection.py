@@ -96,6 +96,7 @@ def _parse(connection: Connection) -> Settings:
             headers=_mapping(extra, "headers"),
             timezone=_text(extra, "timezone"),
             engine_patience=extra.get("engine_patience"),
+            max_response_size=extra.get("max_response_size"),
             status_words=_mapping(extra, "status_words"),
             workspace_id=extra.get("workspace_id"),
             ui_url=_text(extra, "ui_url"),

@@ -44,4 +44,4 @@ def redirect_target(url: str, response: Response) -> str | None:
 
 def _ascii(url: str) -> str:
     """Escape what no address may hold, and leave what is escaped already: transports would each do so in their way."""
-    return quote(url, safe="%/:?#[]@!$&'()*+,;=~")
+    return quote(url, safe="%/:?#[]@!$&'()*+,;=~", errors="surrogatepass")

@@ -42,6 +42,7 @@ _MAX_ESCAPE = 12
 """Characters that an escaped character of a secret has at most, where its beginning is looked for."""
 
 _WINDOW = 8 * MAX_TEXT
+_WORD = 32
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\{1,8}/)+(?:=|%3[Dd])*")
 _BROKEN_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9a-fA-F]{0,8}|[%=][0-9a-fA-F]{0,8}|&[#\w;]{0,16}|[\x80-\xff]){0,12}\Z")
 
@@ -77,9 +78,16 @@ class Redactor:
         shown = text[:_WINDOW]
         secrets = self.secrets
         if secrets:
-            shown = _pattern(secrets).sub(MASKED, _hide_base64(secrets, shown))
-            shown = _hide_beginning(secrets, shown)
+            shown = (_hide_in_word if len(shown) <= _WORD else _hide)(secrets, shown)
         return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def _hide(secrets: tuple[str, ...], text: str) -> str:
+    return _hide_beginning(secrets, _pattern(secrets).sub(MASKED, _hide_base64(secrets, text)))
+
+
+_hide_in_word = lru_cache(maxsize=4096)(_hide)
+"""Statuses and trigger kinds are the same few words in each row of a history."""
 
 
 @lru_cache(maxsize=64)

@@ -189,11 +189,11 @@ class Reply:
         return PipelineRun(
             id=run_id,
             pipeline_id=pipeline_id,
-            status=as_text(word),
+            status=self.settings.redact(as_text(word)),
             state=self.settings.vocabulary.state_of(word),
             started=self.time(_first(row, *_STARTED)),
             ended=self.time(_first(row, *_ENDED)),
-            trigger=as_text(_first(row, *_TRIGGER)),
+            trigger=self._message(row, *_TRIGGER),
             message=self._message(row, *_MESSAGE),
             nodes=self._node_runs(row),
             is_zone_certain=not any(self._is_guessed(_first(row, *names)) for names in (_STARTED, _ENDED)),
@@ -238,7 +238,7 @@ class Reply:
         return NodeRun(
             id=node_id,
             name=as_text(_first(node, "title", "name")) or node_id,
-            status=as_text(word),
+            status=self.settings.redact(as_text(word)),
             state=self.settings.vocabulary.state_of(word),
             started=self.time(_first(node, *_STARTED)),
             ended=self.time(_first(node, *_ENDED)),

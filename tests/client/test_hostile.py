@@ -69,6 +69,13 @@ def test_an_address_that_cannot_be_used_is_a_request_that_was_not_sent(conversat
     assert not raised.value.may_have_been_processed
 
 
+def test_an_engines_address_of_half_a_character_fails_as_a_request_or_an_answer(conversation):
+    conversation.server.replies = [http(b'{"status": 0, "data": {"url": "/engine/\\ud800"}}'), http(b"", 400)]
+
+    with pytest.raises(FlowEngineError):
+        conversation.client.run(conversation.api.resolve())
+
+
 @pytest.mark.parametrize("value", ["\ud800", "a\r\nX-Evil: 1", "中"])
 def test_a_header_that_cannot_be_sent_shows_no_value(conversation, value):
     url = conversation.api.prepare(Request("try it", "GET", "/x")).url

@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_flowengine.protocol.http import Request
 from airflow_provider_flowengine.protocol.redaction import MASKED, MAX_TEXT, Redactor
+from airflow_provider_flowengine.protocol.reply import Reply
+from airflow_provider_flowengine.protocol.settings import Settings
 
 SECRET = 'acc"ess-ké/7&f+3 a中'
 
@@ -141,3 +144,19 @@ def test_no_text_takes_long(text, secret):
     redact(text)
 
     assert time.process_time() - began < 3
+
+
+def test_what_a_run_says_of_itself_is_hidden_and_cut_too():
+    connection = Settings.build(fl_url="http://gw", access_key="access-key-7f3a91")
+    row = {
+        "id": 7,
+        "status": "bad access-key-7f3a91",
+        "triggerType": "access-key-7f3a91",
+        "message": "x" * 10_000,
+        "nodes": [{"nodeId": "n1", "status": "access-key-7f3a91", "message": "no access-key-7f3a91"}],
+    }
+
+    run = Reply(Request("read run 7", "GET", "/"), connection).run(row, 19)
+
+    assert (run.status, run.trigger, len(run.message)) == (f"bad {MASKED}", MASKED, MAX_TEXT)
+    assert [(node.status, node.message) for node in run.nodes] == [(MASKED, f"no {MASKED}")]
