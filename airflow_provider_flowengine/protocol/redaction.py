@@ -41,6 +41,7 @@ _MAX_UNITS = 64
 _MAX_ESCAPE = 12
 """Characters that an escaped character of a secret has at most, where its beginning is looked for."""
 
+_NAMED_ESCAPES = {"\n": "n", "\r": "r", "\t": "t"}
 _WINDOW = 8 * MAX_TEXT
 _WORD = 32
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\{1,8}/)+(?:=|%3[Dd])*")
@@ -131,6 +132,8 @@ def _unit(character: str) -> str:
         forms.append(rf"\\{{1,8}}u(?i:{0xD800 + high:04x})\\{{1,8}}u(?i:{0xDC00 + low:04x})")
     if code > 0x7F:
         forms += [re.escape("".join(map(chr, octets))), r"[?\ufffd]{1,4}"]  # in another charset, or lost
+    if character in _NAMED_ESCAPES:
+        forms.append(rf"\\{{1,8}}{_NAMED_ESCAPES[character]}")
     if character == " ":
         forms.append(r"\+")
     either = f"(?:{'|'.join(sorted(forms, key=len, reverse=True))})"

@@ -9,12 +9,14 @@ import json
 import time
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider_flowengine.protocol.content import Content
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.http import Request, Response
+from airflow_provider_flowengine.protocol.redaction import Redactor
 
 from .conftest import Hangup, chunked, cut_off, hang_up, http, ok
 
@@ -80,6 +82,7 @@ def test_an_engines_address_of_half_a_character_fails_as_a_request_or_an_answer(
 def test_a_header_that_cannot_be_sent_shows_no_value(conversation, value):
     url = conversation.api.prepare(Request("try it", "GET", "/x")).url
     request = Request("try it", "GET", "/x", url=url, headers={"X-Key": f"s3cret-{value}"}, body={})
+    request = replace(request, redact=Redactor([f"s3cret-{value}"]))
 
     try:
         conversation.client.run(flow(request))  # a library may send it somehow
