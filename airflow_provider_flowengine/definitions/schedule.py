@@ -137,7 +137,11 @@ def _interval_problem(execution: Mapping[str, Json]) -> str:
         length = timedelta(**{UNITS[unit]: float(str(execution.get("interval")))})
     except (ValueError, OverflowError):  # no number, not a finite one, or one beyond all calendars
         length = timedelta(0)
-    return "" if length > timedelta(0) else f"interval {execution.get('interval')!r} must be a number above 0"
+    return (
+        ""
+        if length >= timedelta(seconds=1)
+        else f"interval {execution.get('interval')!r:.40} must be at least a second"
+    )
 
 
 def changes_clocks(zone: str) -> bool:

@@ -132,3 +132,16 @@ def test_the_sample_is_the_examples_pipeline(emulator):
 
     assert pipeline.key == "churn_model"
     assert pipeline.body["data"] == json.loads((EXAMPLES / "churn_model.json").read_text(encoding="utf-8"))
+
+
+def test_drift_check(run_example, emulator):
+    definition = json.loads((EXAMPLES / "churn_model.json").read_text(encoding="utf-8"))
+    pipeline = emulator.world.create_pipeline({"pipelineKey": "churn-model", "data": definition})
+
+    assert run_example("drift_check").state == "success"
+
+    definition["nodes"][4]["params"]["values"][0]["value"] = "7"
+    emulator.world.update_pipeline({"id": pipeline.id, "pipelineKey": "churn-model", "data": definition})
+    result = run_example("drift_check")
+    assert result.state == "failed"
+    assert '~ node train, param trees: "7" → "100"' in result["find_drift"].error

@@ -47,6 +47,16 @@ def test_check_stops_at_what_fails_and_says_what_to_do(flowengine):
     assert "does it have this engine?" in step["detail"]
 
 
+def test_an_account_signs_in_with_a_password_from_the_environment(flowengine, flowengine_emulator, monkeypatch):
+    flowengine_emulator.reset(authentication="session", username="ann", password="pass-word")
+    monkeypatch.setenv("FLOWENGINE_PASSWORD", "pass-word")
+
+    result = flowengine("check", "--login", "ann", "-o", "json")
+
+    assert result.code == 0, result.out
+    assert "signed in by session" in result.json[0]["detail"]
+
+
 def test_without_a_terminal_a_missing_password_is_said(flowengine):
     result = flowengine("pipelines", "--login", "ann")
 
@@ -87,7 +97,7 @@ def test_without_airflow_it_loads_no_airflow(environment, existing):
 import sys
 from airflow_provider_flowengine.cli.__main__ import main
 assert main(["pipelines"]) == 0
-print(*[name for name in sys.modules if name.partition(".")[0] in ("airflow", "aiohttp", "sqlalchemy")])
+print(*[name for name in sys.modules if name.partition(".")[0] in ("airflow", "sqlalchemy")])
 """
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 

@@ -7,7 +7,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowengine.definitions.check import missing_files, problems
-from airflow_provider_flowengine.emulator.definition import Refused, read_definition
+from airflow_provider_flowengine.emulator.definition import RequestRejected, read_definition
 from airflow_provider_flowengine.emulator.schedule import check_schedule
 
 from .strategies import pipelines, values
@@ -30,7 +30,7 @@ def refused(pipeline):
     """What the emulator says of a pipeline; empty if it takes it."""
     try:
         check_schedule(read_definition(pipeline).execution)
-    except Refused as error:
+    except RequestRejected as error:
         return str(error)
     return ""
 
