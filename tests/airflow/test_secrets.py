@@ -1,5 +1,6 @@
 """What must never be seen: the access key and the headers of a connection, whatever happens to a task."""
 
+import base64
 import json
 from importlib.metadata import version
 
@@ -13,6 +14,8 @@ ACCESS_KEY = "access-key-7f3a91"
 TOKEN = "bearer-2c8e44"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
+BASIC = base64.b64encode(f"user:{ACCESS_KEY}".encode()).decode()
+
 HAPPENINGS = {
     "it succeeds": {},
     "the run fails and tells the key": {"outcome": "failed", "message": f"bad key {ACCESS_KEY} {TOKEN}"},
@@ -20,6 +23,7 @@ HAPPENINGS = {
     "a reset": {"fault": {"kind": "reset"}},
     "broken JSON": {"fault": {"kind": "broken_json"}},
     "a refusal that tells the key": {"fault": {"kind": "envelope", "msg": f"bad key {ACCESS_KEY} {TOKEN}"}},
+    "a refusal that tells the key encoded": {"fault": {"kind": "envelope", "msg": f"Basic {BASIC}, {ACCESS_KEY[:-2]}"}},
     "a redirect that tells the key": {"fault": {"kind": "redirect", "location": f"http://x.invalid/?k={ACCESS_KEY}"}},
 }
 
@@ -35,6 +39,8 @@ def assert_hidden(*places):
     for place in places:
         text = place if isinstance(place, str) else json.dumps(place, default=str, ensure_ascii=False)
         assert ACCESS_KEY not in text
+        assert ACCESS_KEY[:-2] not in text
+        assert BASIC not in text
         assert TOKEN not in text
 
 
