@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.execution.resume import ResumeTask
     from airflow_provider_flowengine.operators.execution.start import StartTask
     from airflow_provider_flowengine.operators.execution.task import RunOptions, RunTask
+    from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 
@@ -113,15 +114,18 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         """
         return self._begin(context).execute()
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Identifier | None:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, progress: JsonObject | None = None
+    ) -> Identifier | None:
         """
         Take over from the trigger, and tell how the run ended.
 
         :param event: what the trigger saw.
+        :param progress: the run's progress before the deferral.
         :return: the run's id.
         :raises FlowEngineError: as :meth:`execute`.
         """
-        return self._begin(context).complete(event)
+        return self._begin(context).complete(event, progress)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the deferral; if Airflow itself has ended that, treat it as a give-up of ours."""

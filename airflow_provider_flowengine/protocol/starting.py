@@ -170,7 +170,7 @@ def start_once(
         log.warning("FlowEngine answered with %s, but its history doesn't show it.", named)
         run = (yield from _until_seen(api, look, 0.0)) or named
     if run:
-        log.info("Started %s.", run)
+        log.debug("Started %s.", run)  # who asked for it says so, by the pipeline's name
         sent = datetime.fromisoformat(intent.server_time) if intent.server_time else None
         return run if doubt else learn_offset(api, run, sent)
     what = doubt or f"FlowEngine took the start of pipeline {pipeline_id}, but its answer names no run."

@@ -238,13 +238,14 @@ class RunMonitor:
             )
 
     def _tell(self, run: PipelineRun) -> None:
-        """Log each change of state once: the run's, and where the server tells them each node's."""
-        if self.last is None or self.last.status != run.status:
+        """Log each change of the run's status before its end, which is for the caller to log, and each node's end."""
+        is_found = self.last is None and self.started_after is not None
+        is_changed = self.last is not None and self.last.status != run.status
+        if is_found or (is_changed and not run.state.is_final):
             log.info("%s: %s", sentence(run), run.status or "no status")
         for node in run.nodes:
-            before = self._told.get(node.id)
-            if before != node.state and (before or node.started or node.state is not RunState.RUNNING):
-                log.info("  node %s: %s%s", node.label, node.status, _took(node))
+            if node.state.is_final and self._told.get(node.id) is not node.state:
+                log_node(log, node)
                 self._told[node.id] = node.state
 
     def _doubt_about(self, run: PipelineRun | None) -> str:
@@ -375,15 +376,23 @@ def check_success(run: PipelineRun, run_url: str = "") -> PipelineRun:
     raise kind(" ".join(parts), run=run, run_url=run_url)
 
 
-def describe_nodes(run: PipelineRun) -> str:
-    """Return a run's nodes as a short table of name, state and duration; empty where they aren't known."""
-    rows = [
-        (node.label, node.status or "-", _took(node).removeprefix(", ").removeprefix("after ")) for node in run.nodes
-    ]
-    if not rows:
-        return ""
-    wide, state = (max(len(row[column]) for row in rows) for column in (0, 1))
-    return "\n".join(f"  {name:<{wide}}  {word:<{state}}  {took}".rstrip() for name, word, took in rows)
+def log_node(logger: logging.Logger, node: NodeRun) -> None:
+    """
+    Log how a node has ended; a failed one with what FlowEngine says of it.
+
+    :param logger: where to.
+    :param node: the node.
+    """
+    has_failed = node.state is RunState.FAILED
+    message = f": {node.message[:1000]}" if has_failed and node.message else ""
+    logger.log(
+        logging.ERROR if has_failed else logging.INFO,
+        "  node %s: %s%s%s",
+        node.label,
+        node.status,
+        _took(node),
+        message,
+    )
 
 
 def _node_line(node: NodeRun) -> str:

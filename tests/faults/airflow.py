@@ -54,7 +54,8 @@ class Strike:
     What strikes a task, or what a person does to it; each is counted from the one before.
 
     :param kind: ``crash``, ``evict`` or ``freeze`` its process; ``fail``, ``succeed`` or ``clear`` it, by a person;
-        ``deaf``: the task state store fails once; ``end run``: somebody stops its run on FlowEngine's page; and while
+        ``deaf``: the task state store fails once; ``forget``: the user deletes what it holds;
+        ``end run``: somebody stops its run on FlowEngine's page; and while
         it is deferred ``break``: the trigger breaks down, ``no triggerer``: none is there any more.
     :param at: at the next boundary whose name begins so.
     :param nth: or at the nth boundary.
@@ -455,6 +456,8 @@ class Triggerer:
                 return True
             case "end run":
                 airflow.flowengine.end()
+            case "forget":
+                airflow.task.store.clear()
             case "fail" | "succeed" | "clear":
                 airflow.act(strike.kind, attended=True)
                 await asyncio.wait({event}, timeout=strike.delay)
@@ -683,6 +686,8 @@ class Airflow:
                 self.flowengine.end()
             case "deaf":
                 process.is_deaf = True
+            case "forget":
+                self.task.store.clear()
             case "fail" | "succeed" | "clear":
                 # Whoever acts when a process is at its end already comes too late for it to notice.
                 self.act(strike.kind, attended=not process.is_leaving)

@@ -432,3 +432,30 @@ def test_a_start_that_cant_be_noted_before_is_not_sent(play):
     airflow = play(Strike("deaf", at="write starting"), retries=0)
 
     assert (airflow.task.state, started(airflow)) == ("failed", [])
+
+
+# --- the checkpoint is not what it was --------------------------------------------------------------------------------
+
+
+@in_both_modes
+def test_a_checkpoint_that_the_user_deleted_while_the_task_waits_is_no_other_owners(play):
+    airflow = play(Strike("forget", seconds=MIDWAY), duration=2000, retries=0, timeout=90)
+
+    assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["stopped"], [0])
+
+
+@in_both_modes
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_run_past_its_timeout_is_stopped_while_tries_remain_too(play, retries):
+    airflow = play(duration=2000, retries=retries, timeout=90)
+
+    assert (airflow.task.state, set(started(airflow))) == ("failed", {"stopped"})
+    assert len(started(airflow)) == retries + 1
+
+
+@in_both_modes
+def test_an_outage_that_ends_just_after_the_give_up_leaves_the_run_to_the_next_try(play):
+    airflow = play(duration=2000, unreachable_timeout=90, outages=(Outage(20, 140, "502"),), retries=1)
+
+    assert (airflow.task.state, airflow.task.try_number) == ("success", 2)
+    assert (started(airflow), stops(airflow)) == (["succeeded"], [])

@@ -49,13 +49,33 @@ def two_nodes(flowengine_emulator):
 # --- in the log -------------------------------------------------------------------------------------------------------
 
 
-def test_each_nodes_change_is_logged_once(start, emulator, two_nodes, log):
+@in_both_modes
+def test_a_success_reads_as_a_story_of_few_lines(start, emulator, two_nodes, log, deferrable):
+    two_nodes()
+    start(pipeline_key="nightly", deferrable=deferrable)
+
+    lines = [line for line in log.ours.splitlines() if line.strip()]
+    assert len(lines) <= 8, lines
+    assert sum("Started run 1 of pipeline nightly. http" in line for line in lines) == 1
+    for node in ("fetch", "train"):
+        assert sum(f"node {node}: succeeded, after 0." in line for line in lines) <= 1
+        assert not any(f"node {node}: running" in line for line in lines)
+    assert sum("Run 1 of pipeline nightly succeeded after 0." in line for line in lines) == 1
+    assert "Run 1 of pipeline nightly succeeded after 0." in lines[-1]
+
+
+def test_each_node_is_logged_once_when_it_has_ended(start, emulator, two_nodes, log):
     start(pipeline_id=two_nodes())
 
-    told = log.ours
     for node in ("fetch", "train"):
-        assert len(re.findall(rf"node {node}: running", told)) <= 1
-        assert len(re.findall(rf"node {node}: succeeded, after 0\.\d s", told)) == 1
+        assert len(re.findall(rf"node {node}: succeeded, after 0\.\d s", log.ours)) == 1
+
+
+@in_both_modes
+def test_a_failed_node_has_a_line_of_its_own_with_what_flowengine_says(start, emulator, two_nodes, log, deferrable):
+    start(pipeline_id=two_nodes(outcome="failed", message="no data"), deferrable=deferrable)
+
+    assert len(re.findall(r"  node train: failed, after 0\.\d s: no data", log.ours)) == 1
 
 
 def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log):

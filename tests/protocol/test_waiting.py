@@ -26,7 +26,6 @@ from airflow_provider_flowengine.protocol.waiting import (
     RunMonitor,
     check_success,
     delay,
-    describe_nodes,
     look,
     wait,
 )
@@ -494,7 +493,7 @@ def test_too_many_runs_since_the_moment_are_told(server):
 # --- what is logged ---------------------------------------------------------------------------------------------------
 
 
-def test_each_change_is_logged_once(server, caplog):
+def test_each_change_is_logged_once_and_each_node_at_its_end(server, caplog):
     server.add_run("Run-AB", status="AWAITING")
     node = {"nodeId": "train", "title": "训练"}
 
@@ -512,10 +511,7 @@ def test_each_change_is_logged_once(server, caplog):
         wait_for(server, run_id="Run-AB")
 
     assert [record.message for record in caplog.records] == [
-        "Run Run-AB of pipeline 19: AWAITING",
         "Run Run-AB of pipeline 19: running",
-        "  node 训练 (train): running",
-        "Run Run-AB of pipeline 19: succeeded",
         "  node 训练 (train): succeeded, after 1 min 5 s",
     ]
 
@@ -630,18 +626,6 @@ def test_a_stopped_run_is_an_error_of_its_own_kind():
 def test_what_has_no_known_end_is_never_success(status):
     with pytest.raises(RunLostError):
         check_success(a_run(status))
-
-
-def test_nodes_are_described_as_a_table():
-    run = a_run(
-        nodes=(
-            NodeRun("a", "a", "SUCCEEDED", RunState.SUCCEEDED, MOMENT, MOMENT + timedelta(seconds=2.5)),
-            NodeRun("b2", "", "", RunState.UNKNOWN, MOMENT, MOMENT - timedelta(seconds=1)),
-        )
-    )
-
-    assert describe_nodes(run) == "  a          SUCCEEDED  2.5 s\n  node (b2)  -"
-    assert describe_nodes(a_run()) == ""
 
 
 # --- whatever is seen -------------------------------------------------------------------------------------------------

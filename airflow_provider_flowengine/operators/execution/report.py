@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_flowengine.assets import attach_run_to_outlet_events
 from airflow_provider_flowengine.links import RUN_KEY, push_run_link
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
+from airflow_provider_flowengine.protocol.models import Pipeline
 from airflow_provider_flowengine.protocol.progress import describe_progress
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.protocol.http import JsonObject
-    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 MIN_INTERVAL = 1.0
 """Seconds between two writes of it at least, but for the run's end."""
@@ -51,6 +52,8 @@ class RunReport:
         :param is_published: whether the XCom holds this progress.
         """
         self.run, self.progress, self.url, self._is_published = run, progress, url, is_published
+        key, name = (str(given) if given else "" for given in (self.operator.pipeline_key, self.operator.pipeline_name))
+        self.pipeline = Pipeline(run.pipeline_id, name=name, key=key)
         self._hide_link()
 
     def name(self, run: PipelineRun) -> str:

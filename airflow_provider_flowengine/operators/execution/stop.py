@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.operators.arguments import rendered_flag, rendered_id
-from airflow_provider_flowengine.protocol.errors import ConfigurationError, RequestRejectedError, RunNotFoundError
+from airflow_provider_flowengine.protocol.errors import (
+    ConfigurationError,
+    RequestRejectedError,
+    RunNotFoundError,
+    sentence,
+)
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
 from airflow_provider_flowengine.protocol.stopping import running_runs
@@ -90,4 +95,5 @@ def wait_for_ends(
     options = PollOptions(poll_interval, None if timeout is None else started_at + timeout)
     for run_id in run_ids:
         monitor = RunMonitor(run_id, pipeline_id, options, started_at, hook.run_url(pipeline_id, run_id))
-        hook.client.run(wait(hook.api, History(hook.api, pipeline_id), monitor))  # which logs how it ends
+        run = hook.client.run(wait(hook.api, History(hook.api, pipeline_id), monitor))
+        operator.log.info("%s has ended (status %s).", sentence(run), run.status)

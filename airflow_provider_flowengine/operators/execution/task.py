@@ -8,6 +8,7 @@ interrupts, deferral, tries.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from airflow_provider_flowengine.protocol.waiting import (
     PollOptions,
     RunMonitor,
     check_success,
+    log_node,
     look,
 )
 from airflow_provider_flowengine.retry import fail_at_once
@@ -47,8 +49,11 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.checkpoint import Checkpoint
     from airflow_provider_flowengine.operators.exit_policy import Row
     from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
+
+log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 60.0
 """Seconds to stop a run in when its task gives up."""
@@ -183,11 +188,12 @@ class RunTask(ABC):
                 raise error_from_event(event)
         return self.execute()
 
-    def complete(self, event: object) -> Identifier:
+    def complete(self, event: object, progress: JsonObject | None) -> Identifier:
         """
         Take over from the trigger.
 
         :param event: what the trigger saw.
+        :param progress: the run's progress before the deferral.
         :return: the run's id.
         """
         with self._deciding_at_exit():
@@ -196,7 +202,8 @@ class RunTask(ABC):
                 raise FlowEngineError(f"The trigger's event cannot be read: {event!r}")
             run = run_from_progress(event["run"])
             url, is_published = str(event.get("run_url") or ""), bool(event.get("published"))
-            self.report.restore(run, event["run"], url, is_published=is_published)
+            known = event["run"] if is_published or not progress else progress
+            self.report.restore(run, known, url, is_published=is_published)
             self.store.restore(Phase.DEFERRED, run.pipeline_id, run.id)
             self.owned_run = run
             if event.get("outcome") == "ended":
@@ -330,19 +337,29 @@ class RunTask(ABC):
         self, monitor: RunMonitor, method: str, *, cancel_on_kill: bool, is_own_run: bool = True
     ) -> NoReturn:
         trigger, timeout = build_trigger(self.hook, monitor, cancel_on_kill=cancel_on_kill, is_own_run=is_own_run)
-        self.operator.defer(trigger=trigger, method_name=method, timeout=timeout)
+        # What this part has told goes along: it is all that the next one knows if the trigger cannot read the XCom.
+        kwargs = {"progress": self.report.progress} if is_own_run else None
+        self.operator.defer(trigger=trigger, method_name=method, kwargs=kwargs, timeout=timeout)
         raise AssertionError("defer raises")
 
     def _finish(self, run: PipelineRun) -> Identifier:
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
         if run.state is not RunState.SUCCEEDED:
-            run = self.hook.fetch_node_details(run)
+            run = self._with_failed_nodes(run)
         self.owned_run = None
         self.report.update(run)
         check_success(run, self.report.link(run))
         self.log.info("%s succeeded%s.", sentence(self.report.name(run)), _duration(run))
         return self._deliver(run)
+
+    def _with_failed_nodes(self, run: PipelineRun) -> PipelineRun:
+        """Return a run with its nodes, and log those that failed, if they weren't known while it was waited for."""
+        detailed = self.hook.fetch_node_details(run)
+        for node in detailed.nodes if not run.nodes else ():
+            if node.state is RunState.FAILED:
+                log_node(log, node)
+        return detailed
 
     def _deliver(self, run: PipelineRun) -> Identifier:
         self._save(Phase.DELIVERED, run)
