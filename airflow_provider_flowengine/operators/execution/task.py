@@ -354,12 +354,15 @@ class RunTask(ABC):
         return self._deliver(run)
 
     def _with_failed_nodes(self, run: PipelineRun) -> PipelineRun:
-        """Return a run with its nodes, and log those that failed, if they weren't known while it was waited for."""
-        detailed = self.hook.fetch_node_details(run)
-        for node in detailed.nodes if not run.nodes else ():
-            if node.state is RunState.FAILED:
+        """Return a run with its nodes as they are now, and log those that failed if that wasn't known before."""
+        if run.nodes and all(node.state.is_final for node in run.nodes):
+            return run
+        detailed = self.hook.fetch_node_details(replace(run, nodes=()))
+        known = {node.id for node in run.nodes if node.state is RunState.FAILED}
+        for node in detailed.nodes:
+            if node.state is RunState.FAILED and node.id not in known:
                 log_node(log, node)
-        return detailed
+        return detailed if detailed.nodes else run
 
     def _deliver(self, run: PipelineRun) -> Identifier:
         self._save(Phase.DELIVERED, run)
