@@ -55,7 +55,12 @@ def messages(page):
 
 
 OTHERS = ("Connection refused", "certificate verify failed")
-SYMPTOMS = {"The task's link is missing", "Times are eight hours off"}
+SYMPTOMS = {
+    "The tab FlowEngine is missing",
+    "The task stays deferred, and its log ends with “waiting in the triggerer”",
+    "The task's link is missing",
+    "Times are eight hours off",
+}
 
 
 @pytest.mark.parametrize("message", sorted({*messages("troubleshooting.md")} - SYMPTOMS))
@@ -94,3 +99,16 @@ def test_a_page_links_to_pages_that_there_are(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_a_module_that_a_page_names_is_there(page):
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:/|\.py))`", (ROOT / page).read_text(encoding="utf-8")))
+    missing = [
+        path
+        for path in named
+        if not any((where / path).exists() for where in (ROOT, ROOT / "airflow_provider_flowengine"))
+    ]
+
+    assert named
+    assert not missing
