@@ -14,7 +14,6 @@ import traceback
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import aiohttp
 import requests
 import urllib3
 
@@ -31,12 +30,15 @@ if TYPE_CHECKING:
 MAX_UPLOAD_TIME = 3600.0
 """Seconds that an upload may take, however slowly the file is received."""
 
-_NETWORK = (
+# A class, or the name of one of aiohttp's: who sends by requests alone does without aiohttp, which takes long to load.
+Kind = type[BaseException] | str
+
+_NETWORK: tuple[Kind, ...] = (
     OSError,
     http.client.HTTPException,
     requests.RequestException,
     urllib3.exceptions.HTTPError,
-    aiohttp.ClientError,
+    "aiohttp.ClientError",
     ContentError,
 )
 """What a network or a server is to blame for; whatever else is raised names the code that raised it."""
@@ -70,27 +72,35 @@ def describe(error: Exception, *, timeout: float, host: str) -> str:
     chain = _causes(error)
     root = chain[-1]
     for kinds, words in _WORDS.items():
-        cause = next((each for each in chain if isinstance(each, kinds)), None)
+        cause = next((each for each in chain if _is_one_of(each, kinds)), None)
         if cause:
             return words.format(reason=_text(cause), root=_text(root), timeout=f"{timeout:g}", host=host)
-    place = "" if isinstance(error, _NETWORK) else f", raised {_place(error)}"
+    place = "" if _is_one_of(error, _NETWORK) else f", raised {_place(error)}"
     return f"{type(root).__name__}: {_text(root)}{place}"
 
 
-_WORDS: dict[tuple[type[BaseException], ...], str] = {
+_WORDS: dict[tuple[Kind, ...], str] = {
     (ProxyAddressError, ContentError): "{reason}",
-    (urllib3.exceptions.ProxyError, aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError): (
+    (urllib3.exceptions.ProxyError, "aiohttp.ClientHttpProxyError", "aiohttp.ClientProxyConnectionError"): (
         "no connection through the proxy: {root}"
     ),
     (ssl.SSLCertVerificationError,): "the certificate of {host} is not accepted: {reason}",
-    (ssl.SSLError, aiohttp.ClientSSLError): "TLS failed: {reason}",
+    (ssl.SSLError, "aiohttp.ClientSSLError"): "TLS failed: {reason}",
     (socket.gaierror,): "the host name of {host} cannot be resolved: {reason}",
     (ConnectionRefusedError,): "connection refused by {host}",
-    (urllib3.exceptions.ConnectTimeoutError, aiohttp.ConnectionTimeoutError): "no connection to {host} in time",
+    (urllib3.exceptions.ConnectTimeoutError, "aiohttp.ConnectionTimeoutError"): "no connection to {host} in time",
     (TimeoutError, urllib3.exceptions.TimeoutError): "no complete answer within {timeout} s",
-    (ConnectionError, aiohttp.ServerDisconnectedError): "the connection broke before the answer was complete: {reason}",
+    (
+        ConnectionError,
+        "aiohttp.ServerDisconnectedError",
+    ): "the connection broke before the answer was complete: {reason}",
 }
 """What is said of a failure, by the first of these classes that is among its causes."""
+
+
+def _is_one_of(error: BaseException, kinds: tuple[Kind, ...]) -> bool:
+    names = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
+    return any(kind in names if isinstance(kind, str) else isinstance(error, kind) for kind in kinds)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -97,7 +97,7 @@ def test_without_airflow_it_loads_no_airflow(environment, existing):
 import sys
 from airflow_provider_flowengine.cli.__main__ import main
 assert main(["pipelines"]) == 0
-print(*[name for name in sys.modules if name.partition(".")[0] in ("airflow", "sqlalchemy")])
+print(*[name for name in sys.modules if name.partition(".")[0] in ("airflow", "aiohttp", "sqlalchemy")])
 """
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
