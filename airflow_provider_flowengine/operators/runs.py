@@ -396,7 +396,8 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
     :param all_running: whether all runs that go on are stopped if no ``run_id`` is given, default True; they are looked
         for among the newest thousand. Mapped over run ids, give False: there None can't be told from none given.
     :param wait_for_completion: whether the task ends when the runs have ended (default), or at once.
-    :param poll_interval: seconds (or a timedelta) between two polls at most, default 30.
+    :param poll_interval: seconds (or a timedelta) between two polls at most, default 30. A short run is polled more
+        often: the delay is a tenth of its length so far, at least a second.
     :param timeout: seconds (or a timedelta) that the runs may take to stop, default 600; None is without end.
     :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
     :param engine_key: the engine's key; default the connection's.
