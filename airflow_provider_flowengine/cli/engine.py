@@ -15,9 +15,10 @@ from airflow_provider_flowengine.client.sync import Client
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import resolve_job_params, start_once
-from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+from airflow_provider_flowengine.protocol.starting import start_once
+from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, look
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.job_params import JobParams
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
-    from airflow_provider_flowengine.protocol.starting import JobParams
 
 _ARGUMENTS = ("url", "engine_key", "user_id", "login", "api_root", "timezone", "verify")
 """What an argument, or ``FLOWENGINE_<NAME>``, says instead of a connection."""
@@ -97,11 +98,11 @@ class Engine:
 
     def runs(self, pipeline: Pipeline, limit: int) -> list[PipelineRun]:
         """Return the newest runs of a pipeline, newest first."""
-        return self.client.run(History(self.api, pipeline.id).newest_of(limit))[:limit]
+        return self.client.run(History(self.api, pipeline.id).latest(limit)).runs[:limit]
 
     def active_runs(self, pipeline_id: Identifier) -> list[PipelineRun]:
         """Return the runs of a pipeline that have not ended."""
-        return self.client.run(running_runs(History(self.api, pipeline_id)))
+        return self.client.run(active_runs(History(self.api, pipeline_id)))
 
     def run(self, run_id: Identifier, pipeline: Pipeline | None) -> PipelineRun | None:
         """

@@ -206,7 +206,7 @@ class PipelinePoller:
             _report_failure(subscribers, error)
             return
         for subscriber in subscribers:
-            subscriber.report(lambda monitor, now: monitor.observe(_get(found, monitor.run_id), now))
+            subscriber.report(lambda monitor, now: monitor.observe_lookup(found, now))
             self._request_nodes(subscriber)
 
     async def _poll_expected(self, subscribers: list[_Subscriber]) -> None:
@@ -215,7 +215,7 @@ class PipelinePoller:
             return
         earliest = min((each.monitor.started_after for each in subscribers if each.monitor.started_after), default=None)
         try:
-            runs = await self._read(lambda history: history.since(earliest))
+            runs = await self._read(lambda history: history.started_since(earliest))
         except AmbiguousRunError as error:  # the earliest moment reaches too far back: that is its waiters' fault alone
             for subscriber in subscribers:
                 if subscriber.monitor.started_after == earliest and not subscriber.result.done():
@@ -284,10 +284,6 @@ class PipelinePoller:
 def _report_failure(subscribers: Iterable[_Subscriber], error: FlowEngineError) -> None:
     for subscriber in subscribers:
         subscriber.report(lambda monitor, now: monitor.failed(error, now))
-
-
-def _get(runs: dict[Identifier, PipelineRun], run_id: Identifier | None) -> PipelineRun | None:
-    return None if run_id is None else runs.get(run_id)
 
 
 _pollers: dict[tuple[asyncio.AbstractEventLoop, str, str, Identifier], PipelinePoller] = {}

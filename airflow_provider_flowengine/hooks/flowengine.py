@@ -18,9 +18,10 @@ from airflow_provider_flowengine.protocol.errors import ConfigurationError, Flow
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.job_params import JobParams, resolve_job_params
 from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import JobParams, resolve_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, wait
 

@@ -155,7 +155,7 @@ def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: in
     :param cursors: how far the watchers have come; without any, the newest runs are enough.
     :param poll_number: which poll this is, so that each of many older runs has its turn.
     """
-    runs, reached = yield from history.recent(lambda run: all(cursor.has_seen(run) for cursor in cursors))
+    runs, reached = yield from history.latest_until(lambda run: all(cursor.has_seen(run) for cursor in cursors))
     if not reached:
         log.warning(
             "Pipeline %s has run more than %d times since the last poll; what ended before run %s is not reported.",
@@ -166,7 +166,7 @@ def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: in
     under_way = {run_id for cursor in cursors for run_id in cursor.open}
     older, missing = [], set()
     for run_id in _rotate(sorted(under_way - {run.id for run in runs}, key=str), poll_number):
-        run = yield from history.search(run_id)
+        run = yield from history.find_older(run_id)
         if run:
             older.append(run)
         else:

@@ -8,7 +8,7 @@ responses and a fake clock; so it is written once, and sync and async never diff
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -60,6 +60,25 @@ def advance(flow: Flow[T], outcome: Response | FlowEngineError | None) -> Step |
         return flow.throw(outcome) if isinstance(outcome, FlowEngineError) else flow.send(outcome)
     except StopIteration as end:
         return Finished(end.value)
+
+
+def supervise(flow: Flow[T], check: Callable[[Step], Step]) -> Flow[T]:
+    """
+    Return a flow with a say in each of its steps.
+
+    :param flow: the flow.
+    :param check: is given each step before it is taken, and returns the one to take; what it raises ends the flow.
+    """
+    outcome: Response | FlowEngineError | None = None
+    while True:
+        step = advance(flow, outcome)
+        if isinstance(step, Finished):
+            return step.value
+        step = check(step)
+        try:
+            outcome = yield step
+        except FlowEngineError as error:
+            outcome = error
 
 
 MAX_RETRY_AFTER = 300.0

@@ -8,15 +8,30 @@ searched for by bisection, since ids grow.
 
 A paged history may begin with its newest run or with its oldest. One that is paged in no order at all, and is longer
 than a page, can't be searched without reading it whole: of that, what its first page shows is taken for the newest.
+
+Whatever a server does, one poll makes at most :data:`MAX_REQUESTS` requests: pages may wrap, repeat, or never end, and
+``total`` may lie. A page that adds nothing new ends a search.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
+from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, UnexpectedResponseError
+from airflow_provider_flowengine.protocol.flow import Step, supervise
+from airflow_provider_flowengine.protocol.http import Request
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import HistoryPage, PipelineRun, newest_first
+from airflow_provider_flowengine.protocol.page_order import (
+    FIRST_SIZE,
+    ascends,
+    continues,
+    holds_all,
+    ids_are_ordered,
+    ids_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -24,17 +39,44 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.flow import Flow
-    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.page_order import Runs
     from airflow_provider_flowengine.protocol.settings import Settings
 
-MIN_PAGE_SIZE = 2
-FIRST_SIZE = 20
-GROWN_SIZE = 100
-_SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
-_MOST_PAGES = 1 << 16
-_MOST_RUNS_BACK = 5_000
+log = logging.getLogger(__name__)
 
-Runs = tuple[PipelineRun, ...]
+MIN_PAGE_SIZE = 2
+GROWN_SIZE = 100
+MAX_REQUESTS = 128
+"""How many requests one poll of a history makes at most."""
+
+_SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_MAX_PAGES = 1 << 16
+_MAX_RUNS_BACK = 5_000
+_MAX_PAGES_BACK = 80
+_MAX_NEW_SEARCHES = 3
+"""How many older runs are searched for in one poll, of those whose page isn't known yet."""
+
+_MAX_KNOWN_PAGES = 20
+"""How many pages are read in one poll for older runs that were on them at the last one."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LatestRuns:
+    """
+    The newest runs of a history.
+
+    :param runs: the runs, newest first.
+    :param is_complete: whether the history holds no others.
+    :param is_ordered: whether they came in an order, so that they are the newest.
+    :param server_time: what the server's clock said; None if it sent no ``Date``.
+    """
+
+    runs: list[PipelineRun]
+    is_complete: bool = False
+    is_ordered: bool = True
+    server_time: datetime | None = None
 
 
 @dataclass
@@ -43,131 +85,108 @@ class History:
     One pipeline's run history, read sparingly.
 
     It remembers how the server has behaved so far (its order, where the newest page is, which page size held what was
-    asked for), so a later look costs one request.
+    asked for), so a later poll costs one request.
 
-    :param api: the engine's view.
+    :param api: the engine's API client.
     :param pipeline_id: the pipeline.
-    :param size: how many runs a look asks for: to begin with, then as many as were needed.
+    :param size: how many runs a poll asks for: to begin with, then as many as were needed.
     """
 
     api: Api
     pipeline_id: Identifier
     size: int = FIRST_SIZE
     _last_page: int | None = None  # of a history that begins with its oldest run
-    _whole: bool = False  # whether the last look at the newest runs has shown all there are
     _found_on: dict[Identifier, int] = field(default_factory=dict)
+    _next_search: int = 0  # whose turn it is, of the older runs that are searched for
+    _warned: bool = False
     _seen: dict[Identifier, PipelineRun] = field(default_factory=dict)
     _seen_by: Settings | None = None
 
+    def __post_init__(self) -> None:
+        self.pipeline_id = _normalize(self.pipeline_id)
+
     # --- finding --------------------------------------------------------------------------------------------------
 
-    def newest(self) -> Flow[list[PipelineRun]]:
-        """Return the newest runs, newest first: as many as the last search needed."""
-        size = self.size
-        self._whole = False
-        if self._last_page is not None:
-            tail = yield from self._tail(size, self._last_page)
-            if tail:
-                return newest_first(tail)
-            self._last_page = None
-        first = yield from self._page(1, size)
-        self._whole = _holds_all(first, size)
-        if self._whole or not _ascends(first.runs):
-            return newest_first(first.runs)
-        if size < FIRST_SIZE:  # short pages are for what comes first, and here that is the oldest
-            self.size = FIRST_SIZE
-            return (yield from self.newest())
-        size = len(first.runs)
-        if first.total:
-            last = -(-first.total // size)
-        else:
-            last, _ = yield from self._last_page_before(lambda rows: False, 1, first.runs, size)
-        if last == 1:
-            self._whole = True
-            return newest_first(first.runs)
-        self.size = size
-        return newest_first((yield from self._tail(size, last)) or first.runs)
-
-    def newest_of(self, number: int) -> Flow[list[PipelineRun]]:
+    def latest(self, number: int = 0) -> Flow[LatestRuns]:
         """
-        Return so many of the newest runs at least, where there are so many, newest first.
+        Return the newest runs, newest first: as many as the last search needed.
 
-        :param number: how many; in one request, unless this server's pages are shorter than that.
+        :param number: return so many at least, if there are so many; in one request, unless the server's pages are
+            shorter than that.
         """
+        if not number:
+            return (yield from self._limited(self._latest()))
         if self._last_page is None:
             self.size = number
-        runs, _ = yield from self._back_to(lambda run: False, number)
-        return runs
+        runs, reached_end = yield from self._limited(self._scan_back_until(lambda run: False, number))
+        return LatestRuns(runs, reached_end)
 
     def find(self, run_id: Identifier) -> Flow[PipelineRun | None]:
-        """Return one run, or None when the history doesn't hold it; in a few requests, however long it is."""
+        """Return one run, or None if the history doesn't hold it; in a few requests, however long it is."""
+        run_id = _normalize(run_id)
         return (yield from self.find_all([run_id])).get(run_id)
 
-    def find_all(self, run_ids: Collection[Identifier]) -> Flow[dict[Identifier, PipelineRun]]:
+    def find_all(self, run_ids: Collection[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
         """
-        Return those of some runs that the history holds, by id; in one request where its first page holds them all.
+        Look some runs up, in one request if the first page holds them all.
+
+        Of many runs that are far down the history only some are looked up in one poll, the others in the next ones.
 
         :param run_ids: the runs.
+        :return: each run that was looked up, by its id; None for one that the history doesn't hold.
         """
-        wanted = set(run_ids)
-        newest = yield from self._grown(lambda runs: wanted <= {run.id for run in runs})
-        found = {run.id: run for run in newest if run.id in wanted}
-        if found and self._last_page is None:
-            # Ask next time for no more than what holds the oldest run that was found now.
-            needed = 1 + max(place for place, run in enumerate(newest) if run.id in found)
-            self.size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
-        if not self._whole:
-            for run_id in sorted(wanted - found.keys(), key=str):
-                run = yield from self.search(run_id)
-                if run:
-                    found[run_id] = run
-        return found
+        return (yield from self._limited(self._find_all(set(map(_normalize, run_ids)))))
 
-    def search(self, run_id: Identifier) -> Flow[PipelineRun | None]:
+    def find_older(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return a run that the newest page doesn't hold: by its id, or by bisection."""
-        run = None if run_id in self._found_on else (yield from self.api.read_run(self.pipeline_id, run_id))
-        if run or not isinstance(run_id, int):
-            return run
-        return (yield from self._bisect(run_id))
+        run_id = _normalize(run_id)
+        return (yield from self._limited(self._search([run_id]))).get(run_id)
 
-    def since(self, moment: datetime | None) -> Flow[list[PipelineRun]]:
+    def read_own_run(self, run_id: Identifier) -> Flow[PipelineRun | None]:
+        """Return a run by the one-run call, if it says that it is this pipeline's: ids are shared by all pipelines."""
+        run = yield from self.api.read_run(self.pipeline_id, run_id)
+        return run if run and identifier(run.content.get("pipelineId")) == self.pipeline_id else None
+
+    def started_since(self, moment: datetime | None) -> Flow[list[PipelineRun]]:
         """
         Return the newest runs, as many as are needed to hold all that started at or after a moment.
 
         :param moment: the moment; None is content with the newest.
-        :raises AmbiguousRunError: when there are more than can be looked through.
+        :raises AmbiguousRunError: if there are more than can be looked through.
         """
-        runs, reached = yield from self._back_to(
-            lambda run: moment is None or (run.started is not None and run.started < moment)
+        runs, reached = yield from self._limited(
+            self._scan_back_until(lambda run: moment is None or (run.started is not None and run.started < moment))
         )
         if not reached:
             raise self._too_many(runs, moment, "came first. Give a later started_after, or run_id.")
         return runs
 
-    def recent(self, is_known: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
+    def latest_until(self, is_known: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
         """
-        Return the newest runs, a hundred at least where there are so many, back to one that is known already.
+        Return the newest runs, a hundred at least if there are so many, back to one that is known already.
 
         :param is_known: whether a run is known already.
         :return: the runs, newest first, and whether they reach back to a known one, or to the history's begin.
         """
         if self._last_page is None:
             self.size = GROWN_SIZE
-        return (yield from self._back_to(is_known))
+        return (yield from self._limited(self._scan_back_until(is_known)))
 
-    def newer_than(self, newest: Identifier | None, known: frozenset[Identifier]) -> Flow[list[PipelineRun]]:
+    def after_baseline(
+        self, is_new: Callable[[PipelineRun], bool], baseline_run_id: Identifier | None
+    ) -> Flow[list[PipelineRun]]:
         """
         Return the runs that came after a baseline, all of them, newest first.
 
-        :param newest: the newest run's id at the time, or None when there was none.
-        :param known: the ids that were known at the time, for ids that are no numbers.
-        :raises AmbiguousRunError: when there are more than can be looked through.
+        :param is_new: whether a run came after it.
+        :param baseline_run_id: the newest run of the baseline, for the error.
+        :raises AmbiguousRunError: if there are more than can be looked through.
         """
-        runs, reached = yield from self._back_to(lambda run: not is_newer(run, newest, known))
-        new = [run for run in runs if is_newer(run, newest, known)]
+        runs, reached = yield from self._limited(self._scan_back_until(lambda run: not is_new(run)))
+        new = [run for run in runs if is_new(run)]
         if not reached:
-            advice = "is this task's. Look at its runs in FlowEngine, then clear this task to begin anew."
-            raise self._too_many(new, f"run {newest}", advice)
+            advice = "is this task's. Look at its runs in FlowEngine, then clear this task to start a new one."
+            raise self._too_many(new, f"run {baseline_run_id}", advice)
         return new
 
     def _too_many(self, runs: list[PipelineRun], since: object, advice: str) -> AmbiguousRunError:
@@ -178,35 +197,145 @@ class History:
             candidates=runs,
         )
 
-    def _grown(self, enough: Callable[[list[PipelineRun]], bool]) -> Flow[list[PipelineRun]]:
+    # --- the newest runs ------------------------------------------------------------------------------------------
+
+    def _latest(self) -> Flow[LatestRuns]:
+        size = self.size
+        if self._last_page is not None:
+            tail = yield from self._read_last_pages(size, self._last_page)
+            if tail.runs:
+                return tail
+            self._last_page = None
+        first = yield from self._page(1, size)
+        latest = LatestRuns(
+            newest_first(first.runs), holds_all(first, size), ids_are_ordered(first.runs), first.server_time
+        )
+        if latest.is_complete or not ascends(first.runs):
+            return latest
+        if size < FIRST_SIZE:  # short pages are for what comes first, and here that is the oldest
+            self.size = FIRST_SIZE
+            return (yield from self._latest())
+        self.size = len(first.runs)
+        last = yield from self._last_page_of(first)
+        if last == 1:
+            return replace(latest, is_complete=True)
+        tail = yield from self._read_last_pages(self.size, last)
+        return tail if tail.runs else latest
+
+    def _last_page_of(self, first: HistoryPage) -> Flow[int]:
+        """Return the last page of a history that begins with its oldest run: as its total says, if that is true."""
+        size = len(first.runs)
+        last = -(-first.total // size) if first.total else 0
+        if last == 1 or (last and (yield from self._page(last, size)).runs):
+            return last
+        last, _ = yield from self._last_page_before(lambda rows: False, 1, first.runs, size)
+        return last
+
+    def _read_last_pages(self, size: int, page: int) -> Flow[LatestRuns]:
+        """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
+        runs: dict[Identifier, PipelineRun] = {}
+        rows = yield from self._page(page, size)
+        while not ids_of(rows.runs) <= runs.keys():
+            runs |= {run.id: run for run in rows.runs}
+            self._last_page = page
+            if len(rows.runs) < size:
+                break
+            page += 1
+            rows = yield from self._page(page, size)
+        if runs and len(runs) < size and self._last_page and self._last_page > 1:
+            before = yield from self._page(self._last_page - 1, size)
+            runs = {run.id: run for run in before.runs} | runs
+        return LatestRuns(newest_first(runs.values()), server_time=rows.server_time)
+
+    def _grow_page_until(self, enough: Callable[[list[PipelineRun]], bool]) -> Flow[LatestRuns]:
         """Return the newest runs, of a page that grows until it holds enough, or all, or as many as it can."""
-        runs = yield from self.newest()
+        latest = yield from self._latest()
         for size in _SIZES:
-            if self._whole or self._last_page is not None or enough(runs):
+            if latest.is_complete or self._last_page is not None or enough(latest.runs):
                 break
             if size > self.size:
-                held, self.size = len(runs), size
-                runs = yield from self.newest()
-                if len(runs) <= held:
+                held, self.size = len(latest.runs), size
+                latest = yield from self._latest()
+                if len(latest.runs) <= held:
                     break
-        return runs
+        return latest
 
-    def _back_to(
-        self, reached: Callable[[PipelineRun], bool], most: int = _MOST_RUNS_BACK
+    def _scan_back_until(
+        self, reached: Callable[[PipelineRun], bool], most: int = _MAX_RUNS_BACK
     ) -> Flow[tuple[list[PipelineRun], bool]]:
         """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
-        newest = yield from self._grown(lambda runs: len(runs) >= most or any(map(reached, runs)))
-        runs = {run.id: run for run in newest}
-        rows: Runs = ()
+        latest = yield from self._grow_page_until(lambda runs: len(runs) >= most or any(map(reached, runs)))
+        runs = {run.id: run for run in latest.runs}
         page, step = (self._last_page, -1) if self._last_page else (1, 1)
-        more = not self._whole and not any(map(reached, newest))
-        while more and len(runs) < most:
+        more = not latest.is_complete and not any(map(reached, latest.runs))
+        for _ in range(_MAX_PAGES_BACK):
+            if not more or len(runs) >= most:
+                break
             page += step
-            before, rows = rows, (yield from self._page(page, self.size)).runs if page else ()
+            rows = (yield from self._page(page, self.size)).runs if page else ()
+            is_over = not rows or (step > 0 and ids_of(rows) <= runs.keys())
             runs |= {run.id: run for run in rows}
-            over = not rows or (step > 0 and _ids(rows) == _ids(before))
-            more = not over and not any(map(reached, rows))
+            more = not is_over and not any(map(reached, rows))
         return newest_first(runs.values()), not more
+
+    # --- older runs -----------------------------------------------------------------------------------------------
+
+    def _find_all(self, wanted: set[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
+        latest = yield from self._grow_page_until(lambda runs: wanted <= ids_of(runs))
+        found: dict[Identifier, PipelineRun | None] = {run.id: run for run in latest.runs if run.id in wanted}
+        if found and self._last_page is None:
+            # Ask next time for no more than what holds the oldest run that was found now.
+            needed = 1 + max(place for place, run in enumerate(latest.runs) if run.id in found)
+            self.size = next((size for size in _SIZES if size >= needed), _SIZES[-1])
+        missing = sorted(wanted - found.keys(), key=str, reverse=True)
+        if latest.is_complete:
+            return found | dict.fromkeys(missing)
+        return found | (yield from self._search(missing))
+
+    def _search(self, missing: list[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
+        """
+        Look up runs that the newest page doesn't hold: some of them, and the others at the next polls.
+
+        :return: as :meth:`find_all`.
+        """
+        start = self._next_search % len(missing) if missing else 0
+        found: dict[Identifier, PipelineRun | None] = {}
+        searches = pages = 0
+        for run_id in missing[start:] + missing[:start]:
+            if run_id in found:
+                continue
+            searches, pages = (searches, pages + 1) if run_id in self._found_on else (searches + 1, pages)
+            if searches > _MAX_NEW_SEARCHES or pages > _MAX_KNOWN_PAGES:
+                self._warn_of_searches(len(missing))
+                break
+            rows = yield from self._read_page_of(run_id, by_id=len(missing) <= _MAX_NEW_SEARCHES)
+            found[run_id] = None
+            found |= {run.id: run for run in rows if run.id in missing}
+            self._next_search += 1
+        return found
+
+    def _warn_of_searches(self, number: int) -> None:
+        if not self._warned:
+            log.warning(
+                "%d runs of pipeline %s that are polled are older than the newest page of its history. Each poll looks "
+                "up some of them, so their ends are noticed later.",
+                number,
+                self.pipeline_id,
+            )
+        self._warned = True
+
+    def _read_page_of(self, run_id: Identifier, *, by_id: bool) -> Flow[Iterable[PipelineRun]]:
+        """Return runs among which an older run is, if there is such a run: it alone by its id, or its page."""
+        if by_id and run_id not in self._found_on:
+            run = yield from self.read_own_run(run_id)
+            if run:
+                return (run,)
+        if not isinstance(run_id, int):
+            return ()
+        page, rows = yield from self._bisect(run_id)
+        for run in rows:
+            self._found_on[run.id] = page
+        return rows
 
     # --- pages ----------------------------------------------------------------------------------------------------
 
@@ -214,28 +343,37 @@ class History:
         settings = self.api.settings
         if settings is not self._seen_by:  # other words or another zone read the same rows differently
             self._seen, self._seen_by = {}, settings
-        answer = yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
-        self._seen = {run.id: run for run in answer.runs}
-        return answer
+        response = yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
+        self._seen = {run.id: run for run in response.runs}
+        return response
 
-    def _tail(self, size: int, page: int) -> Flow[list[PipelineRun]]:
-        """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
-        runs: dict[Identifier, PipelineRun] = {}
-        rows = (yield from self._page(page, size)).runs
-        while rows and rows[-1].id not in runs:
-            runs |= {run.id: run for run in rows}
-            self._last_page = page
-            if len(rows) < size:
-                break
-            page += 1
-            rows = (yield from self._page(page, size)).runs
-        if runs and len(runs) < size and self._last_page and self._last_page > 1:
-            rows = (yield from self._page(self._last_page - 1, size)).runs
-            runs = {run.id: run for run in rows} | runs
-        return list(runs.values())
+    def _limited(self, flow: Flow[T]) -> Flow[T]:
+        """
+        Let a poll make :data:`MAX_REQUESTS` requests at most.
 
-    def _bisect(self, run_id: int) -> Flow[PipelineRun | None]:
-        """Find the page that holds a run by its id, in either order; the next time, begin where it was found."""
+        :raises UnexpectedResponseError: if these were not enough.
+        """
+        left = MAX_REQUESTS
+
+        def count(step: Step) -> Step:
+            nonlocal left
+            left -= isinstance(step, Request)
+            if left < 0:
+                raise self._odd(f"{MAX_REQUESTS} requests did not reach its end: its pages may repeat, or never end")
+            return step
+
+        return supervise(flow, count)
+
+    def _odd(self, problem: str) -> UnexpectedResponseError:
+        return UnexpectedResponseError(f"Could not search the history of pipeline {self.pipeline_id}: {problem}.")
+
+    def _bisect(self, run_id: int) -> Flow[tuple[int, Runs]]:
+        """
+        Find the page on which a run is by its id, in either order; the next time, begin where it was found.
+
+        :return: the page and its rows.
+        :raises UnexpectedResponseError: if the pages are in no order of ids, so that a run cannot be found.
+        """
         ascends = self._last_page is not None
 
         def is_beyond(rows: Runs) -> bool:
@@ -246,12 +384,13 @@ class History:
         rows = (yield from self._page(page, GROWN_SIZE)).runs
         if page > 1 and is_beyond(rows):
             page, rows = 1, (yield from self._page(1, GROWN_SIZE)).runs
-        if not is_beyond(rows) and not pick(rows, run_id):
-            page, rows = yield from self._last_page_before(is_beyond, page, rows, GROWN_SIZE)
-        run = pick(rows, run_id)
-        if run:
-            self._found_on[run_id] = page
-        return run
+        if is_beyond(rows) or pick(rows, run_id):
+            return page, rows
+        if not ids_are_ordered(rows):
+            if ids_of((yield from self._page(page + 1, GROWN_SIZE)).runs) <= ids_of(rows):
+                return page, rows  # it isn't paged at all
+            raise self._odd(f"run {run_id} is not on its first page, and its pages are in no order of ids")
+        return (yield from self._last_page_before(is_beyond, page, rows, GROWN_SIZE))
 
     def _last_page_before(
         self, is_beyond: Callable[[Runs], bool], page: int, rows: Runs, size: int
@@ -259,21 +398,21 @@ class History:
         """
         Return the last page that isn't beyond what is looked for, and its rows: by doubling, then by halving.
 
-        A page beyond the history's end is empty, or the one before it over again: there are servers that give the last
-        page for it, and some give all runs for every page.
+        A page beyond the history's end is empty, or one of those before it over again: there are servers that give the
+        last page for it, some give all runs for every page, and some begin anew.
 
         :param is_beyond: whether a page is beyond.
         :param page: a page that isn't.
         :param rows: its rows.
         :param size: how many runs a page holds.
         """
-        step, beyond = 1, _MOST_PAGES
+        step, beyond = 1, _MAX_PAGES
         while page + 1 < beyond:
-            step, probe = (step * 2, page + step) if beyond == _MOST_PAGES else (step, (page + beyond) // 2)
-            if probe >= _MOST_PAGES:
+            step, probe = (step * 2, page + step) if beyond == _MAX_PAGES else (step, (page + beyond) // 2)
+            if probe >= _MAX_PAGES:
                 break
             there = (yield from self._page(probe, size)).runs
-            if not there or _ids(there) == _ids(rows) or is_beyond(there):
+            if not continues(rows, there) or is_beyond(there):
                 beyond = probe
             else:
                 page, rows = probe, there
@@ -285,35 +424,20 @@ def pick(runs: Iterable[PipelineRun], run_id: Identifier) -> PipelineRun | None:
     return next((run for run in runs if run.id == run_id), None)
 
 
-def is_newer(run: PipelineRun, newest: Identifier | None, known: frozenset[Identifier]) -> bool:
+def is_newer(run: PipelineRun, baseline_run_id: Identifier | None, baseline_ids: frozenset[Identifier]) -> bool:
     """
     Whether a run came after a baseline.
 
     :param run: the run.
-    :param newest: the newest run's id at the time, or None when there was none.
-    :param known: the ids known at the time: what decides where ids are no numbers.
+    :param baseline_run_id: the newest run's id at the time, or None if there was none.
+    :param baseline_ids: the ids known at the time: what decides if ids are no numbers.
     """
-    if isinstance(run.id, int) and isinstance(newest, int):
-        return run.id > newest
-    return run.id not in known
+    if isinstance(run.id, int) and isinstance(baseline_run_id, int):
+        return run.id > baseline_run_id
+    return run.id not in baseline_ids
 
 
-def _holds_all(page: HistoryPage, size: int) -> bool:
-    """Whether a first page is the whole history: by the server's own count, or since it isn't as long as a page."""
-    held = len(page.runs)
-    if page.total is not None and page.total >= held:
-        return page.total == held
-    # A page that is shorter than asked for may be as long as this server's pages get.
-    return held < min(size, FIRST_SIZE) or held > size
-
-
-def _ascends(runs: Runs) -> bool:
-    """Whether a page begins with its oldest run."""
-    ids = [run.id for run in runs if isinstance(run.id, int)]
-    times = [run.started for run in runs if run.started]
-    keys = next((keys for keys in (ids, times) if len(keys) == len(runs)), [])
-    return len(keys) > 1 and keys == sorted(keys) and keys[0] != keys[-1]
-
-
-def _ids(runs: Runs) -> list[Identifier]:
-    return [run.id for run in runs]
+def _normalize(an_id: Identifier) -> Identifier:
+    """Return an id in its one form: the text "7" is the number 7."""
+    normal = identifier(an_id)
+    return an_id if normal is None else normal

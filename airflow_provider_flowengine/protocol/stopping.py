@@ -1,13 +1,17 @@
 """
-Stopping a run, and going on with one.
+Stopping a run, and resuming one.
 
-Clients in the wild show that FlowEngine checks little, so a look at the run comes first: a run that has ended, or is
-stopping already, is left alone; what was refused or went unanswered is looked at again before it is sent again.
+Clients in the wild show that FlowEngine checks little, and run ids are shared by all pipelines. So the run is read
+before each request: only a run that the pipeline's history shows (or the one-run call with this pipeline's id) is
+stopped or resumed, one that has ended or is stopping already is left alone, and what was rejected or went unanswered is
+sent again only if the run still needs it.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
@@ -31,56 +35,60 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PAUSES = Retry(first_delay=0.5, longest_delay=5.0)
+_RETRY = Retry(first_delay=0.5, longest_delay=5.0)
 
 
 def stop(
-    api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0, unseen: bool = False
+    api: Api, history: History | None, run_id: Identifier, *, timeout: float = 60.0, assume_exists: bool = False
 ) -> Flow[bool]:
     """
     Stop a run, unless it has ended or is stopping already.
 
-    :param api: the engine's view.
-    :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
+    :param api: the engine's API client.
+    :param history: the pipeline's history; None asks the one-run call instead, which may be missing: for a run that the
+        user names without its pipeline.
     :param run_id: the run.
-    :param patience: seconds to try for while FlowEngine gives no usable answer, default 60.
-    :param unseen: whether to stop it though the history doesn't hold it: what was started just now may not show yet.
-    :return: whether this call stopped it; False where there was nothing left to stop.
-    :raises RunNotFoundError: when the history doesn't hold it, which may mean that it is another pipeline's.
-    :raises RequestRejectedError: when FlowEngine refuses while the run goes on.
-    :raises ServiceUnavailableError: when there was no usable answer for longer than the patience.
+    :param timeout: seconds to try for while FlowEngine gives no usable answer, default 60.
+    :param assume_exists: whether to wait for the run to appear in the history, until the timeout: one that was started
+        just now may not show yet. It is never stopped unseen.
+    :return: whether this call stopped it; False if there was nothing left to stop.
+    :raises RunNotFoundError: if the history doesn't hold it, which may mean that it is another pipeline's.
+    :raises RequestRejectedError: if FlowEngine refuses while the run goes on.
+    :raises ServiceUnavailableError: if there was no usable answer until the timeout.
     """
 
     def needs_no_stop(run: PipelineRun | None) -> bool:
-        if run is None:
-            if history and not unseen:
-                raise _not_found(history, run_id)
-            return False
-        return run.state.is_final or run.is_stopping
+        if run is None and history and assume_exists:
+            raise _NotVisibleYetError(_not_found(history, run_id))
+        if run is None and history:
+            raise _not_found(history, run_id)
+        return run is not None and (run.state.is_final or run.is_stopping)
 
-    run, unanswered = yield from _insist(api, history, run_id, endpoints.stop_run, needs_no_stop, patience)
-    return run is None or (unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
+    try:
+        result = yield from _retry_until_settled(api, history, run_id, endpoints.stop_run, needs_no_stop, timeout)
+    except _NotVisibleYetError as error:
+        raise error.cause from None
+    run = result.settled
+    return run is None or (result.was_unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
 
 
-def resume(
-    api: Api, history: History | None, run_id: Identifier, *, patience: float = 60.0
-) -> Flow[PipelineRun | None]:
+def resume(api: Api, history: History | None, run_id: Identifier, *, timeout: float = 60.0) -> Flow[PipelineRun | None]:
     """
-    Go on with a failed or stopped run from where it ended; it keeps its id.
+    Resume a failed or stopped run from where it ended; it keeps its id.
 
-    :param api: the engine's view.
+    :param api: the engine's API client.
     :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
     :param run_id: the run.
-    :param patience: seconds to try for while FlowEngine gives no usable answer, default 60; without a history there is
-        one try, since what came of it can't be seen.
-    :return: the run as it was seen before, or while it goes on already; None where it couldn't be seen.
-    :raises RunNotFoundError: when the history doesn't hold it.
-    :raises RequestRejectedError: when FlowEngine refuses.
-    :raises ServiceUnavailableError: when there was no usable answer for longer than the patience.
+    :param timeout: seconds to try for while FlowEngine gives no usable answer, default 60; without a history it is sent
+        once, since its effect cannot be seen.
+    :return: the run as it was before, or as it is if it is running already; None if it couldn't be seen.
+    :raises RunNotFoundError: if the history doesn't hold it.
+    :raises RequestRejectedError: if FlowEngine refuses.
+    :raises ServiceUnavailableError: if there was no usable answer until the timeout.
     """
     before: PipelineRun | None = None
 
-    def goes_on(run: PipelineRun | None) -> bool:
+    def is_resumed(run: PipelineRun | None) -> bool:
         """Whether it needs no resume: it runs, or has ended anew since it was first seen."""
         nonlocal before
         if run is None:
@@ -88,76 +96,119 @@ def resume(
                 raise _not_found(history, run_id)
             return False
         if run.is_stopping:
-            raise ServiceUnavailableError(
-                f"Run {run_id} is still stopping, and can't be resumed yet.", may_have_been_processed=False
-            )
+            raise _unprocessed(f"Run {run_id} is still stopping, and cannot be resumed yet.")
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
         return ended_anew or run.state is RunState.RUNNING
 
-    run, _ = yield from _insist(api, history, run_id, endpoints.resume_run, goes_on, patience if history else 0.0)
-    if run:
-        log.info("Run %s goes on already.", run_id)
+    result = yield from _retry_until_settled(
+        api, history, run_id, endpoints.resume_run, is_resumed, timeout if history else 0.0
+    )
+    if result.settled:
+        log.info("Run %s is running already.", run_id)
     return before
+
+
+def active_runs(history: History, limit: int = 100) -> Flow[list[PipelineRun]]:
+    """
+    Return the runs of a pipeline that have not ended, newest first: those that are stopping, and those of an
+    unrecognized status, included.
+
+    :param history: the pipeline's history.
+    :param limit: how many of its newest runs are looked at, default 100.
+    """
+    latest = yield from history.latest(limit)
+    return [run for run in latest.runs if not run.state.is_final and (run.state is RunState.RUNNING or not run.ended)]
 
 
 def _not_found(history: History, run_id: Identifier) -> RunNotFoundError:
     return RunNotFoundError(f"The history of pipeline {history.pipeline_id} has no run {run_id}: pruned, or another's?")
 
 
-def _insist(
+def _unprocessed(message: str) -> ServiceUnavailableError:
+    return ServiceUnavailableError(message, may_have_been_processed=False)
+
+
+class _NotVisibleYetError(ServiceUnavailableError):
+    """The history doesn't show a run that was started just now."""
+
+    def __init__(self, cause: RunNotFoundError) -> None:
+        super().__init__(str(cause), may_have_been_processed=False)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class _Result:
+    """
+    What came of a request about a run.
+
+    :param settled: the run that needs no such request any more; None if the request was accepted.
+    :param was_unanswered: whether one went unanswered, so that it may have had this effect.
+    """
+
+    settled: PipelineRun | None = None
+    was_unanswered: bool = False
+
+
+@dataclass
+class _Attempts:
+    """What has come of the requests so far: the last rejection, and whether one went unanswered."""
+
+    rejection: RequestRejectedError | None = None
+    was_unanswered: bool = False
+
+
+def _retry_until_settled(
     api: Api,
     history: History | None,
     run_id: Identifier,
     build: Callable[[Engine, Identifier], Request],
     is_settled: Callable[[PipelineRun | None], bool],
-    patience: float,
-) -> Flow[tuple[PipelineRun | None, bool]]:
+    timeout: float,
+) -> Flow[_Result]:
     """
-    Send a call about a run until it is taken, after a look at the run each time.
+    Send a request about a run until it is accepted, after reading the run each time.
 
-    :param build: makes the call.
-    :param is_settled: whether a run as it was seen needs no such call any more.
-    :param patience: seconds to try for.
-    :return: the run that needs no such call, or None when the call was taken; and whether one went unanswered.
+    :param build: builds the request.
+    :param is_settled: whether a run as it was read needs no such request any more.
+    :param timeout: seconds to try for.
     """
-    deadline, attempt, unanswered = api.now() + patience, 0, False
-    refusal: RequestRejectedError | None = None
-    while True:
-        attempt += 1
+    deadline, attempts = api.now() + timeout, _Attempts()
+    for attempt in count(1):
         try:
-            run = yield from history.find(run_id) if history else api.read_run("", run_id)
-            if is_settled(run):
-                if refusal:
-                    log.info("Run %s needs it no more: %s", run_id, refusal.msg)
-                return run, unanswered and not refusal
-            if refusal:
-                raise refusal
-            yield from api.call(lambda engine: build(engine, run_id))
-            return None, False
+            return (yield from _attempt(api, history, run_id, build, is_settled, attempts))
         except (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError) as error:
-            if error is refusal:
+            if error is attempts.rejection:
                 raise
-            sent = api.engine is not None and error.request == build(api.engine, run_id)
-            if sent and isinstance(error, RequestRejectedError):
-                refusal = error  # a look decides whether it matters
-                continue
-            if sent:
-                unanswered = getattr(error, "may_have_been_processed", True)
-            pause = _PAUSES.delay(attempt, getattr(error, "retry_after", None))
+            if api.engine is not None and error.request == build(api.engine, run_id):
+                if isinstance(error, RequestRejectedError):
+                    attempts.rejection = error  # reading the run decides whether it matters
+                    continue
+                attempts.was_unanswered = getattr(error, "may_have_been_processed", True)
+            pause = _RETRY.delay(attempt, getattr(error, "retry_after", None))
             if api.now() + pause >= deadline:
                 raise
-            log.warning("%s Looking at run %s again in %.1f s.", error, run_id, pause)
+            log.warning("%s Reading run %s again in %.1f s.", error, run_id, pause)
         yield Sleep(pause)
+    raise AssertionError("count never ends")
 
 
-def running_runs(history: History, among: int = 100) -> Flow[list[PipelineRun]]:
-    """
-    Return the runs of a pipeline that go on, newest first: those that are stopping, and those of a status that nobody
-    knows, included.
-
-    :param history: the pipeline's history.
-    :param among: how many of its newest runs are looked at, default 100.
-    """
-    runs = yield from history.newest_of(among)
-    return [run for run in runs if not run.state.is_final and (run.state is RunState.RUNNING or not run.ended)]
+def _attempt(
+    api: Api,
+    history: History | None,
+    run_id: Identifier,
+    build: Callable[[Engine, Identifier], Request],
+    is_settled: Callable[[PipelineRun | None], bool],
+    attempts: _Attempts,
+) -> Flow[_Result]:
+    """Read the run, and send the request if it needs that."""
+    run = yield from history.find(run_id) if history else api.read_run("", run_id)
+    rejection = attempts.rejection
+    if is_settled(run):
+        if rejection:
+            log.info("Run %s needs it no longer: %s", run_id, rejection.msg)
+        return _Result(run, attempts.was_unanswered and not rejection)
+    if rejection:
+        raise rejection
+    yield from api.call(lambda engine: build(engine, run_id))
+    return _Result()

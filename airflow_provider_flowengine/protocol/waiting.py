@@ -25,17 +25,18 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Flow, Sleep
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Flow, Sleep, Step, T, supervise
+from airflow_provider_flowengine.protocol.http import Request
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ ABSOLUTE_MIN_DELAY = 0.05
 
 GRACE = 120.0
 """Seconds that a run may be missing from the history, or have a status that says nothing, before it counts as lost."""
+
+_MIN_POLL_TIME = 5.0
+"""Seconds that a poll is given, also if the time is over already: the run may have ended in time."""
+
+_MIN_REQUEST_TIMEOUT = 1.0
 
 TRANSIENT_ERRORS = (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError, EngineNotFoundError)
 """A look that ends in one of these says nothing about the run, which may be going on."""
@@ -118,6 +124,23 @@ class RunMonitor:
     _retry_after: float = 0.0
     _told: dict[str, RunState] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.run_id = identifier(self.run_id)
+
+    def observe_lookup(self, found: Mapping[Identifier, PipelineRun | None], now: float) -> PipelineRun | None:
+        """
+        Take note of what a poll has shown of some runs; one that it did not look up is neither there nor missing.
+
+        :param found: the runs that were looked up, by their ids; None for one that the history doesn't hold.
+        :param now: the time of the poll.
+        :return: as :meth:`observe`.
+        """
+        if self.run_id is not None and self.run_id in found:
+            return self.observe(found[self.run_id], now)
+        self._answered()
+        self._check_deadline(now)
+        return None
+
     def observe(self, run: PipelineRun | None, now: float) -> PipelineRun | None:
         """
         Take note of what a look has shown.
@@ -161,19 +184,20 @@ class RunMonitor:
         self._check_deadline(now)
         return None
 
-    def failed(self, error: FlowEngineError, now: float) -> None:
+    def failed(self, error: FlowEngineError, now: float, since: float | None = None) -> None:
         """
         Take note of a look that failed.
 
         :param error: what it ended in.
-        :param now: the time of the look.
+        :param now: the time of the poll.
+        :param since: when it began, default now.
         :raises StatusUnavailableError: when there was no usable answer for longer than ``unreachable_timeout``.
         :raises RunTimeoutError: when the deadline has passed.
         """
         self.failures += 1
         self._retry_after = getattr(error, "retry_after", None) or 0.0
         if self.unavailable_since is None:
-            self.unavailable_since = now
+            self.unavailable_since = now if since is None else since
         silent = now - self.unavailable_since
         log.log(logging.WARNING if self.failures == 1 else logging.INFO, "Look %d failed: %s", self.failures, error)
         if silent >= self.limits.unreachable_timeout:
@@ -196,6 +220,14 @@ class RunMonitor:
         if self.limits.deadline is not None:
             seconds = min(seconds, max(self.limits.deadline - now, 0.0))
         return seconds
+
+    def poll_deadline(self, now: float) -> float:
+        """Return when a poll that begins now must be over, so that the wait ends in time whatever the server does."""
+        silent_since = now if self.unavailable_since is None else self.unavailable_since
+        ends = silent_since + self.limits.unreachable_timeout
+        if self.limits.deadline is not None:
+            ends = min(ends, self.limits.deadline)
+        return max(ends, now + _MIN_POLL_TIME)
 
     def _is_old_end(self, run: PipelineRun, now: float) -> bool:
         old = self.before
@@ -285,7 +317,7 @@ def wait(api: Api, history: History, waiter: RunMonitor, *, poll_immediately: bo
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer; see :class:`RunMonitor`.
     """
-    history = replace(history, api=replace(history.api, retry=NO_RETRY))  # the next look is the retry
+    history = replace(history, api=replace(history.api, retry=NO_RETRY))  # the next poll is the retry
     if not poll_immediately:
         yield Sleep(waiter.delay(api.now()))
     while True:
@@ -304,22 +336,47 @@ def look(api: Api, history: History, waiter: RunMonitor) -> Flow[PipelineRun | N
     :param waiter: what decides.
     :raises RunError: when it can't be waited for any longer.
     """
+    started = api.now()
     try:
-        if waiter.run_id is None:
-            runs = yield from history.since(waiter.started_after)
-            return waiter.observe_any(runs, api.now())
-        if waiter.fetch_nodes and not waiter.failures:
-            run = yield from _look_closely(history.api, waiter, waiter.run_id)
-            if run is None:
-                return None
-        else:
-            run = yield from history.find(waiter.run_id)
+        run = yield from _within(_poll(history, waiter), waiter.poll_deadline(started), api.now)
     except TRANSIENT_ERRORS as error:
         if isinstance(error, RequestRejectedError) and waiter.last is None and not waiter.failures:
             yield from _check_pipeline(api, waiter.pipeline_id)
-        waiter.failed(error, api.now())
+        waiter.failed(error, api.now(), since=started)
         return None
-    return waiter.observe(run, api.now())
+    return run
+
+
+def _poll(history: History, waiter: RunMonitor) -> Flow[PipelineRun | None]:
+    now = history.api.now
+    if waiter.run_id is None:
+        runs = yield from history.started_since(waiter.started_after)
+        return waiter.observe_any(runs, now())
+    if waiter.fetch_nodes and not waiter.failures:
+        run = yield from _look_closely(history, waiter, waiter.run_id)
+        return waiter.observe(run, now()) if run else None
+    found = yield from history.find_all([waiter.run_id])
+    return waiter.observe_lookup(found, now())
+
+
+def _within(flow: Flow[T], deadline: float, now: Callable[[], float]) -> Flow[T]:
+    """
+    Let a poll take no longer than until a moment, however many requests it makes.
+
+    :raises ServiceUnavailableError: if it was not over by then.
+    """
+
+    def check(step: Step) -> Step:
+        left = deadline - now()
+        if left <= 0:
+            raise ServiceUnavailableError("The poll of the run's status was not answered in time.")
+        return (
+            replace(step, timeout=min(step.timeout, max(left, _MIN_REQUEST_TIMEOUT)))
+            if isinstance(step, Request)
+            else step
+        )
+
+    return supervise(flow, check)
 
 
 def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
@@ -332,7 +389,7 @@ def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
         log.debug("Whether there is a pipeline %s isn't known: %s", pipeline_id, error)
 
 
-def _look_closely(api: Api, waiter: RunMonitor, run_id: Identifier) -> Flow[PipelineRun | None]:
+def _look_closely(history: History, waiter: RunMonitor, run_id: Identifier) -> Flow[PipelineRun | None]:
     """
     Look at the run itself; where that tells nothing of its nodes, from the next look on at the history, for good.
 
@@ -340,7 +397,8 @@ def _look_closely(api: Api, waiter: RunMonitor, run_id: Identifier) -> Flow[Pipe
     history, and costs no request more.
     """
     fetch_nodes, waiter.fetch_nodes = waiter.fetch_nodes, bool(waiter.last and waiter.last.nodes)
-    run = yield from api.read_run(waiter.pipeline_id, run_id)
+    read = history.api.read_run(waiter.pipeline_id, run_id) if waiter.last else history.read_own_run(run_id)
+    run = yield from read
     if run and run.nodes and run.started and run.state is not RunState.UNKNOWN:
         waiter.fetch_nodes = fetch_nodes
         return run

@@ -157,7 +157,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             api = Api(settings, self.engine_key, address=address).without_retries(KILL_TIMEOUT / 4)
             async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
-                stopped = await client.run(stop(api, history, run_id, patience=KILL_TIMEOUT, unseen=True))
+                stopped = await client.run(stop(api, history, run_id, timeout=KILL_TIMEOUT, assume_exists=True))
             self.log.info("Run %s: %s.", run_id, "stop sent" if stopped else "it needs no stop any more")
         except Exception as error:  # what Airflow can't read of the connection too
             self.log.error("Run %s could not be stopped and may be going on: %s %s", run_id, self.run_url, error)

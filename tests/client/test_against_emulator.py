@@ -13,10 +13,11 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.flow import Retry
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import look_for, resolve_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
-from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, wait
 
 pytest.importorskip("fastapi")
@@ -116,7 +117,7 @@ def test_it_is_started_with_params_and_waited_for(engine, outcome):
 def test_a_run_is_stopped_and_resumed(slow):
     run = slow.start(slow.create())
 
-    assert [each.id for each in slow.run(running_runs(slow.history(run.pipeline_id)))] == [run.id]
+    assert [each.id for each in slow.run(active_runs(slow.history(run.pipeline_id)))] == [run.id]
     assert slow.run(stop(slow.api, slow.history(run.pipeline_id), run.id)) is True
     assert slow.wait(run).state is RunState.STOPPED
     assert slow.run(stop(slow.api, slow.history(run.pipeline_id), run.id)) is False
@@ -163,7 +164,7 @@ def test_a_start_whose_answer_is_lost_is_found_and_not_sent_again(engine, kind):
     pipeline_id = engine.create()
     engine.emulator.fail("start", kind=kind, where="after")
 
-    run = engine.start(pipeline_id)
+    run = engine.start(pipeline_id, confirmation_timeout=1.0)
 
     assert engine.wait(run).state is RunState.SUCCEEDED
     assert engine.emulator.count("start") == 1
@@ -173,9 +174,9 @@ def test_the_next_try_finds_the_run_of_one_that_was_broken_off(engine):
     pipeline_id = engine.create()
     intents = []
 
-    engine.start(pipeline_id, remember=intents.append)
+    engine.start(pipeline_id, save_intent=intents.append)
 
-    assert engine.run(look_for(engine.api, intents[0])).id == 1
+    assert engine.run(find_started_run(engine.api, intents[0])).id == 1
 
 
 def test_an_engine_that_moves_is_followed(slow):

@@ -78,6 +78,8 @@ class FakeServer:
         self.most = 1000  # the longest page it gives
         self.beyond_the_end = "empty"  # or "last page"
         self.one_run_call = False
+        self.clock_skew = 0.0  # what its Date header is ahead
+        self.sends_date = True
         self.lag = 0.0  # seconds before a new run appears in the history
         self.start_answer = {}
         self._script = {}
@@ -126,7 +128,7 @@ class FakeServer:
 
     def add_run(self, run_id=None, *, status="running", started=None, appears=None, **row):
         run_id = run_id if run_id is not None else self.runs[-1]["id"] + 1 if self.runs else 1
-        started = self.now if started is None else started
+        started = self.now + self.clock_skew if started is None else started
         self.runs.append({"id": run_id, "status": status, "startTime": int(started * 1000) if started else None, **row})
         if appears is not None and appears > self.now:
             self.appears[run_id] = appears
@@ -135,7 +137,7 @@ class FakeServer:
     def fill(self, count, **row):
         """Give the pipeline a past: so many runs, one a minute."""
         for place in range(count):
-            self.add_run(started=self.now - 60 * (count - place), status="succeeded", **row)
+            self.add_run(started=self.now + self.clock_skew - 60 * (count - place), status="succeeded", **row)
 
     def set(self, run_id, **changes):
         next(run for run in self.runs if run["id"] == run_id).update(changes)
@@ -181,7 +183,7 @@ class FakeServer:
         if call == "one run":
             run_id = parts.path.split("/")[-2]
             row = next((run for run in self.runs if str(run["id"]) == run_id), None)
-            return ok(row) if self.one_run_call and row else answer(404, "no such call")
+            return ok({**row, "pipelineId": 19}) if self.one_run_call and row else answer(404, "no such call")
         return ok([] if call == "pipelines" else {})
 
     def _page(self, page, size):
@@ -202,7 +204,10 @@ class FakeServer:
         return {"total": count, "list": shown} if self.counts else shown
 
     def _dated(self, answer):
-        return Response(answer.status, answer.body, {**answer.headers, "date": formatdate(self.now, usegmt=True)})
+        if not self.sends_date:
+            return answer
+        date = formatdate(self.now + self.clock_skew, usegmt=True)
+        return Response(answer.status, answer.body, {**answer.headers, "date": date})
 
 
 class _Endless(list):

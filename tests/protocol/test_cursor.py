@@ -293,7 +293,7 @@ def ids(snapshot):
 def test_a_snapshot_costs_one_request_while_the_first_page_reaches_back(server):
     server.fill(500)
     history, cursor = server.history(), Cursor(latest=495)
-    server.drive(history.newest())
+    server.drive(history.latest())
     server.forget()
 
     shown = server.drive(take_snapshot(history, [cursor]))

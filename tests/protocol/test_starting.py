@@ -1,24 +1,23 @@
 """A run is started exactly once, whatever the answer, the history and others do meanwhile."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_flowengine.protocol.candidates import Intent
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     AmbiguousRunError,
     ConfigurationError,
-    NodeNotFoundError,
     RequestRejectedError,
     ServiceUnavailableError,
     StartUnconfirmedError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.reply import Reply
-from airflow_provider_flowengine.protocol.starting import Intent, look_for, resolve_job_params, start_once
+from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
 from .conftest import NOW, FakeServer, answer, no_reply, not_connected, ok, refused, sample
@@ -37,6 +36,11 @@ def caught(server, error, job_params=None, **options):
     return raised.value
 
 
+def an_intent(baseline_run_id=None):
+    """What a start that is sent at NOW has saved."""
+    return Intent(19, baseline_run_id, server_time="2023-11-14T22:13:20+00:00", recorded_at=NOW)
+
+
 def run_record(run_id):
     return {"id": run_id, "status": "running", "startTime": int(NOW * 1000)}
 
@@ -48,10 +52,10 @@ def test_before_anything_is_sent_the_newest_run_is_noted(server):
     server.fill(3)
     noted = []
 
-    start(server, remember=lambda intent: noted.append((intent, list(server.calls))))
+    start(server, save_intent=lambda intent: noted.append((intent, list(server.calls))))
 
     ((intent, calls),) = noted
-    assert (intent.pipeline_id, intent.newest) == (19, 3)
+    assert (intent.pipeline_id, intent.baseline_run_id) == (19, 3)
     assert intent.server_time == "2023-11-14T22:13:20+00:00"
     assert calls == ["resolve", "engine id", "history"]
 
@@ -61,7 +65,7 @@ def test_a_start_whose_intent_cant_be_noted_is_not_sent(server):
         raise OSError("no task state store")
 
     with pytest.raises(OSError, match="no task state store"):
-        start(server, remember=fail)
+        start(server, save_intent=fail)
     assert server.count("start") == 0
 
 
@@ -136,13 +140,34 @@ def test_a_run_of_another_pipeline_is_never_taken_for_the_one_that_the_answer_na
     assert start(server).id == 6
 
 
-def test_the_run_that_the_answer_names_is_taken_when_the_history_cant_be_read_any_more(server):
-    server.start_answer = run_record
+def test_an_id_in_the_answer_is_not_believed_while_the_history_cannot_be_read(server):
     server.fill(5)
     server.on("history", server._work)
     server.always("start", server.taken(_then_breaks_down(server)))
 
-    assert start(server).id == 6
+    assert "with id 6, which its history did not show within 30 s" in str(caught(server, StartUnconfirmedError))
+
+
+def test_an_id_in_the_answer_that_no_history_shows_is_named_and_not_followed(server):
+    server.fill(5)
+    server.on("start", ok({"id": 9001, "status": "running"}))  # another pipeline's, maybe
+
+    error = caught(server, StartUnconfirmedError)
+
+    assert "with id 9001, which its history did not show" in str(error)
+    assert "neither waited for nor stopped" in str(error)
+
+
+@pytest.mark.parametrize(("owner", "is_taken"), [(19, True), (20, False), (None, False)])
+def test_an_id_in_the_answer_is_believed_if_the_one_run_call_says_that_it_is_this_pipelines(server, owner, is_taken):
+    server.fill(5)
+    server.on("start", ok({"id": 9001, "status": "running"}))
+    server.always("one run", ok({"id": 9001, "status": "running", "pipelineId": owner}))
+
+    if is_taken:
+        assert start(server).id == 9001
+    else:
+        caught(server, StartUnconfirmedError)
 
 
 def _then_breaks_down(server):
@@ -183,7 +208,7 @@ def test_a_refusal_is_final(server, outcome, error):
     assert server.calls[2:] == ["history", "start"]
 
 
-def test_a_start_that_was_surely_not_processed_is_sent_again(server):
+def test_a_start_that_surely_was_not_processed_is_sent_again(server):
     server.on("start", not_connected, not_connected)
 
     assert start(server).id == 1
@@ -192,31 +217,31 @@ def test_a_start_that_was_surely_not_processed_is_sent_again(server):
 
 
 def test_each_time_a_start_is_sent_its_intent_is_noted_anew(server):
-    server.on("start", not_connected)
+    server.on("start", answer(503, "", retry_after="20"))
     noted = []
 
-    start(server, remember=lambda intent: noted.append(intent.noted))
+    start(server, save_intent=lambda intent: noted.append(intent.recorded_at))
 
     assert noted[0] == NOW
-    assert noted[1] > NOW
+    assert noted[1] >= NOW + 20
 
 
 def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
-    def remember(intent):
+    def save_intent(intent):
         if server.count("start"):
             raise OSError("another try has taken over")
 
-    server.always("start", not_connected)
+    server.always("start", answer(503, ""))
 
     with pytest.raises(OSError, match="another try has taken over"):
-        start(server, remember=remember)
+        start(server, save_intent=save_intent)
     assert server.count("start") == 1
 
 
 def test_a_start_that_surely_was_never_taken_says_so(server):
     server.always("start", not_connected)
 
-    assert not caught(server, ServiceUnavailableError).may_have_been_processed
+    assert caught(server, ServiceUnavailableError).may_have_been_processed is False
     assert server.count("start") == 5
     assert server.count("history") == 1
 
@@ -259,7 +284,7 @@ def test_a_start_that_stays_unknown_is_not_sent_again(server, outcome):
 
 
 def test_a_start_that_was_sent_again_and_is_unknown_then_is_not_sent_a_third_time(server):
-    server.on("start", not_connected, no_reply)
+    server.on("start", answer(503, ""), no_reply)
 
     caught(server, StartUnconfirmedError)
     assert server.count("start") == 2
@@ -281,10 +306,10 @@ def test_a_run_that_appears_too_late_is_left_to_the_next_try(server):
     server.lag = 60.0
     intents = []
 
-    caught(server, StartUnconfirmedError, remember=intents.append)
+    caught(server, StartUnconfirmedError, save_intent=intents.append)
     server.now += 300
 
-    assert server.drive(look_for(server.api(), intents[0])).id == 6
+    assert server.drive(find_started_run(server.api(), intents[0])).id == 6
 
 
 def test_how_long_a_run_may_take_to_appear_can_be_set(server):
@@ -436,17 +461,184 @@ def test_clocks_that_differ_by_seconds_exclude_nobody(server):
 
 
 @pytest.mark.parametrize("skew", [-8 * HOUR, -HOUR, HOUR, 8 * HOUR])
-def test_a_server_whose_clock_or_zone_is_wrong_doesnt_lose_a_run(server, skew):
+def test_a_server_whose_clock_differs_from_ours_loses_no_run(server, skew):
+    server.clock_skew = skew
     beside(server, started=NOW + skew)
 
     assert start(server).id == 6
 
 
 @pytest.mark.parametrize("skew", [-8 * HOUR, 8 * HOUR])
-def test_with_a_wrong_clock_two_runs_are_still_not_guessed_between(server, skew):
+def test_with_such_a_clock_two_runs_are_still_not_guessed_between(server, skew):
+    server.clock_skew = skew
     beside(server, {"started": NOW + skew}, started=NOW + skew + 1)
 
     caught(server, AmbiguousRunError)
+
+
+# --- runs of somebody else's ------------------------------------------------------------------------------------------
+
+
+def hidden_from_the_baseline(server, *rows):
+    """Other runs exist already, but only later polls show them: the baseline came from a replica that lags."""
+    server.fill(5)
+    server.on("start", no_reply)
+
+    def baseline(request):
+        page = server._work(request)
+        for row in rows:
+            server.add_run(**row)
+        return page
+
+    server.on("history", baseline)
+
+
+MINUTES_BEFORE = [40 / 60, 10, 60, 8 * 60, 24 * 60]
+
+
+@pytest.mark.parametrize("minutes", MINUTES_BEFORE)
+@pytest.mark.parametrize("status", ["running", "succeeded"])
+def test_a_run_that_started_before_the_start_was_sent_is_not_taken_though_it_is_alone(server, status, minutes):
+    hidden_from_the_baseline(server, {"started": NOW - 60 * minutes, "status": status})
+
+    caught(server, StartUnconfirmedError)
+
+
+@pytest.mark.parametrize("skew", [-HOUR, HOUR])
+def test_by_the_servers_clock_that_is(server, skew):
+    server.clock_skew = skew
+    hidden_from_the_baseline(server, {"started": NOW + skew - 600})
+
+    caught(server, StartUnconfirmedError)
+
+
+def test_if_runs_begin_ahead_of_the_servers_date_their_own_clock_counts(server):
+    """Text times in another zone than the connection's: the newest run known before shows it."""
+    server.add_run(started=NOW + 8 * HOUR - 1200)
+    hidden_from_the_baseline(server, {"started": NOW + 8 * HOUR - 3600})
+
+    caught(server, StartUnconfirmedError)
+
+
+def text_time(moment):
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize("zone", [-8, -5.5, -0.25])
+def test_a_start_time_that_only_the_zone_could_explain_is_told_and_not_guessed_at(server, zone):
+    hidden_from_the_baseline(server, {"startTime": text_time(NOW + 5 + zone * HOUR)})
+
+    error = caught(server, AmbiguousRunError)
+
+    assert [run.id for run in error.candidates] == [6]
+    assert "unless FlowEngine's clocks differ or the connection's timezone is wrong" in str(error)
+
+
+@pytest.mark.parametrize(
+    "start_time", [int(NOW * 1000) - 8 * 3600_000, "2023-11-14T14:13:25Z", text_time(NOW - 8 * HOUR - 400)]
+)
+def test_a_start_time_that_no_zone_could_explain_is_somebody_elses(server, start_time):
+    hidden_from_the_baseline(server, {"startTime": start_time})
+
+    caught(server, StartUnconfirmedError)
+
+
+def test_a_server_that_tells_no_time_leaves_it_open_whose_an_older_run_is(server):
+    server.sends_date = False
+    hidden_from_the_baseline(server, {"started": NOW - 600})
+
+    assert [run.id for run in caught(server, AmbiguousRunError).candidates] == [6]
+
+
+def test_a_run_without_a_start_time_is_taken_only_if_ids_grow(server):
+    for run_id in ("a", "b", "c"):
+        server.add_run(run_id, started=NOW - 600)
+    server.on("start", lambda request: server.add_run("d", started=0) and ok({}))
+
+    caught(server, StartUnconfirmedError)
+
+
+def test_ids_that_do_not_grow_are_told_apart_by_the_start_times(server):
+    for place, run_id in enumerate((700, 30, 512, 94, 333, 801)):
+        server.add_run(run_id, started=NOW - 3600 + 60 * place)
+    server.order = lambda row: -row["startTime"]
+    server.on("start", lambda request: server.add_run(215) and server.add_run(901, started=NOW - 600) and ok({}))
+
+    assert start(server).id == 215
+
+
+@pytest.mark.parametrize("gap", [0.6, 4.0, 25.0])
+def test_of_two_starters_at_once_whose_answers_are_lost_none_takes_the_first_run(server, gap):
+    server.fill(5)
+
+    def take(request):
+        server.add_run()
+        server.add_run(appears=server.now + gap)
+        return no_reply(request)
+
+    server.on("start", take)
+
+    assert [run.id for run in caught(server, AmbiguousRunError).candidates] == [7, 6]
+
+
+def test_of_two_starters_at_once_whose_answers_name_no_run_none_takes_the_first_run(server):
+    server.fill(5)
+
+    def take(request):
+        server.add_run(appears=server.now + 0.5)
+        server.add_run(appears=server.now + 3.0)
+        return ok({})
+
+    server.on("start", take)
+
+    assert [run.id for run in caught(server, AmbiguousRunError).candidates] == [7, 6]
+
+
+def test_the_run_of_a_start_that_was_accepted_is_taken_once_no_other_may_appear(server):
+    server.fill(5)
+
+    assert start(server).id == 6
+    assert server.now - NOW == 3.0
+
+
+# --- 429 and 503 ------------------------------------------------------------------------------------------------------
+
+OVERLOADED = [answer(503, "upstream connect error"), answer(429, "")]
+
+
+@pytest.mark.parametrize("outcome", OVERLOADED)
+@pytest.mark.parametrize("lag", [0, 20])
+def test_a_start_that_a_proxy_answers_by_overload_may_have_been_processed(server, outcome, lag):
+    server.fill(5)
+    server.lag = lag
+    server.always("start", server.taken(outcome))
+
+    assert start(server).id == 6
+    assert server.count("start") == 1
+
+
+@pytest.mark.parametrize("outcome", OVERLOADED)
+def test_it_is_sent_again_when_its_run_had_the_time_to_appear(server, outcome):
+    server.on("start", outcome, outcome)
+
+    assert start(server).id == 1
+    assert server.count("start") == 3
+    assert server.now - NOW >= 60
+
+
+@pytest.mark.parametrize("outcome", OVERLOADED)
+def test_it_is_sent_again_a_few_times_only(server, outcome):
+    server.always("start", outcome)
+
+    caught(server, StartUnconfirmedError)
+    assert server.count("start") == 3
+
+
+def test_it_is_sent_again_no_sooner_than_the_server_asks(server):
+    server.on("start", answer(503, "", retry_after="120"))
+
+    start(server)
+    assert server.now - NOW >= 120
 
 
 # --- a history in nasty shapes ----------------------------------------------------------------------------------------
@@ -512,7 +704,7 @@ def test_whatever_happens_one_start_is_sent_and_nobody_elses_run_is_taken(
     length, order, counts, outcome, others, lag, skew, troubles
 ):
     server = FakeServer()
-    server.order, server.counts = order, counts
+    server.order, server.counts, server.clock_skew = order, counts, skew
     server.fill(length)
     ours = []
 
@@ -550,8 +742,8 @@ def test_whatever_happens_one_start_is_sent_and_nobody_elses_run_is_taken(
 
 def test_an_intent_goes_through_json_and_comes_back():
     for intent in (
-        Intent(19, 5, frozenset(), "2023-11-14T22:13:20+00:00", NOW),
-        Intent("p-1", "run-b", frozenset({"run-b", "run-a"})),
+        Intent(19, 5, frozenset(), True, "2023-11-14T22:13:20+00:00", "2023-11-14T20:00:00+00:00", NOW),
+        Intent("p-1", "run-b", frozenset({"run-b", "run-a"}), False),
         Intent(19),
     ):
         assert Intent.from_dict(json.loads(json.dumps(intent.as_dict()))) == intent
@@ -565,13 +757,13 @@ def test_the_next_try_finds_the_run_though_it_has_ended(server):
     server.fill(5)
     server.add_run(status="succeeded")
 
-    assert server.drive(look_for(server.api(), Intent(19, 5))).state is RunState.SUCCEEDED
+    assert server.drive(find_started_run(server.api(), an_intent(5))).state is RunState.SUCCEEDED
 
 
 def test_the_next_try_finds_nothing_where_nothing_was_started(server):
     server.fill(5)
 
-    assert server.drive(look_for(server.api(), Intent(19, 5))) is None
+    assert server.drive(find_started_run(server.api(), an_intent(5))) is None
 
 
 @pytest.mark.parametrize("order", ["descending", "ascending"])
@@ -581,7 +773,7 @@ def test_the_next_try_finds_the_run_among_hundreds_that_a_schedule_has_started_s
     server.add_run(triggerType="手动触发")
     server.fill(430, triggerType="定时触发")
 
-    assert server.drive(look_for(server.api(), Intent(19, 5))).id == 6
+    assert server.drive(find_started_run(server.api(), an_intent(5))).id == 6
 
 
 @pytest.mark.parametrize("lag", [5, 25, 55])
@@ -589,14 +781,14 @@ def test_the_next_try_can_give_the_run_the_time_that_it_may_take_to_appear(serve
     server.fill(5)
     server.add_run(appears=NOW + lag)
 
-    assert server.drive(look_for(server.api(), Intent(19, 5), until=NOW + 60)).id == 6
-    assert server.now - NOW <= lag + 5
+    assert server.drive(find_started_run(server.api(), an_intent(5), deadline=NOW + 60)).id == 6
+    assert server.now - NOW <= max(lag, 30) + 5
 
 
 def test_the_next_try_looks_for_no_longer_than_it_is_told(server):
     server.fill(5)
 
-    assert server.drive(look_for(server.api(), Intent(19, 5), until=NOW + 60)) is None
+    assert server.drive(find_started_run(server.api(), an_intent(5), deadline=NOW + 60)) is None
     assert server.now - NOW == pytest.approx(60)
 
 
@@ -605,23 +797,28 @@ def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
     server.add_run()
     server.on("history", answer(502, ""), no_reply, answer(200, "<html>"))
 
-    assert server.drive(look_for(server.api(), Intent(19, 5), until=NOW + 30, forgiving=True)).id == 6
+    assert server.drive(find_started_run(server.api(), an_intent(5), deadline=NOW + 30, ignore_errors=True)).id == 6
 
 
 def test_a_last_look_ends_when_its_patience_does(server):
     server.always("history", answer(502, ""))
 
     assert (
-        server.drive(look_for(server.api().without_retries(1), Intent(19, 5), until=NOW + 30, forgiving=True)) is None
+        server.drive(
+            find_started_run(server.api().without_retries(1), an_intent(5), deadline=NOW + 30, ignore_errors=True)
+        )
+        is None
     )
     assert server.now - NOW == pytest.approx(30, abs=5)
 
 
 def test_the_next_try_doesnt_guess_either(server):
-    server.fill(7)
+    server.fill(5)
+    server.add_run()
+    server.add_run()
 
     with pytest.raises(AmbiguousRunError):
-        server.drive(look_for(server.api(), Intent(19, 5)))
+        server.drive(find_started_run(server.api(), an_intent(5)))
 
 
 @pytest.mark.parametrize(
@@ -636,74 +833,11 @@ def test_a_next_try_that_cant_look_fails_and_doesnt_say_that_there_is_nothing(se
     server.always("history", trouble)
 
     with pytest.raises(error):
-        server.drive(look_for(server.api(), Intent(19, 5)))
-
-
-# --- job params -------------------------------------------------------------------------------------------------------
-
-
-def pipeline(*nodes):
-    return Reply(None, None).pipeline(
-        {
-            "id": 19,
-            "data": {
-                "nodes": [
-                    {"nodeId": node_id, "name": name, "params": {"values": [{"key": key} for key in keys.split()]}}
-                    for node_id, name, keys in nodes
-                ]
-            },
-        },
-    )
-
-
-PIPELINE = pipeline(("n1", "train", "rounds depth"), ("n2", "deploy", ""), ("n3", "twin", "x"), ("n4", "twin", "x"))
-
-
-@pytest.mark.parametrize("name", ["n1", "train"])
-def test_a_node_is_named_by_its_id_or_its_name(name):
-    assert resolve_job_params(PIPELINE, {name: {"rounds": 3}}) == {"n1": {"rounds": 3}}
-
-
-def test_a_node_named_both_ways_is_given_both():
-    assert resolve_job_params(PIPELINE, {"n1": {"rounds": 3}, "train": {"depth": 2}}) == {
-        "n1": {"rounds": 3, "depth": 2}
-    }
-
-
-def test_an_id_wins_over_a_name():
-    nodes = pipeline(("a", "b", "x"), ("b", "c", "y"))
-
-    assert resolve_job_params(nodes, {"b": {"y": 1}}) == {"b": {"y": 1}}
-
-
-@pytest.mark.parametrize(
-    ("job_params", "says"),
-    [
-        ({"trian": {}}, r"no node 'trian'; nodes there are: n1 \(train\), n2 \(deploy\), n3 \(twin\), n4 \(twin\)"),
-        ({"train": {"round": 3}}, "no parameter 'round'; parameters there are: rounds, depth"),
-        ({"deploy": {"x": 3}}, "no parameter 'x'; there are no parameters"),
-        ({"twin": {"x": 3}}, "2 nodes of pipeline 19 are called 'twin'; name one by its id: n3, n4"),
-    ],
-)
-def test_what_the_pipeline_doesnt_have_is_refused_with_what_it_has(job_params, says):
-    with pytest.raises(NodeNotFoundError, match=says):
-        resolve_job_params(PIPELINE, job_params)
-
-
-@pytest.mark.parametrize("params", [None, "rounds", ["rounds"], 3])
-def test_a_node_that_is_given_no_object_is_refused(params):
-    with pytest.raises(ConfigurationError, match="node 'train' must be given an object"):
-        resolve_job_params(PIPELINE, {"train": params})
-
-
-@pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), {"x"}])
-def test_what_cant_be_json_is_refused_with_its_node_and_its_key(value):
-    with pytest.raises(ConfigurationError, match="for 'rounds' of node 'train' can't be sent as JSON"):
-        resolve_job_params(PIPELINE, {"train": {"rounds": value}})
+        server.drive(find_started_run(server.api(), an_intent(5)))
 
 
 def test_a_start_that_cant_be_sent_leaves_no_intent(server):
     noted = []
 
-    caught(server, ConfigurationError, {"n1": {"rounds": date(2026, 1, 1)}}, remember=noted.append)
+    caught(server, ConfigurationError, {"n1": {"rounds": date(2026, 1, 1)}}, save_intent=noted.append)
     assert (noted, server.count("start")) == ([], 0)

@@ -10,7 +10,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.status import RunState
-from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
 
 from .conftest import NOW, answer, no_reply, not_connected, ok, refused
 
@@ -62,9 +62,28 @@ def test_a_run_that_the_history_doesnt_show_isnt_stopped_since_it_may_be_another
     assert server.count("stop") == 0
 
 
-def test_a_run_that_may_not_show_yet_is_stopped_all_the_same(server):
-    assert stop_run(server, unseen=True) is True
+def test_a_run_that_was_started_just_now_is_stopped_once_the_history_shows_it(server):
+    server.add_run(appears=server.now + 20)
+
+    assert stop_run(server, assume_exists=True) is True
+    assert server.now - NOW >= 20
     assert server.count("stop") == 1
+
+
+def test_a_run_that_the_history_never_shows_is_never_stopped(server):
+    with pytest.raises(RunNotFoundError, match="The history of pipeline 19 has no run 9001"):
+        stop_run(server, 9001, assume_exists=True)
+    assert server.count("stop") == 0
+    assert server.now - NOW <= 60
+
+
+def test_a_run_that_the_one_run_call_knows_as_another_pipelines_is_not_stopped(server):
+    for owner in (20, None):
+        server.always("one run", ok({"id": 9001, "pipelineId": owner, "status": "running"}))
+
+        with pytest.raises(RunNotFoundError):
+            stop_run(server, 9001)
+    assert server.count("stop") == 0
 
 
 @pytest.mark.parametrize("status", ["succeeded", "stopped", "stopping"])
@@ -146,7 +165,7 @@ def test_patience_ends_with_the_last_error(server, trouble, error):
     server.always("history", trouble)
 
     with pytest.raises(error):
-        stop_run(server, patience=20)
+        stop_run(server, timeout=20)
     assert NOW + 10 <= server.now <= NOW + 40
 
 
@@ -272,7 +291,7 @@ def test_a_run_that_stays_stopping_isnt_resumed(server):
     server.add_run(status="stopping")
 
     with pytest.raises(ServiceUnavailableError, match="Run 1 is still stopping"):
-        resume_run(server, patience=20)
+        resume_run(server, timeout=20)
     assert server.count("resume") == 0
 
 
@@ -296,7 +315,7 @@ def test_the_runs_that_go_on_are_listed_newest_first(server):
     for status in ("running", "succeeded", "stopping", "AWAITING", "failed", "flourishing"):
         server.add_run(status=status)
 
-    assert [run.id for run in server.drive(running_runs(server.history()))] == [6, 4, 3, 1]
+    assert [run.id for run in server.drive(active_runs(server.history()))] == [6, 4, 3, 1]
 
 
 def test_all_that_go_on_are_found_where_the_servers_pages_are_short(server):
@@ -305,11 +324,11 @@ def test_all_that_go_on_are_found_where_the_servers_pages_are_short(server):
     for run_id in (150, 299):
         server.set(run_id, status="running")
 
-    assert [run.id for run in server.drive(running_runs(server.history(), 1000))] == [299, 150]
+    assert [run.id for run in server.drive(active_runs(server.history(), 1000))] == [299, 150]
 
 
 def test_one_request_lists_them_where_a_page_holds_them_all(server):
     server.fill(2_000)
 
-    server.drive(running_runs(server.history(), 1000))
+    server.drive(active_runs(server.history(), 1000))
     assert server.calls == ["resolve", "engine id", "history"]

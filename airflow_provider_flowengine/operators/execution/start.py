@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -11,24 +10,20 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_flowengine.operators.arguments import rendered_mapping
 from airflow_provider_flowengine.operators.checkpoint import Decision, Phase, decide
 from airflow_provider_flowengine.operators.execution.task import RunTask
+from airflow_provider_flowengine.protocol.candidates import Intent
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     FlowEngineError,
     PipelineBusyError,
     RequestRejectedError,
     RunLostError,
-    StartUnconfirmedError,
     sentence,
 )
+from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.models import run_from_dict
-from airflow_provider_flowengine.protocol.starting import (
-    Intent,
-    look_for,
-    resolve_job_params,
-    start_once,
-)
+from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
-from airflow_provider_flowengine.protocol.stopping import resume, running_runs, stop
+from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
 from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 if TYPE_CHECKING:
@@ -152,12 +147,11 @@ class StartTask(RunTask):
     def _recover_unconfirmed_start(self, checkpoint: Checkpoint) -> PipelineRun | None:
         self.log.info("Try %d may have started the pipeline; looking for its run.", checkpoint.try_number)
         api, intent = self.hook.api, Intent.from_dict(checkpoint.intent)
-        # The other worker's clock may be ahead: this waits no longer than if the start had been sent just now.
-        until = min(intent.noted, api.now()) + api.settings.timeout + self.confirmation_timeout
         job_params = self._resolved_params(checkpoint.pipeline_id)
         try:
             with self.interrupt.interruptible():
-                run = self.hook.client.run(look_for(api, intent, job_params, until=until))
+                flow = find_started_run(api, intent, job_params, confirmation_timeout=self.confirmation_timeout)
+                run = self.hook.client.run(flow)
         except AmbiguousRunError as error:
             if not self.store.was_cleared or not all(run.state.is_final for run in error.candidates):
                 raise
@@ -175,7 +169,7 @@ class StartTask(RunTask):
         api, intent = self.hook.api.without_retries(request_timeout), Intent.from_dict(checkpoint.intent)
         try:
             job_params = self._resolved_params(checkpoint.pipeline_id)
-            flow = look_for(api, intent, job_params, until=api.now() + timeout, forgiving=True)
+            flow = find_started_run(api, intent, job_params, deadline=api.now() + timeout, ignore_errors=True)
             run = self.hook.client.run(flow)
         except FlowEngineError:
             self.log.exception("Pipeline %s may have been started; its run is unknown", checkpoint.pipeline_id)
@@ -221,7 +215,7 @@ class StartTask(RunTask):
     def _active_runs(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> list[PipelineRun]:
         """Return the pipeline's runs that go on, newest first; an earlier try's own isn't meant."""
         with self.interrupt.interruptible():
-            runs = self.hook.client.run(running_runs(self._history(pipeline_id)))
+            runs = self.hook.client.run(active_runs(self._history(pipeline_id)))
         return [run for run in runs if run.id != own_run_id]
 
     def _warn_of_unrecorded_runs(self, pipeline_id: Identifier) -> None:
@@ -293,13 +287,11 @@ class StartTask(RunTask):
 
     def _submit(self, pipeline_id: Identifier) -> PipelineRun:
         job_params = self._resolved_params(pipeline_id)
-        recorded: list[Intent] = []
 
         def save_intent(intent: Intent) -> None:
             # Exactly-once start: without this, a crash after the POST would make the next try start a second run.
             with self.interrupt.shielded():
                 self.store.record_intent(pipeline_id, intent.as_dict())
-                recorded.append(intent)
 
         def discard_intent() -> None:
             """Nothing was started, so whatever ends this try, another's run isn't to be taken for its."""
@@ -310,17 +302,12 @@ class StartTask(RunTask):
             self.hook.api,
             pipeline_id,
             job_params,
-            remember=save_intent,
-            forget=discard_intent,
+            save_intent=save_intent,
+            discard_intent=discard_intent,
             confirmation_timeout=self.confirmation_timeout,
         )
-        try:
-            with self.interrupt.interruptible():
-                run = self.hook.client.run(flow)
-        except StartUnconfirmedError:
-            with suppress(Exception):  # its run has had its time to appear: the next try need not give it that again
-                self.store.record_intent(pipeline_id, replace(recorded[-1], noted=0.0).as_dict())
-            raise
+        with self.interrupt.interruptible():
+            run = self.hook.client.run(flow)
         self.log.info("Started %s. %s", self.report.name(run), self.report.link(run))
         return run
 

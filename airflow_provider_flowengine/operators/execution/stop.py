@@ -13,7 +13,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
-from airflow_provider_flowengine.protocol.stopping import running_runs
+from airflow_provider_flowengine.protocol.stopping import active_runs
 from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, wait
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find_runs_to_stop(
             raise ConfigurationError("Give run_id, or leave all_running on; run_id has rendered to None")
         return [rendered_id("run_id", run_id)]
     history = History(operator.hook.api, pipeline_id)
-    return [run.id for run in operator.hook.client.run(running_runs(history, MAX_RUNS_TO_STOP))]
+    return [run.id for run in operator.hook.client.run(active_runs(history, MAX_RUNS_TO_STOP))]
 
 
 def stop_runs(

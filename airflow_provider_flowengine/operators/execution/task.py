@@ -451,7 +451,7 @@ class RunTask(ABC):
         self.log.info("%s: stopping %s. %s", row.reason, name, url)
         try:
             api = self.hook.api.without_retries(request_timeout)
-            flow = stop(api, History(api, run.pipeline_id), run.id, patience=timeout, unseen=True)
+            flow = stop(api, History(api, run.pipeline_id), run.id, timeout=timeout, assume_exists=True)
             if self.hook.client.run(flow):
                 self.log.info("Requested cancellation of run %s.", run.id)
                 if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else

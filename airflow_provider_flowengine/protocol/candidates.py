@@ -1,0 +1,287 @@
+"""
+Which runs of a history a start can have made.
+
+A start's answer may be lost, so its run is recognized by comparison with an :class:`Intent`: what was known just before
+the start was sent. Each run that the history shows later is judged (:func:`judge`):
+
+- It must be new: not among the runs known before, and with a greater id if this pipeline's ids grow.
+- It must not have started before the start was sent, by the server's clock, within :data:`CLOCK_SKEW_TOLERANCE`. A run
+  without a start time counts only if ids grow.
+- It must not say that a schedule triggered it, or that it was given other parameters.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
+
+from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
+from airflow_provider_flowengine.protocol.zone import local_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_flowengine.protocol.history import LatestRuns
+    from airflow_provider_flowengine.protocol.http import Json
+    from airflow_provider_flowengine.protocol.job_params import JobParams
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+
+CLOCK_SKEW_TOLERANCE = timedelta(seconds=30)
+"""How much earlier than its start was sent a run may say that it began: clocks differ, and ``Date`` is in seconds."""
+
+MAX_BASELINE_IDS = 100
+"""How many ids an intent holds, for pipelines whose ids don't grow."""
+
+_ZONE_STEP = 15 * 60.0
+"""Seconds that time zones differ by, or multiples of them."""
+
+_MAX_ZONE_DIFFERENCE = 26 * 3600.0
+_START_DURATION = 60.0
+"""Seconds after it was sent that a start begins its run in at most, if time zones are to explain its start time."""
+
+_MIN_RUNS_TO_TELL_ORDER = 5
+_START_TIME_NAMES = ("startTime", "start_time", "startAt")
+_SCHEDULE_WORDS = (
+    "cron",
+    "schedul",
+    "period",
+    "loop",
+    "interval",
+    "message",
+    "auto",
+    "定时",
+    "周期",
+    "循环",
+    "消息",
+    "自动",
+)
+
+
+class Verdict(StrEnum):
+    """What a run is to a start."""
+
+    POSSIBLE = "possible"
+    UNCERTAIN = "uncertain"  # only a wrong clock or time zone could explain its start time
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """
+    What is known before a start is sent: enough to recognize its run afterwards.
+
+    :param pipeline_id: the pipeline.
+    :param baseline_run_id: its newest run's id, or None if it has none.
+    :param baseline_ids: ids of its newest runs, if ids are not known to grow.
+    :param ids_grow: whether newer runs of this pipeline have greater ids; None if its history doesn't show it.
+    :param server_time: what the server's clock said when the start was sent, ISO 8601, or empty.
+    :param latest_start: when the last of the runs known before began, by the clock of all runs; ISO 8601, or empty.
+    :param recorded_at: when the start was about to be sent by our own clock, in seconds since the epoch.
+    """
+
+    pipeline_id: Identifier
+    baseline_run_id: Identifier | None = None
+    baseline_ids: frozenset[Identifier] = field(default_factory=frozenset)
+    ids_grow: bool | None = None
+    server_time: str = ""
+    latest_start: str = ""
+    recorded_at: float = 0.0
+
+    @classmethod
+    def from_baseline(cls, pipeline_id: Identifier, latest: LatestRuns, now: float) -> Self:
+        """
+        Return the intent to start a pipeline.
+
+        :param pipeline_id: the pipeline.
+        :param latest: its newest runs.
+        :param now: our own time, in seconds since the epoch.
+        """
+        runs = latest.runs
+        grow = _ids_grow(runs) if latest.is_complete or latest.is_ordered else False
+        by_start = sorted(runs, key=_start_or_epoch, reverse=True)
+        known_ids = [run.id for run in by_start if not grow or not isinstance(run.id, int)]
+        latest_start = by_start[0].started if by_start else None
+        return cls(
+            pipeline_id=pipeline_id,
+            baseline_run_id=runs[0].id if runs else None,
+            baseline_ids=frozenset(known_ids[:MAX_BASELINE_IDS]),
+            ids_grow=grow,
+            server_time=latest.server_time.isoformat() if latest.server_time else "",
+            latest_start=latest_start.isoformat() if latest_start else "",
+            recorded_at=now,
+        )
+
+    def sent_at(self, now: float) -> Self:
+        """Return the same intent for a start that is sent later, while every earlier one was surely not processed."""
+        server_time = self.sent
+        if server_time and now > self.recorded_at:
+            server_time += timedelta(seconds=now - self.recorded_at)
+        return replace(self, server_time=server_time.isoformat() if server_time else "", recorded_at=now)
+
+    @property
+    def sent(self) -> datetime | None:
+        """What the server's clock said when the start was sent; None if that isn't known."""
+        return _moment(self.server_time)
+
+    @property
+    def earliest_start(self) -> datetime | None:
+        """
+        The earliest time at which its run may say that it began; None if nothing is known of the time.
+
+        The server's ``Date``, or later: if runs known before began later than that, their clock is ahead of it at least
+        so much. Without a ``Date`` our own clock takes its place.
+        """
+        sent, latest = self.earliest_by_date, _moment(self.latest_start)
+        return max(sent, latest - CLOCK_SKEW_TOLERANCE) if sent and latest else sent
+
+    @property
+    def earliest_by_date(self) -> datetime | None:
+        """The same by the server's ``Date`` alone."""
+        own_time = datetime.fromtimestamp(self.recorded_at, UTC) if self.recorded_at else None
+        sent = self.sent or own_time
+        return sent - CLOCK_SKEW_TOLERANCE if sent else None
+
+    def is_new(self, run: PipelineRun) -> bool:
+        """Whether a run came after the baseline."""
+        if run.id in self.baseline_ids:
+            return False
+        if not (isinstance(run.id, int) and isinstance(self.baseline_run_id, int)) or run.id > self.baseline_run_id:
+            return True
+        earliest = self.earliest_start
+        if self.ids_grow is True or earliest is None or run.started is None:
+            return False
+        if not self.server_time:  # its clock may be behind ours: then only the runs known before tell the time
+            earliest = (_moment(self.latest_start) or run.started) - CLOCK_SKEW_TOLERANCE
+        return run.started >= earliest or self.zone_explains(run)
+
+    def zone_explains(self, run: PipelineRun) -> bool:
+        """Whether a run's start time would be right in another time zone than the connection's."""
+        earliest = self.earliest_by_date
+        if earliest is None or run.started is None or not _has_no_zone(run):
+            return False
+        seconds = run.started.timestamp() - earliest.timestamp()
+        may_be_own = seconds % _ZONE_STEP <= _START_DURATION + CLOCK_SKEW_TOLERANCE.total_seconds()
+        return may_be_own and abs(seconds) <= _MAX_ZONE_DIFFERENCE
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the intent as plain JSON values."""
+        return {
+            "pipeline_id": self.pipeline_id,
+            "baseline_run_id": self.baseline_run_id,
+            "baseline_ids": sorted(self.baseline_ids, key=str),
+            "ids_grow": self.ids_grow,
+            "server_time": self.server_time,
+            "latest_start": self.latest_start,
+            "recorded_at": self.recorded_at,
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Json]) -> Self:
+        """Return the intent that :meth:`as_dict` wrote; a value that cannot be parsed counts as missing."""
+        listed, ids_grow, recorded_at = (content.get(name) for name in ("baseline_ids", "ids_grow", "recorded_at"))
+        pipeline_id = identifier(content.get("pipeline_id"))
+        ids = map(identifier, listed) if isinstance(listed, list) else ()
+        return cls(
+            pipeline_id=pipeline_id if pipeline_id is not None else "",
+            baseline_run_id=identifier(content.get("baseline_run_id")),
+            baseline_ids=frozenset(each for each in ids if each is not None),
+            ids_grow=ids_grow if isinstance(ids_grow, bool) else None,
+            server_time=_iso(content.get("server_time")),
+            latest_start=_iso(content.get("latest_start")),
+            recorded_at=float(recorded_at) if isinstance(recorded_at, int | float) else 0.0,
+        )
+
+
+def judge(
+    run: PipelineRun, intent: Intent, job_params: JobParams | None, latest_start: datetime, *, is_confirmed: bool
+) -> Verdict:
+    """
+    Return what a new run is to a start.
+
+    :param run: the run, newer than the intent's baseline.
+    :param intent: what was known before the start.
+    :param job_params: what the start was given, nodes named by their ids.
+    :param latest_start: the time by the server's clock: a run that says that it began later tells the time by another.
+    :param is_confirmed: whether the start surely was processed, so that there is a run of it.
+    """
+    if _is_scheduled(run) or _params_differ(run, job_params):
+        return Verdict.FOREIGN
+    if run.started is None:
+        ids_count = isinstance(run.id, int) and intent.ids_grow is not False
+        return Verdict.POSSIBLE if ids_count else Verdict.FOREIGN
+    earliest, zone_explains = intent.earliest_start, intent.zone_explains(run)
+    if earliest is None:
+        return Verdict.UNCERTAIN
+    if run.started < earliest:
+        return Verdict.UNCERTAIN if zone_explains or not intent.server_time else Verdict.FOREIGN
+    if run.started <= latest_start + CLOCK_SKEW_TOLERANCE or zone_explains:
+        return Verdict.POSSIBLE
+    return Verdict.POSSIBLE if is_confirmed and not _has_no_zone(run) else Verdict.UNCERTAIN
+
+
+def _has_no_zone(run: PipelineRun) -> bool:
+    value = next((run.content[name] for name in _START_TIME_NAMES if run.content.get(name)), None)
+    return local_time(value) is not None
+
+
+def _ids_grow(runs: Iterable[PipelineRun]) -> bool | None:
+    """Whether runs that began later have greater ids, but for a few that overtook each other; None if too few tell."""
+    in_order = sorted((run.started, run.id) for run in runs if run.started and isinstance(run.id, int))
+    if len(in_order) < _MIN_RUNS_TO_TELL_ORDER:
+        return None
+    inverted = sum(earlier > later for (_, earlier), (_, later) in pairwise(in_order))
+    return inverted * 4 < len(in_order)
+
+
+def _start_or_epoch(run: PipelineRun) -> datetime:
+    return run.started or datetime.fromtimestamp(0, UTC)
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _iso(value: Json) -> str:
+    """Return a time as ISO 8601 with its zone; nothing if it is none."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return ""
+    return moment.isoformat() if moment.tzinfo else ""
+
+
+def _is_scheduled(run: PipelineRun) -> bool:
+    kind = run.trigger.casefold()
+    return any(word in kind for word in _SCHEDULE_WORDS)
+
+
+def _params_differ(run: PipelineRun, job_params: JobParams | None) -> bool:
+    """Whether a run tells of parameters of its own that surely differ from what was sent."""
+    own = next((run.content[name] for name in ("params", "jobParams", "startParams") if run.content.get(name)), None)
+    if not isinstance(own, dict):
+        return False
+    for node, params in (job_params or {}).items():
+        theirs = own.get(node)
+        if isinstance(theirs, dict) and any(key in theirs and _differ(theirs[key], params[key]) for key in params):
+            return True
+    return False
+
+
+def _differ(theirs: Json, ours: Json) -> bool:
+    """Whether two values surely differ: a server may keep numbers and booleans as text, and objects as it likes."""
+    plain = [_plain(value) for value in (theirs, ours)]
+    return theirs != ours and None not in plain and plain[0] != plain[1]
+
+
+def _plain(value: Json) -> str | float | None:
+    if not isinstance(value, str | int | float):
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip().casefold()

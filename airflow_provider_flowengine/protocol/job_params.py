@@ -1,0 +1,65 @@
+"""
+Job parameters: what nodes are given at a start, checked against the pipeline before anything is sent.
+
+``{node: {key: value}}``; a node is named by its id or, if that is unambiguous, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.protocol import endpoints
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, NodeNotFoundError, known
+from airflow_provider_flowengine.protocol.http import Json
+
+if TYPE_CHECKING:
+    from airflow_provider_flowengine.protocol.models import Node, Pipeline
+
+JobParams = Mapping[str, Mapping[str, Json]]
+"""What nodes are given at a start: ``{node: {key: value}}``."""
+
+
+def resolve_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, dict[str, Json]]:
+    """
+    Check job params against the pipeline's nodes, and name each node by its id.
+
+    :param pipeline: the pipeline, read from FlowEngine.
+    :param job_params: ``{node: {key: value}}``; a node is named by its id or, where that is unambiguous, its name.
+    :return: ``{node id: {key: value}}``.
+    :raises NodeNotFoundError: when the pipeline has no such node, or two of this name, or the node has no such key.
+    :raises ConfigurationError: when a node is given something else than an object, or what can't be sent as JSON.
+    """
+    matched: dict[str, dict[str, Json]] = {}
+    for name, params in job_params.items():
+        node = _node(pipeline, str(name))
+        if not isinstance(params, Mapping):
+            raise ConfigurationError(
+                f"job_params: node {name!r} must be given an object {{key: value}}, not {params!r}"
+            )
+        keys = [param.key for param in node.params]
+        strange = [key for key in params if key not in keys]
+        if strange:
+            raise NodeNotFoundError(
+                f"job_params: node {name!r} of pipeline {pipeline.id} has no parameter {strange[0]!r}; "
+                f"{known('parameters', keys)}"
+            )
+        for key, value in params.items():
+            endpoints.ensure_json_serializable(f"job_params: {value!r} for {key!r} of node {name!r}", value)
+        matched.setdefault(node.id, {}).update(params)
+    return matched
+
+
+def _node(pipeline: Pipeline, name: str) -> Node:
+    found = [node for node in pipeline.nodes if node.id == name] or [
+        node for node in pipeline.nodes if node.name == name
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NodeNotFoundError(
+            f"job_params: {len(found)} nodes of pipeline {pipeline.id} are called {name!r}; name one by its id: "
+            f"{', '.join(node.id for node in found)}"
+        )
+    names = [f"{node.id} ({node.name})" if node.name and node.name != node.id else node.id for node in pipeline.nodes]
+    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {known('nodes', names)}")
