@@ -1,6 +1,7 @@
 """A DAG that runs whenever a pipeline's run has ended in FlowEngine, whoever started it. Needs Airflow 3."""
 
 from datetime import datetime
+from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
@@ -27,7 +28,7 @@ with DAG(
 ) as dag:
 
     @task
-    def report(triggering_asset_events=None):
+    def report(triggering_asset_events: Any = None) -> None:
         """Say how each run went that this DAG run was started by."""
         for events in triggering_asset_events.values():
             for event in events:

@@ -16,7 +16,7 @@ with DAG(
 ) as dag:
     # START drift
     @task
-    def find_drift(file):
+    def find_drift(file: str) -> None:
         from airflow_provider_flowengine.definition_files import read_definition
         from airflow_provider_flowengine.definitions.diff import diff
         from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook

@@ -28,3 +28,8 @@ def test_each_planted_mistake_is_seen_and_nothing_else():
     assert wrong_lines(PLANTED) == {
         ("planted.py", number) for number, line in enumerate(lines, 1) if line.endswith("# wrong")
     }
+
+
+@pytest.mark.timeout(600)
+def test_the_example_dags_have_none():
+    assert wrong_lines(*sorted((ROOT / "example_dags").glob("*.py"))) == set()
