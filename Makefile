@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version
 	--no-emit-index-url --custom-compile-command 'make pins'
 TESTED := --extra emulator --extra openlineage --group test pyproject.toml
 
-.PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench mutate \
+.PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench mutate simulate \
 	docs translations build pins clean
 
 help: ## Show this list
@@ -45,6 +45,10 @@ format: $(READY) ## Mend style and format
 
 types: $(READY) ## Check types
 	@$(BIN)/mypy
+
+simulate: $(READY) ## Play more random servers than `make test` does: CASES=100000, from SEED=0 on
+	@$(BIN)/pytest -q -p no:cacheprovider tests/faults/test_server_campaign.py --cases=$(or $(CASES),100000) \
+		--campaign-seed=$(or $(SEED),0)
 
 test-packaging: $(READY) ## Build the wheel and install it beside the newest and the oldest Airflow
 	@$(BIN)/pytest -q tests/packaging
