@@ -1,7 +1,9 @@
 """
 All knowledge of FlowEngine's API, without I/O.
 
-``endpoints`` says what can be asked, ``envelope`` and ``models`` read what comes back, ``flows`` are the
-procedures of several calls, ``waiting`` decides about a run that is waited for. Nothing here imports requests,
-aiohttp or Airflow: a transport in :mod:`airflow_provider_flowengine.client` does the sending.
+``endpoints`` builds every request, in the dialects of ``versions``; ``envelope`` and ``reply`` parse what comes back
+into ``models``; ``handshake`` finds the engine, and ``api`` is its client, in flows (``flow``): generators that yield
+requests and sleeps. Built of them: ``history`` (finding runs), ``starting`` (exactly once), ``stopping``, ``waiting``.
+Nothing here imports requests, aiohttp or Airflow: a transport in :mod:`airflow_provider_flowengine.client` does the
+sending.
 """
