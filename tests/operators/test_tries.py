@@ -212,7 +212,7 @@ def let_runs_end_at_once(emulator, pipeline_id):
 @pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status"}, {"kind": "html"}, {"kind": "broken_json"}])
 def test_a_start_whose_answer_is_lost_is_found_in_the_history(start, emulator, pipeline, fault, deferrable):
     emulator.fail("start", where="after", **fault)
-    task = start(pipeline_id=pipeline(duration=0.2), deferrable=deferrable)
+    task = start(pipeline_id=pipeline(duration=0.2), start_confirmation_timeout=2, deferrable=deferrable)
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 1)
     assert emulator.count("start") == 1
