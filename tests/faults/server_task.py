@@ -191,8 +191,8 @@ class Task:
         if world.ids != "grow" and world.times == "none":
             return "ids don't grow, and runs tell no start time"
         pages = world.paging != "whole" and world.older + len(world.others) + 3 > min(world.page_size, 20)
-        if pages and world.order == "any":
-            return "a history of several pages in no order"
+        if world.order == "any" and (pages or world.total == "wrong"):
+            return "a history of several pages in no order, or that says so by its total"
         return ""
 
     def _stop_sent(self, run_id: str) -> None:
