@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _STEP = timedelta(minutes=15)
 """All offsets that are in use are whole quarters of an hour."""
 _TOLERANCE = timedelta(minutes=2)
+_DATE_RESOLUTION = timedelta(seconds=2)
+"""``Date`` is in whole seconds: what comes later may seem to come so much earlier."""
 _MAX_WAIT = timedelta(minutes=9)
 _MIN_OFFSET, _MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 _ONE_HOUR = timedelta(hours=1)
@@ -71,7 +73,7 @@ def offset_of(local: datetime, earliest: datetime, latest: datetime) -> timezone
     :param latest: when it was at the latest, aware.
     :return: the offset, in whole quarters of an hour; None if there is none, or the moments are too far apart.
     """
-    if not timedelta(0) <= latest - earliest <= _MAX_WAIT:
+    if not -_DATE_RESOLUTION <= latest - earliest <= _MAX_WAIT:
         return None
     ahead = local - earliest.astimezone(UTC).replace(tzinfo=None) + _TOLERANCE
     offset = ahead // _STEP * _STEP

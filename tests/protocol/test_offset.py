@@ -21,6 +21,10 @@ def test_an_offset_is_known_by_a_start_between_two_moments(hours, late):
     assert offset_of(local, SENT, SENT + timedelta(seconds=240)).utcoffset(None) == timedelta(hours=hours)
 
 
+def test_a_clock_that_tells_whole_seconds_may_seem_to_go_back():
+    assert offset_of((SENT + timedelta(hours=8)).replace(tzinfo=None), SENT, SENT - timedelta(seconds=1)) is not None
+
+
 @pytest.mark.parametrize(
     ("ahead", "later"),
     [
