@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -178,7 +179,9 @@ def machine(into: Path) -> None:
         f"Measured on {datetime.now(UTC):%d %B %Y}: {os.cpu_count()} cores ({model}), {platform.system()} "
         f"{platform.release().split('-')[0]}, Python {platform.python_version()}; {versions}.\n"
     )
-    (into / "machine.md").write_text(text, encoding="utf-8")
+    wrapped = textwrap.fill(text, 100, break_on_hyphens=False) + "\n"
+    # As a block, which isn't translated: it changes with each measurement.
+    (into / "machine.md").write_text(f"```text\n{wrapped}```\n", encoding="utf-8")
     print(f"\n{text}")
 
 
