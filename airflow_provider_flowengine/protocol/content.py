@@ -21,6 +21,9 @@ _NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
 """Codecs of Python's that no document is written in."""
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class ContentError(Exception):
     """The content of a response is too large, or cannot be decompressed."""
 
@@ -116,6 +119,15 @@ def decode(body: bytes, content_type: str = "", limit: int | None = None) -> str
         except UnicodeError:
             continue
     return part.decode("utf-8", "replace")
+
+
+def without_surrogates(text: str) -> str:
+    """
+    Replace each half of a surrogate pair by U+FFFD: no log, database or message between processes can hold one.
+
+    :param text: what a server or a library said.
+    """
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _charsets(body: bytes, content_type: str) -> Iterable[str]:

@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow_provider_flowengine.protocol.content import decode
+from airflow_provider_flowengine.protocol.content import decode, without_surrogates
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     RequestRejectedError,
@@ -42,6 +42,7 @@ _HINTS = {
 }
 """What to do, by what the reason of a failure says; the first that matches."""
 
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|\?xml|body)", re.IGNORECASE)
 
 
@@ -213,10 +214,18 @@ def _where(request: Request) -> str:
 def json_object(response: Response) -> JsonObject | None:
     """Return the JSON object that a response is; None if it is none."""
     try:
-        content = json.loads(decode(response.body, response.headers.get("content-type", "")))
+        content = _load(decode(response.body, response.headers.get("content-type", "")))
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _load(text: str) -> Json:
+    """Parse JSON, whose escapes can hold half a surrogate pair."""
+    content: Json = json.loads(text)
+    if _SURROGATE_ESCAPE.search(text):
+        content = json.loads(without_surrogates(json.dumps(content, ensure_ascii=False)))
+    return content
 
 
 def is_web_page(response: Response) -> bool:

@@ -7,6 +7,9 @@ import re
 Identifier = int | str
 """An id of FlowEngine's: an int when it is written in digits, text otherwise."""
 
+_TOO_LONG = 10**19
+"""Up to 19 digits are what the 64 bits of a database, or of a message between Airflow's processes, hold."""
+
 
 def identifier(value: object) -> Identifier | None:
     """
@@ -15,14 +18,16 @@ def identifier(value: object) -> Identifier | None:
     :param value: a number or text; anything else is no id.
     :return: an int when it is written in digits, the text otherwise, None when there is none.
     """
-    if type(value) is int:
-        return value
-    if isinstance(value, bool) or not isinstance(value, str | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, float):
-        return int(value) if value.is_integer() else None
+        if not value.is_integer():
+            return None
+        value = int(value)
+    if isinstance(value, int) and abs(value) < _TOO_LONG:
+        return value
     text = str(value).strip()
     if not text:
         return None
-    # Up to 19 digits: what a database's 64 bits hold. Longer digits, or with leading zeros, are text that looks so.
+    # Longer digits, or with leading zeros, are text that looks so.
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,18}", text) else text

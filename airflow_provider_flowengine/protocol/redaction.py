@@ -13,6 +13,8 @@ from functools import lru_cache
 from html.entities import html5
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.protocol.content import without_surrogates
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -76,7 +78,7 @@ class Redactor:
         :param text: what a server, a proxy or a library said.
         :param limit: the characters that are kept at most, default 4,000.
         """
-        shown = text[:_WINDOW]
+        shown = without_surrogates(text[:_WINDOW])
         secrets = self.secrets
         if secrets:
             shown = (_hide_in_word if len(shown) <= _WORD else _hide)(secrets, shown)

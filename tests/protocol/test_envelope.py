@@ -38,6 +38,16 @@ def test_a_good_answer_is_its_whole_object(name):
     assert whole == json.loads(sample(name).body)
 
 
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [(r"\ud800", "\ufffd"), (r"a\uDfFfb", "a\ufffdb"), (r"\ud83d\ude00", "😀"), (r"\\ud800", r"\ud800")],
+)
+def test_half_a_surrogate_pair_is_replaced_since_no_log_or_database_can_hold_it(escaped, text):
+    body = f'{{"status": 0, "data": {{"{escaped}": ["{escaped}"]}}}}'.encode()
+
+    assert parse_envelope(REQUEST, Response(200, body))["data"] == {text: [text]}
+
+
 @pytest.mark.parametrize("status", [0, "0", " 0 "])
 @pytest.mark.parametrize("http", [200, 201, 202])
 def test_success_is_0_as_a_number_or_as_text(status, http):

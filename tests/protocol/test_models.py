@@ -137,6 +137,8 @@ def test_an_answer_without_an_engine_id_is_unexpected(whole):
         (None, None),
         (True, None),
         (4.5, None),
+        (10**25, str(10**25)),
+        (1e25, str(int(1e25))),
         (float("nan"), None),
         (float("inf"), None),
         ([43], None),
