@@ -60,6 +60,7 @@ class TaskInstance:
 
 def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline, after_looks):
     ti = TaskInstance(emulator)
+    pipeline()  # so that the run's id is not its pipeline's, which an answer to a start may mean too
     operator = FlowEngineStartPipelineOperator(
         task_id="task", pipeline_id=pipeline(duration="forever"), poll_interval=0.05, durable=False
     )
