@@ -15,6 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_flowengine.protocol.errors import TaskInterruptedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_flowengine.protocol.http import Json
@@ -70,6 +72,20 @@ except ImportError:  # goes with Airflow 2.11
 
 TRIGGERS_WRITE_XCOM = find_spec("airflow.sdk") is not None  # TODO: remove when dropping 2.11
 """Whether a trigger can write its task's XCom."""
+
+
+def allow_in_xcom(classes: Iterable[type]) -> None:
+    """
+    Let tasks take values of these classes from XCom; before Airflow 3.3 only a deployment's configuration can.
+
+    :param classes: the classes.
+    """
+    try:
+        from airflow.sdk.serde import allow_class
+    except ImportError:  # TODO: remove when dropping Airflow 3.2
+        return
+    for each in classes:
+        allow_class(each)
 
 
 def has_tabs() -> bool:

@@ -58,7 +58,7 @@ MAY_IMPORT = {
         "retry",
         "local_time",
     },
-    "plugins": {"compat"},
+    "plugins": {"compat", "protocol"},
     "emulator": {""},
 }
 

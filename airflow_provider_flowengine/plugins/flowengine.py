@@ -1,5 +1,5 @@
 """
-The tab *FlowEngine* on the pages of tasks and DAG runs in Airflow 3.1 and later.
+The tab *FlowEngine* on the pages of tasks and DAG runs in Airflow 3.1 and later, and what tasks may return.
 
 Airflow loads plugins in all of its processes, so importing this module loads no web framework: only the API server,
 which is asked for the tab's files, does. Nobody has to sign in for these files, so nothing but them is served: the tab
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.protocol.models import RETURNABLE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,6 +91,8 @@ class FlowEnginePlugin(AirflowPlugin):
     fastapi_apps = APPS
     react_apps = TABS
 
+
+compat.allow_in_xcom(RETURNABLE)  # here, since each process that runs a task loads its plugins first
 
 plugin = FlowEnginePlugin if compat.has_tabs() else None
 """What the entry point group ``airflow.plugins`` names; None, which Airflow passes over, before 3.1."""

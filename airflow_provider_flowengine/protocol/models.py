@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 from airflow_provider_flowengine.protocol.versions import KERNEL, ApiVersion
@@ -12,12 +12,33 @@ from airflow_provider_flowengine.protocol.versions import KERNEL, ApiVersion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from _typeshed import DataclassInstance
+
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 
+class Returnable:
+    """A dataclass that a task may return, for the next one to take: Airflow's XCom calls these methods."""
+
+    def serialize(self) -> dict[str, object]:
+        """Return the fields; Airflow serializes their values likewise."""
+        return {each.name: getattr(self, each.name) for each in fields(cast("DataclassInstance", self))}
+
+    @classmethod
+    def deserialize(cls, content: Mapping[str, object], version: int) -> Self:
+        """
+        Return the value that :meth:`serialize` wrote.
+
+        :param content: its fields.
+        :param version: the version of the class that wrote it; there is only one.
+        """
+        state = {"state": RunState(str(content["state"]))} if "state" in content else {}
+        return cls(**{**content, **state})
+
+
 @dataclass(frozen=True)
-class Engine:
+class Engine(Returnable):
     """
     One deployed application, resolved.
 
@@ -34,7 +55,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Param:
+class Param(Returnable):
     """A parameter of a node: its key, its value, and TEXT or FILE."""
 
     key: str
@@ -43,7 +64,7 @@ class Param:
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(Returnable):
     """One job of a pipeline."""
 
     id: str
@@ -53,7 +74,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Returnable):
     """
     A pipeline as FlowEngine knows it.
 
@@ -76,7 +97,7 @@ class Pipeline:
 
 
 @dataclass(frozen=True)
-class NodeRun:
+class NodeRun(Returnable):
     """What one node did, or does, within a run."""
 
     id: str
@@ -94,7 +115,7 @@ class NodeRun:
 
 
 @dataclass(frozen=True)
-class PipelineRun:
+class PipelineRun(Returnable):
     """
     One run of a pipeline: a row of its run history.
 
@@ -122,6 +143,10 @@ class PipelineRun:
     nodes: tuple[NodeRun, ...] = ()
     is_zone_certain: bool = field(default=True, compare=False, repr=False)
     content: JsonObject = field(default_factory=dict, compare=False, repr=False)
+
+    def serialize(self) -> dict[str, object]:
+        """Return the fields but ``content``: it is as the server wrote it, and may echo a secret."""
+        return super().serialize() | {"content": {}}
 
     @property
     def is_stopping(self) -> bool:
@@ -188,3 +213,7 @@ def newest_first(runs: Iterable[PipelineRun]) -> list[PipelineRun]:
 
 def _epoch(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0.0
+
+
+RETURNABLE = (Engine, ApiVersion, Param, Node, Pipeline, NodeRun, PipelineRun)
+"""What a task may return, and what stands in it."""

@@ -1,6 +1,7 @@
 """The hook's methods, against the emulator."""
 
 from datetime import timedelta
+from importlib.metadata import version
 from inspect import signature
 from typing import get_type_hints
 
@@ -17,6 +18,8 @@ from airflow_provider_flowengine.protocol.errors import (
     RunStoppedError,
     RunTimeoutError,
 )
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 
 
 @pytest.fixture
@@ -406,3 +409,34 @@ def test_a_run_and_a_pipeline_are_handed_from_task_to_task_as_dicts(dag, run, em
 
     assert tasks["begin"].returned["pipeline_key"] == "nightly"
     assert (tasks["wait"].state, tasks["wait"].returned["state"]) == ("success", "succeeded")
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="before Airflow 3.3 a deployment must allow each class in XCom")
+def test_what_the_hook_returns_is_handed_from_task_to_task_as_it_is(dag, run, emulator, monkeypatch, pipeline):
+    from airflow.providers.common.compat.sdk import task
+
+    emulator.reset(times="text", timezone="Asia/Kathmandu", node_seconds=0)
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timezone=""))
+    pipeline("nightly", duration=0.1)
+    expected, taken = [], []
+
+    @task
+    def begin():
+        hook = FlowEngineHook()
+        started = hook.start_pipeline(1)
+        ended = hook.wait_for_run(1, started.id, poll_interval=0.05)
+        expected.extend([hook.engine, hook.get_pipeline(1), [ended]])
+        return expected
+
+    @task
+    def end(values):
+        taken.extend(values)
+
+    with dag:
+        end(begin())
+    run(dag)
+
+    assert taken == expected
+    assert taken[2][0].state.is_final
+    assert taken[1].content == expected[1].content
+    assert taken[2][0].content == {}, "it is as the server wrote it, and may echo a secret"
