@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from airflow_provider_flowengine.protocol.errors import FlowEngineError
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.http import Request, Response
 
 T = TypeVar("T")
@@ -79,6 +79,31 @@ def supervise(flow: Flow[T], check: Callable[[Step], Step]) -> Flow[T]:
             outcome = yield step
         except FlowEngineError as error:
             outcome = error
+
+
+MIN_REQUEST_TIMEOUT = 1.0
+"""Seconds that a request may take at least, however little is left until a deadline."""
+
+
+def with_deadline(flow: Flow[T], deadline: float, now: Callable[[], float]) -> Flow[T]:
+    """
+    Return a flow that takes no longer than until a deadline, however many requests it sends.
+
+    :param flow: the flow.
+    :param deadline: the deadline, in seconds since the epoch.
+    :param now: tells the time, in seconds since the epoch.
+    :raises ServiceUnavailableError: if it was not over by then.
+    """
+
+    def check(step: Step) -> Step:
+        left = deadline - now()
+        if left <= 0:
+            raise ServiceUnavailableError("FlowEngine did not answer in time.")
+        if isinstance(step, Request):
+            return replace(step, timeout=min(step.timeout, max(left, MIN_REQUEST_TIMEOUT)))
+        return step
+
+    return supervise(flow, check)
 
 
 MAX_RETRY_AFTER = 300.0

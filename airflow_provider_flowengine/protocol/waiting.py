@@ -25,14 +25,13 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Flow, Sleep, Step, T, supervise
-from airflow_provider_flowengine.protocol.http import Request
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Flow, Sleep, with_deadline
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow_provider_flowengine.protocol.api import Api
@@ -52,8 +51,6 @@ GRACE = 120.0
 
 _MIN_POLL_TIME = 5.0
 """Seconds that a poll is given, also if the time is over already: the run may have ended in time."""
-
-_MIN_REQUEST_TIMEOUT = 1.0
 
 TRANSIENT_ERRORS = (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError, EngineNotFoundError)
 """A look that ends in one of these says nothing about the run, which may be going on."""
@@ -338,7 +335,7 @@ def look(api: Api, history: History, waiter: RunMonitor) -> Flow[PipelineRun | N
     """
     started = api.now()
     try:
-        run = yield from _within(_poll(history, waiter), waiter.poll_deadline(started), api.now)
+        run = yield from with_deadline(_poll(history, waiter), waiter.poll_deadline(started), api.now)
     except TRANSIENT_ERRORS as error:
         if isinstance(error, RequestRejectedError) and waiter.last is None and not waiter.failures:
             yield from _check_pipeline(api, waiter.pipeline_id)
@@ -357,26 +354,6 @@ def _poll(history: History, waiter: RunMonitor) -> Flow[PipelineRun | None]:
         return waiter.observe(run, now()) if run else None
     found = yield from history.find_all([waiter.run_id])
     return waiter.observe_lookup(found, now())
-
-
-def _within(flow: Flow[T], deadline: float, now: Callable[[], float]) -> Flow[T]:
-    """
-    Let a poll take no longer than until a moment, however many requests it makes.
-
-    :raises ServiceUnavailableError: if it was not over by then.
-    """
-
-    def check(step: Step) -> Step:
-        left = deadline - now()
-        if left <= 0:
-            raise ServiceUnavailableError("The poll of the run's status was not answered in time.")
-        return (
-            replace(step, timeout=min(step.timeout, max(left, _MIN_REQUEST_TIMEOUT)))
-            if isinstance(step, Request)
-            else step
-        )
-
-    return supervise(flow, check)
 
 
 def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:

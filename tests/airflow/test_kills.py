@@ -24,6 +24,7 @@ def end_task(emulator, dag):
             time.sleep(0.01)
         if state:
             set_state(dag, state)
+        end_task.killed_at = time.monotonic()
         os.kill(os.getpid(), signal.SIGUSR1)
 
     def end_task(state=None):
@@ -70,6 +71,31 @@ def test_a_task_whose_run_was_stopped_never_ends_well(start, end_task, emulator,
 
     assert task.state == "failed"
     assert task.returned is None
+
+
+def test_a_run_of_a_start_that_is_not_confirmed_yet_is_looked_for_and_stopped(start, end_task, emulator, pipeline):
+    emulator.options.history_delay = 1.5
+    emulator.fail("start", kind="reset", where="after")
+    end_task("failed")
+    start(pipeline_id=pipeline(duration="forever"))
+
+    assert emulator.world.run(1).stopping
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False], ids=["a known run", "an unconfirmed start"])
+def test_a_kill_takes_less_than_airflow_grants_if_flowengine_does_not_answer(
+    start, end_task, emulator, pipeline, log, is_confirmed
+):
+    # Airflow kills the process 5 s after the signal: what is to be logged and saved must be done by then.
+    if not is_confirmed:
+        emulator.options.history_delay = 600
+        emulator.fail("start", kind="reset", where="after")
+    emulator.fail("history", "run", "stop", kind="hang", seconds=20, skip=3, times=100)
+    end_task("failed")
+    start(pipeline_id=pipeline(duration="forever"))
+
+    assert time.monotonic() - end_task.killed_at < 5
+    assert ("may be going on" if is_confirmed else "may have been started") in log.ours
 
 
 def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancelled(

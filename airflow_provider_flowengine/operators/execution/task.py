@@ -24,7 +24,7 @@ from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Action, Ending, classify_ending, exit_policy
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError, RunTimeoutError, sentence
-from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
+from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep, with_deadline
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
 from airflow_provider_flowengine.protocol.progress import run_from_progress
@@ -441,6 +441,7 @@ class RunTask(ABC):
         timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
         if row.ending is Ending.INTERRUPTED:
             timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
+        deadline = self.hook.api.now() + timeout
         run = self.owned_run or self.find_unconfirmed_run(timeout / 2, request_timeout)
         if run is None:
             return
@@ -451,15 +452,18 @@ class RunTask(ABC):
         self.log.info("%s: stopping %s. %s", row.reason, name, url)
         try:
             api = self.hook.api.without_retries(request_timeout)
+            timeout = deadline - api.now()
             flow = stop(api, History(api, run.pipeline_id), run.id, timeout=timeout, assume_exists=True)
-            if self.hook.client.run(flow):
+            if self.hook.client.run(with_deadline(flow, deadline, api.now)):
                 self.log.info("Requested cancellation of run %s.", run.id)
                 if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
                     self._save(Phase.CANCELLED, run)
             else:
                 self.log.info("Run %s had already finished.", run.id)
-        except Exception:
-            self.log.exception("Run %s could not be stopped and may be going on: %s", run.id, url)
+        except Exception as error:
+            is_unforeseen = not isinstance(error, FlowEngineError)
+            message = "Run %s could not be stopped and may be going on: %s %s"
+            self.log.error(message, run.id, error, url, exc_info=is_unforeseen)
 
     def _was_ended_by_user(self) -> bool:
         """Whether the user has ended this task, and this try is the one that owns the run."""
