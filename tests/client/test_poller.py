@@ -135,8 +135,9 @@ async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplo
     caplog.set_level(logging.INFO)
     tasks = [asyncio.create_task(wait(run)) for run in runs]
     await polls(emulator, 2)
+    emulator.options.stop_seconds = 1  # so that a poll sees that a run is stopping
     for run in runs:
-        emulator.world.finish(run)
+        emulator.world.stop(run)
     await asyncio.gather(*tasks)
     logger.removeHandler(handler)
     assert logged == {(f"waiter of {run}", run) for run in runs}
@@ -429,10 +430,13 @@ async def test_nodes_that_the_history_does_not_tell_are_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     emulator = waiting.emulator
-    one = pipeline(emulator)
+    short = {"values": [{"key": "duration", "value": "0.1", "type": "TEXT"}]}
+    nodes = [{"nodeId": "load", "type": "TASK", "indexType": "SHELL", "params": short}]
+    nodes += [{"nodeId": "train", "type": "TASK", "indexType": "SHELL"}]
+    one = emulator.world.create_pipeline({"data": {"name": "two nodes", "nodes": nodes, "edges": []}}).id
     [run] = start(emulator, one)
     task = waiting.task(one, run)
-    await until(lambda: "node train: running" in caplog.text)
+    await until(lambda: "node load: succeeded" in caplog.text, 20)
     emulator.world.finish(run)
     await task
 
