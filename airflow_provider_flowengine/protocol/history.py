@@ -32,6 +32,7 @@ from airflow_provider_flowengine.protocol.page_order import (
     ids_are_ordered,
     ids_of,
 )
+from airflow_provider_flowengine.protocol.pages import unless_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -343,7 +344,8 @@ class History:
         settings = self.api.settings
         if settings is not self._seen_by:  # other words or another zone read the same rows differently
             self._seen, self._seen_by = {}, settings
-        response = yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
+        ask = self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
+        response = (yield from (ask if page == 1 else unless_refused(ask))) or HistoryPage(())
         self._seen = {run.id: run for run in response.runs}
         return response
 

@@ -3,23 +3,27 @@ A list that may come in pages, read until it is known to be whole.
 
 No source says whether the list of pipelines is paged: the vendor's page asks for it without a query, a client in the
 wild with ``page`` and ``size``. So it is asked for without; if it may have gone on, for what follows; if that shows
-more, in long pages. Servers differ in what comes beyond the end: nothing, the last page again, or the first.
+more, in long pages. Servers differ in what comes beyond the end: nothing, a refusal, the last page again, or the first.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.protocol.errors import AccessDeniedError, RequestRejectedError
 from airflow_provider_flowengine.protocol.identifiers import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.reply import Reply
+
+log = logging.getLogger(__name__)
 
 PAGE_SIZE = 500
 MAX_PAGES = 120
@@ -41,8 +45,10 @@ class Listing:
     is_complete: bool = False
     doubt: str = ""
 
-    def add(self, reply: Reply) -> bool:
-        """Take in a page; return whether it held anything new."""
+    def add(self, reply: Reply | None) -> bool:
+        """Take in a page, None if there is none; return whether it held anything new."""
+        if reply is None:
+            return False
         before = len(self.rows)
         for place, row in enumerate(reply.rows()):
             row_id = identifier(row.get("id"))
@@ -67,7 +73,7 @@ def read_pages(
     if listing.is_complete or is_enough(listing):
         return listing
     if listing.total is None:
-        is_new = listing.add((yield from fetch(2, len(listing.rows))))
+        is_new = listing.add((yield from unless_refused(fetch(2, len(listing.rows)))))
         if not is_new and listing.total is None:
             listing.is_complete = True  # what follows is nothing new, and nothing says that there is more
         if listing.is_complete or is_enough(listing):
@@ -79,7 +85,8 @@ def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], is_enough: Callab
     """Read a list anew that does come in pages, in long ones."""
     listing = Listing()
     for page in range(1, MAX_PAGES + 1):
-        is_new = listing.add((yield from fetch(page, PAGE_SIZE)))
+        reply = fetch(page, PAGE_SIZE)
+        is_new = listing.add((yield from (reply if page == 1 else unless_refused(reply))))
         if listing.is_complete or is_enough(listing):
             return listing
         if not is_new:
@@ -88,3 +95,18 @@ def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], is_enough: Callab
             return listing
     listing.doubt = "it has no end"
     return listing
+
+
+def unless_refused(page: Flow[T]) -> Flow[T | None]:
+    """
+    Return a further page of a list; None if the server refuses it, as one beyond the end.
+
+    :param page: asks for it.
+    """
+    try:
+        return (yield from page)
+    except AccessDeniedError:
+        raise
+    except RequestRejectedError as error:
+        log.debug("This page is taken for one beyond the end: %s", error)
+        return None

@@ -76,7 +76,7 @@ class FakeServer:
         self.paged = True
         self.counts = False  # whether it tells how many runs there are
         self.most = 1000  # the longest page it gives
-        self.beyond_the_end = "empty"  # or "last page"
+        self.beyond_the_end = "empty"  # or "last page", "refusal"
         self.one_run_call = False
         self.clock_skew = 0.0  # what its Date header is ahead
         self.sends_date = True
@@ -179,7 +179,8 @@ class FakeServer:
             content = self.start_answer(run_id) if callable(self.start_answer) else self.start_answer
             return self._dated(ok(content))
         if call == "history":
-            return self._dated(ok(self._page(int(query["page"]), int(query["size"]))))
+            shown = self._page(int(query["page"]), int(query["size"]))
+            return self._dated(refused("page out of range") if shown is None else ok(shown))
         if call == "one run":
             run_id = parts.path.split("/")[-2]
             row = next((run for run in self.runs if str(run["id"]) == run_id), None)
@@ -197,6 +198,8 @@ class FakeServer:
         if self.paged:
             size = min(size, self.most)
             last = max(1, -(-count // size))
+            if page > last and self.beyond_the_end == "refusal":
+                return None
             if page > last and self.beyond_the_end == "last page":
                 page = last
             begin, end = min((page - 1) * size, count), min(page * size, count)

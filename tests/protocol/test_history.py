@@ -60,6 +60,8 @@ SHAPES = {
     "paged, newest first, counted": {"counts": True},
     "paged, oldest first": {"order": "ascending"},
     "paged, oldest first, counted": {"order": "ascending", "counts": True},
+    "paged, newest first, refused beyond": {"beyond_the_end": "refusal"},
+    "paged, oldest first, refused beyond": {"order": "ascending", "beyond_the_end": "refusal"},
     "paged, oldest first, the last page for all beyond": {"order": "ascending", "beyond_the_end": "last page"},
     "paged, oldest first, short pages, counted": {"order": "ascending", "counts": True, "most": 7},
     "whole, newest first": {"paged": False},

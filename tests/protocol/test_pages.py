@@ -8,7 +8,7 @@ import pytest
 from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, UnexpectedResponseError
 from airflow_provider_flowengine.protocol.pages import MAX_PAGES
 
-from .conftest import ok
+from .conftest import ok, refused
 
 
 class Pipelines:
@@ -25,6 +25,8 @@ class Pipelines:
         query = dict(parse_qsl(urlsplit(request.url).query))
         page, size = int(query.get("page", 1)), min(int(query.get("size", self.default)), self.most)
         last = max(1, -(-len(self.rows) // size))
+        if page > last and self.beyond == "a refusal":
+            return refused("page out of range")
         if page > last:
             page = {"nothing": page, "the last page": last, "the first page": 1}[self.beyond]
         rows = self.rows[(page - 1) * size : page * size]
@@ -32,7 +34,7 @@ class Pipelines:
         return ok({"list": rows, "total": total} if total is not None else rows)
 
 
-BEYOND = ["nothing", "the last page", "the first page"]
+BEYOND = ["nothing", "a refusal", "the last page", "the first page"]
 
 
 @pytest.mark.parametrize("beyond", BEYOND)
