@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from airflow_provider_flowengine.protocol.api import Api
@@ -176,7 +178,8 @@ def test_the_next_try_finds_the_run_of_one_that_was_broken_off(engine):
 
     engine.start(pipeline_id, save_intent=intents.append)
 
-    assert engine.run(find_started_run(engine.api, intents[0])).id == 1
+    found = engine.run(find_started_run(engine.api, intents[0], confirmation_timeout=1.0, deadline=time.time() + 2))
+    assert found.id == 1
 
 
 def test_an_engine_that_moves_is_followed(slow):
