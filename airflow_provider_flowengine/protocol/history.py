@@ -6,8 +6,10 @@ it by id). The newest generation pages it; the older one returns it whole (the v
 page usually holds what is asked for; if not, the page grows, the run is asked for by its id, and at last its page is
 searched for by bisection, since ids grow.
 
-A paged history may begin with its newest run or with its oldest. One that is paged in no order at all, and is longer
-than a page, can't be searched without reading it whole: of that, what its first page shows is taken for the newest.
+A paged history may begin with its newest run or with its oldest, and its pages may be shorter than they were asked
+for, so a short page proves no end: only the next page does, if it adds nothing. If a page tells no order, the history
+is read on until it does, or ends. If neither happens within a few pages, its newest run cannot be determined, and a
+start is refused.
 
 Whatever a server does, one poll makes at most :data:`MAX_REQUESTS` requests: pages may wrap, repeat, or never end, and
 ``total`` may lie. A page that adds nothing new ends a search.
@@ -26,11 +28,11 @@ from airflow_provider_flowengine.protocol.identifiers import Identifier, identif
 from airflow_provider_flowengine.protocol.models import HistoryPage, PipelineRun, newest_first
 from airflow_provider_flowengine.protocol.page_order import (
     FIRST_SIZE,
-    ascends,
+    Order,
     continues,
-    holds_all,
     ids_are_ordered,
     ids_of,
+    order_of,
 )
 from airflow_provider_flowengine.protocol.pages import unless_refused
 
@@ -52,6 +54,9 @@ MAX_REQUESTS = 128
 
 _SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MAX_PAGES = 1 << 16
+_MAX_UNORDERED_PAGES = 20
+"""How many pages are read of a history that tells no order."""
+
 _MAX_RUNS_BACK = 5_000
 _MAX_PAGES_BACK = 80
 _MAX_NEW_SEARCHES = 3
@@ -70,14 +75,16 @@ class LatestRuns:
 
     :param runs: the runs, newest first.
     :param is_complete: whether the history holds no others.
-    :param is_ordered: whether they came in an order, so that they are the newest.
+    :param is_ordered: whether their ids came in an order.
     :param server_time: what the server's clock said; None if it sent no ``Date``.
+    :param pages: how many pages from the history's begin on they are.
     """
 
     runs: list[PipelineRun]
     is_complete: bool = False
     is_ordered: bool = True
     server_time: datetime | None = None
+    pages: int = 1
 
 
 @dataclass
@@ -97,6 +104,7 @@ class History:
     pipeline_id: Identifier
     size: int = FIRST_SIZE
     _last_page: int | None = None  # of a history that begins with its oldest run
+    _longest_page: int = 0  # of such a history: a shorter page is its last
     _found_on: dict[Identifier, int] = field(default_factory=dict)
     _next_search: int = 0  # whose turn it is, of the older runs that are searched for
     _warned: bool = False
@@ -174,16 +182,20 @@ class History:
         return (yield from self._limited(self._scan_back_until(is_known)))
 
     def after_baseline(
-        self, is_new: Callable[[PipelineRun], bool], baseline_run_id: Identifier | None
+        self,
+        is_new: Callable[[PipelineRun], bool],
+        baseline_run_id: Identifier | None,
+        wanted: Identifier | None = None,
     ) -> Flow[list[PipelineRun]]:
         """
         Return the runs that came after a baseline, all of them, newest first.
 
         :param is_new: whether a run came after it.
         :param baseline_run_id: the newest run of the baseline, for the error.
+        :param wanted: a run that is enough if the first page shows it.
         :raises AmbiguousRunError: if there are more than can be looked through.
         """
-        runs, reached = yield from self._limited(self._scan_back_until(lambda run: not is_new(run)))
+        runs, reached = yield from self._limited(self._scan_back_until(lambda run: not is_new(run), wanted=wanted))
         new = [run for run in runs if is_new(run)]
         if not reached:
             advice = "is this task's. Look at its runs in FlowEngine, then clear this task to start a new one."
@@ -200,74 +212,146 @@ class History:
 
     # --- the newest runs ------------------------------------------------------------------------------------------
 
-    def _latest(self) -> Flow[LatestRuns]:
-        size = self.size
+    def _latest(self, wanted: Collection[Identifier] | None = None) -> Flow[LatestRuns]:
+        """
+        Return the newest runs.
+
+        :param wanted: runs that are looked for: a page that holds them is enough, and if the order cannot be
+            determined, so is what was read. None demands the newest.
+        :raises UnexpectedResponseError: if they cannot be determined.
+        """
         if self._last_page is not None:
-            tail = yield from self._read_last_pages(size, self._last_page)
+            tail = yield from self._read_last_pages(self._last_page)
             if tail.runs:
                 return tail
             self._last_page = None
-        first = yield from self._page(1, size)
+        first = yield from self._page(1, self.size)
         latest = LatestRuns(
-            newest_first(first.runs), holds_all(first, size), ids_are_ordered(first.runs), first.server_time
+            newest_first(first.runs),
+            is_complete=not first.runs or len(first.runs) > self.size,
+            is_ordered=ids_are_ordered(first.runs),
+            server_time=first.server_time,
         )
-        if latest.is_complete or not ascends(first.runs):
+        if latest.is_complete or (wanted and ids_of(first.runs) >= set(wanted)):
             return latest
-        if size < FIRST_SIZE:  # short pages are for what comes first, and here that is the oldest
+        order = order_of(first.runs)
+        if order is Order.NEWEST_FIRST:
+            return latest
+        if self.size < FIRST_SIZE:  # short pages are for what comes first, and here that may be the oldest
             self.size = FIRST_SIZE
-            return (yield from self._latest())
-        self.size = len(first.runs)
+            return (yield from self._latest(wanted))
+        if order is Order.UNKNOWN:
+            latest, order = yield from self._read_until_ordered(first, is_required=wanted is None)
+        if order is Order.OLDEST_FIRST and not latest.is_complete:
+            return (yield from self._latest_of_ascending(first, latest))
+        return latest
+
+    def _read_until_ordered(self, first: HistoryPage, *, is_required: bool) -> Flow[tuple[LatestRuns, Order]]:
+        """
+        Read a history whose first page tells no order, until its order or its end is known.
+
+        :param first: its first page.
+        :param is_required: whether to fail if neither becomes known.
+        """
+        if len(first.runs) == self.size and self.size < _SIZES[-1]:
+            self.size = _SIZES[-1]
+            first = yield from self._page(1, self.size)
+        runs, order, page = {run.id: run for run in first.runs}, order_of(first.runs), 1
+        is_complete, problem = False, f"its first {_MAX_UNORDERED_PAGES} pages are in no order of ids or start times"
+        while order is Order.UNKNOWN and page < _MAX_UNORDERED_PAGES:
+            there = (yield from self._page(page + 1, self.size)).runs
+            is_complete = ids_of(there) <= runs.keys()
+            if is_complete:
+                break
+            if not ids_of(there).isdisjoint(runs):
+                problem = "its pages overlap, and are in no order of ids or start times"
+                break
+            page += 1
+            runs |= {run.id: run for run in there}
+            order = order_of(tuple(runs.values()))
+        if is_required and not is_complete and order is Order.UNKNOWN:
+            raise self._odd(f"which of its runs are the newest cannot be determined: {problem}")
+        is_ordered = ids_are_ordered(tuple(runs.values()))
+        return LatestRuns(newest_first(runs.values()), is_complete, is_ordered, first.server_time, page), order
+
+    def _latest_of_ascending(self, first: HistoryPage, latest: LatestRuns) -> Flow[LatestRuns]:
+        """Return the newest runs of a history that begins with its oldest."""
+        self._longest_page = len(first.runs)
         last = yield from self._last_page_of(first)
         if last == 1:
             return replace(latest, is_complete=True)
-        tail = yield from self._read_last_pages(self.size, last)
-        return tail if tail.runs else latest
+        tail = yield from self._read_last_pages(last)
+        if not tail.runs:
+            self._last_page = None
+            raise self._odd(f"its last page, number {last}, was empty when it was read again")
+        return tail
 
     def _last_page_of(self, first: HistoryPage) -> Flow[int]:
         """Return the last page of a history that begins with its oldest run: as its total says, if that is true."""
-        size = len(first.runs)
-        last = -(-first.total // size) if first.total else 0
-        if last == 1 or (last and (yield from self._page(last, size)).runs):
-            return last
-        last, _ = yield from self._last_page_before(lambda rows: False, 1, first.runs, size)
+        last = -(-first.total // len(first.runs)) if first.total and first.total > 0 else 0
+        if 0 < last < _MAX_PAGES:
+            rows = first.runs if last == 1 else (yield from self._page(last, self.size)).runs
+            after = (yield from self._page(last + 1, self.size)).runs
+            # Pages that begin anew after the last one are never empty: then this number says nothing.
+            if rows and not after:
+                return last
+        last, _ = yield from self._last_page_before(lambda rows: False, 1, first.runs, self.size, Order.OLDEST_FIRST)
         return last
 
-    def _read_last_pages(self, size: int, page: int) -> Flow[LatestRuns]:
+    def _read_last_pages(self, page: int) -> Flow[LatestRuns]:
         """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
-        runs: dict[Identifier, PipelineRun] = {}
+        size, last = self.size, page
         rows = yield from self._page(page, size)
-        while not ids_of(rows.runs) <= runs.keys():
-            runs |= {run.id: run for run in rows.runs}
-            self._last_page = page
-            if len(rows.runs) < size:
+        runs = {run.id: run for run in rows.runs}
+        there = rows.runs
+        while there and len(there) >= self._longest_page:
+            self._longest_page = len(there)
+            next_rows = (yield from self._page(last + 1, size)).runs
+            if not continues(there, next_rows, Order.OLDEST_FIRST):
                 break
-            page += 1
-            rows = yield from self._page(page, size)
-        if runs and len(runs) < size and self._last_page and self._last_page > 1:
-            before = yield from self._page(self._last_page - 1, size)
+            there, last = next_rows, last + 1
+            runs |= {run.id: run for run in there}
+        self._last_page = last
+        if runs and len(runs) < self._longest_page and last > 1:
+            before = yield from self._page(last - 1, size)
             runs = {run.id: run for run in before.runs} | runs
         return LatestRuns(newest_first(runs.values()), server_time=rows.server_time)
 
-    def _grow_page_until(self, enough: Callable[[list[PipelineRun]], bool]) -> Flow[LatestRuns]:
-        """Return the newest runs, of a page that grows until it holds enough, or all, or as many as it can."""
-        latest = yield from self._latest()
+    def _grow_page_until(
+        self, enough: Callable[[list[PipelineRun]], bool], wanted: Collection[Identifier] | None = None
+    ) -> Flow[LatestRuns]:
+        """
+        Return the newest runs, of a page that grows until it holds enough, or all, or as many as it can.
+
+        :param wanted: as :meth:`_latest`.
+        """
+        latest = yield from self._latest(wanted)
         for size in _SIZES:
             if latest.is_complete or self._last_page is not None or enough(latest.runs):
                 break
+            if len(latest.runs) < self.size:  # its end, or as long as this server's pages get
+                after = (yield from self._page(latest.pages + 1, self.size)).runs
+                return replace(latest, is_complete=ids_of(after) <= ids_of(latest.runs))
             if size > self.size:
-                held, self.size = len(latest.runs), size
-                latest = yield from self._latest()
-                if len(latest.runs) <= held:
-                    break
+                self.size = size
+                latest = yield from self._latest(wanted)
         return latest
 
     def _scan_back_until(
-        self, reached: Callable[[PipelineRun], bool], most: int = _MAX_RUNS_BACK
+        self, reached: Callable[[PipelineRun], bool], most: int = _MAX_RUNS_BACK, wanted: Identifier | None = None
     ) -> Flow[tuple[list[PipelineRun], bool]]:
-        """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
+        """
+        Return the newest runs back to one that is reached, and whether it was, or the history's begin.
+
+        :param wanted: a run that is enough if the first page shows it.
+        """
+        if wanted is not None and self._last_page is None:
+            first = yield from self._page(1, self.size)
+            if pick(first.runs, wanted):
+                return list(first.runs), True
         latest = yield from self._grow_page_until(lambda runs: len(runs) >= most or any(map(reached, runs)))
         runs = {run.id: run for run in latest.runs}
-        page, step = (self._last_page, -1) if self._last_page else (1, 1)
+        page, step = (self._last_page, -1) if self._last_page else (latest.pages, 1)
         more = not latest.is_complete and not any(map(reached, latest.runs))
         for _ in range(_MAX_PAGES_BACK):
             if not more or len(runs) >= most:
@@ -282,7 +366,7 @@ class History:
     # --- older runs -----------------------------------------------------------------------------------------------
 
     def _find_all(self, wanted: set[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
-        latest = yield from self._grow_page_until(lambda runs: wanted <= ids_of(runs))
+        latest = yield from self._grow_page_until(lambda runs: wanted <= ids_of(runs), wanted)
         found: dict[Identifier, PipelineRun | None] = {run.id: run for run in latest.runs if run.id in wanted}
         if found and self._last_page is None:
             # Ask next time for no more than what holds the oldest run that was found now.
@@ -392,10 +476,11 @@ class History:
             if ids_of((yield from self._page(page + 1, GROWN_SIZE)).runs) <= ids_of(rows):
                 return page, rows  # it isn't paged at all
             raise self._odd(f"run {run_id} is not on its first page, and its pages are in no order of ids")
-        return (yield from self._last_page_before(is_beyond, page, rows, GROWN_SIZE))
+        order = Order.OLDEST_FIRST if ascends else Order.NEWEST_FIRST
+        return (yield from self._last_page_before(is_beyond, page, rows, GROWN_SIZE, order))
 
     def _last_page_before(
-        self, is_beyond: Callable[[Runs], bool], page: int, rows: Runs, size: int
+        self, is_beyond: Callable[[Runs], bool], page: int, rows: Runs, size: int, order: Order
     ) -> Flow[tuple[int, Runs]]:
         """
         Return the last page that isn't beyond what is looked for, and its rows: by doubling, then by halving.
@@ -406,7 +491,8 @@ class History:
         :param is_beyond: whether a page is beyond.
         :param page: a page that isn't.
         :param rows: its rows.
-        :param size: how many runs a page holds.
+        :param size: how many runs a page is asked for.
+        :param order: the history's order.
         """
         step, beyond = 1, _MAX_PAGES
         while page + 1 < beyond:
@@ -414,7 +500,7 @@ class History:
             if probe >= _MAX_PAGES:
                 break
             there = (yield from self._page(probe, size)).runs
-            if not continues(rows, there) or is_beyond(there):
+            if not continues(rows, there, order) or is_beyond(there):
                 beyond = probe
             else:
                 page, rows = probe, there

@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import HistoryPage, PipelineRun
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
     Runs = tuple[PipelineRun, ...]
 
 FIRST_SIZE = 20
-"""How many runs a first page is asked for; a server's pages are taken to be that long at least."""
+"""How many runs a first page is asked for. A server's pages may be shorter than that."""
 
 
-def holds_all(page: HistoryPage, size: int) -> bool:
-    """
-    Whether a first page is the whole history: by the server's own count, or since it isn't as long as a page.
+class Order(StrEnum):
+    """Which runs of a history come first."""
 
-    :param page: the page.
-    :param size: how many runs it was asked for.
-    """
-    held = len(page.runs)
-    if page.total is not None and page.total >= held:
-        return page.total == held
-    # A page that is shorter than asked for may be as long as this server's pages get.
-    return held < min(size, FIRST_SIZE) or held > size
+    NEWEST_FIRST = "newest first"
+    OLDEST_FIRST = "oldest first"
+    UNKNOWN = "unknown"
 
 
-def ascends(runs: Runs) -> bool:
-    """Whether a page begins with its oldest run: by the ids if these are in order, else by the start times."""
-    ids = _numbers(runs)
-    if len(ids) == len(runs) and _is_ordered(ids):
-        return len(ids) > 1 and ids[0] < ids[-1]
-    times = [run.started.timestamp() for run in runs if run.started]
-    return len(times) == len(runs) and len(times) > 1 and times == sorted(times) and times[0] < times[-1]
+_MIN_RUNS_TO_TELL_ORDER = 6
+"""So many runs in no order look as if they were in one once in 360 times."""
+
+
+def order_of(runs: Runs) -> Order:
+    """Return the order of a page: by the ids if these are in order, else by the start times; of a few, it is unknown."""
+    if len(runs) < _MIN_RUNS_TO_TELL_ORDER:
+        return Order.UNKNOWN
+    by_ids = _direction(_numbers(runs), len(runs))
+    return _direction(_times(runs), len(runs)) if by_ids is Order.UNKNOWN else by_ids
 
 
 def ids_are_ordered(runs: Runs) -> bool:
     """Whether the ids of a page, those that are numbers, are in order, so that a run can be searched for by its id."""
-    return _is_ordered(_numbers(runs))
+    numbers = _numbers(runs)
+    return numbers in (sorted(numbers), sorted(numbers, reverse=True))
 
 
-def continues(before: Runs, there: Runs) -> bool:
-    """Whether a page can be a later one than another: it is not empty, not the same, and goes on in the same order."""
-    if not there or ids_of(there) == ids_of(before):
+def continues(before: Runs, there: Runs, order: Order) -> bool:
+    """
+    Whether a page can be a later one than another: it is not empty, not the same, and goes on in the same order.
+
+    :param before: the rows of the earlier page.
+    :param there: the rows of the page that may be a later one.
+    :param order: the history's order.
+    """
+    if not there or ids_of(there) <= ids_of(before):
         return False
-    ids, later = _numbers(before), _numbers(there)
-    if len(ids) < 2 or not later or not _is_ordered(ids):
-        return True
-    return later[0] > ids[0] if ids[0] < ids[-1] else later[0] < ids[0]
+    ends = (before[0], there[0])
+    ids, times = _numbers(ends), _times(ends)
+    by_times = _direction(times, 2)
+    ids_tell = _direction(_numbers(before), len(before)) is order
+    if not ids_tell and by_times is not Order.UNKNOWN:
+        return by_times is order
+    return _direction(ids, 2) in (order, Order.UNKNOWN)
 
 
 def ids_of(runs: Iterable[PipelineRun]) -> set[Identifier]:
@@ -59,9 +68,20 @@ def ids_of(runs: Iterable[PipelineRun]) -> set[Identifier]:
     return {run.id for run in runs}
 
 
-def _numbers(runs: Runs) -> list[int]:
+def _numbers(runs: Runs) -> list[float]:
     return [run.id for run in runs if isinstance(run.id, int)]
 
 
-def _is_ordered(numbers: Sequence[int]) -> bool:
-    return list(numbers) in (sorted(numbers), sorted(numbers, reverse=True))
+def _times(runs: Runs) -> list[float]:
+    return [run.started.timestamp() for run in runs if run.started]
+
+
+def _direction(values: list[float], number: int) -> Order:
+    """Return the order of values, of which there must be so many, and at least two that differ."""
+    if len(values) < max(number, 2) or values[0] == values[-1]:
+        return Order.UNKNOWN
+    if all(earlier >= later for earlier, later in pairwise(values)):
+        return Order.NEWEST_FIRST
+    if all(earlier <= later for earlier, later in pairwise(values)):
+        return Order.OLDEST_FIRST
+    return Order.UNKNOWN

@@ -321,7 +321,8 @@ class _Search:
     def _poll(self, seen: dict[Identifier, PipelineRun]) -> Flow[None]:
         """Add the new runs that the history shows now; a poll that fails says nothing about the start."""
         try:
-            runs = yield from self.history.after_baseline(self.intent.is_new, self.intent.baseline_run_id)
+            wanted = self.reported.id if self.reported else None
+            runs = yield from self.history.after_baseline(self.intent.is_new, self.intent.baseline_run_id, wanted)
         except AmbiguousRunError:
             raise
         except FlowEngineError as error:

@@ -191,9 +191,7 @@ class Task:
         if world.ids != "grow" and world.times == "none":
             return "ids don't grow, and runs tell no start time"
         pages = world.paging != "whole" and world.older + len(world.others) + 3 > min(world.page_size, 20)
-        if world.order == "any" and (pages or world.total == "wrong"):
-            return "a history of several pages in no order, or that says so by its total"
-        return ""
+        return "a history in no order whose pages are in one by chance" if world.order == "any" and pages else ""
 
     def _stop_sent(self, run_id: str) -> None:
         run = self.server.find(run_id)
@@ -274,8 +272,8 @@ class Task:
             and not (world.zone < 0 and world.times == "text")
             and (world.has_date or not world.skew)
         )
-        readable = world.order != "any" or world.paging == "whole"
-        simple = world.paging in ("pages", "whole") and world.page_size >= 20 and world.total != "wrong"
+        readable = world.paging == "whole" or (world.order != "any" and (world.ids == "grow" or world.times != "none"))
+        simple = world.paging != "endless"
         return (
             len(world.starts) == 1
             and start.is_processed

@@ -57,7 +57,7 @@ def test_before_anything_is_sent_the_newest_run_is_noted(server):
     ((intent, calls),) = noted
     assert (intent.pipeline_id, intent.baseline_run_id) == (19, 3)
     assert intent.server_time == "2023-11-14T22:13:20+00:00"
-    assert calls == ["resolve", "engine id", "history"]
+    assert calls == ["resolve", "engine id", "history", "history"]
 
 
 def test_a_start_whose_intent_cant_be_noted_is_not_sent(server):
@@ -105,10 +105,10 @@ def test_an_answer_that_names_no_run_is_made_up_for_by_the_history(server, order
 
 
 def test_the_run_that_the_answer_names_is_taken_once_the_history_shows_it(server):
-    server.fill(5)
+    server.fill(6)
     server.start_answer = run_record
 
-    assert start(server).id == 6
+    assert start(server).id == 7
     assert server.calls[2:] == ["history", "start", "history"]
 
 
