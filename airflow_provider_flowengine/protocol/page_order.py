@@ -31,7 +31,7 @@ _MIN_RUNS_TO_TELL_ORDER = 6
 
 
 def order_of(runs: Runs) -> Order:
-    """Return the order of a page: by the ids if these are in order, else by the start times; of a few, it is unknown."""
+    """Return the order of a page: by the ids if these are in order, else by the start times; unknown of a few runs."""
     if len(runs) < _MIN_RUNS_TO_TELL_ORDER:
         return Order.UNKNOWN
     by_ids = _direction(_numbers(runs), len(runs))

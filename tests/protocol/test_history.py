@@ -251,6 +251,27 @@ def test_a_run_further_down_makes_the_page_grow_and_shrink_again(server):
     assert asked(server) == [(1, 2)]
 
 
+@pytest.mark.parametrize(
+    ("place", "size"), [(1, 2), (2, 2), (3, 5), (5, 5), (6, 20), (20, 20), (21, 100), (200, 200), (201, 500)]
+)
+def test_the_next_poll_asks_for_no_more_than_what_holds_the_run(server, place, size):
+    server.fill(600)
+    history = server.history()
+    server.drive(history.find(601 - place))
+    server.forget()
+
+    assert server.drive(history.find(601 - place)).id == 601 - place
+    assert asked(server) == [(1, size)]
+
+
+@pytest.mark.parametrize(("length", "newest"), [(41, 21), (59, 39), (60, 20), (61, 21)])
+def test_the_end_of_an_ascending_history_is_a_pages_length_of_runs_at_least(server, length, newest):
+    server.order = "ascending"
+    server.fill(length)
+
+    assert ids(server.drive(server.history().latest()).runs) == list(range(length, length - newest, -1))
+
+
 def test_all_runs_that_are_waited_for_are_found_however_far_down(server):
     server.fill(10_000)
     wanted = [8500 - 100 * place for place in range(8)]

@@ -132,6 +132,22 @@ def test_an_id_in_the_answer_that_is_no_runs_is_not_believed(server):
     assert server.count("start") == 1
 
 
+def test_the_pipelines_own_id_in_the_answer_is_not_taken_for_a_runs(server):
+    server.fill(5)
+    server.start_answer = {"id": 19, "status": "running", "startTime": int(NOW * 1000)}
+
+    assert start(server).id == 6
+    assert server.now - NOW <= 3.0  # the run is looked for as if the answer named none
+
+
+def test_an_id_without_a_start_time_is_not_believed_while_no_run_shows_how_ids_look(server):
+    server.start_answer = {"id": 7, "status": "running"}
+    server.one_run_call = True
+
+    assert start(server).id == 1
+    assert server.now - NOW <= 3.0
+
+
 def test_a_run_of_another_pipeline_is_never_taken_for_the_one_that_the_answer_names(server):
     server.fill(5)
     server.start_answer = {"id": 9000, "status": "running"}
@@ -387,18 +403,32 @@ def beside(server, *others, **ours):
     server.on("start", take)
 
 
-def test_a_run_that_a_schedule_has_started_is_not_taken_for_ours(server):
-    for kind in ("CRONTAB", "定时触发", "message", "PERIODICAL"):
-        server.fill(1, triggerType="手动触发")
-        beside(server, {"triggerType": kind}, triggerType="手动触发")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("CRONTAB", "scheduled", "Periodical", "LOOP", "interval", "by message", "automatic"),
+        *("定时触发", "周期", "循环运行", "消息触发", "自动"),
+    ],
+)
+def test_a_run_that_a_schedule_has_started_is_not_taken_for_ours(server, kind):
+    server.fill(1, triggerType="手动触发")
+    beside(server, {"triggerType": kind}, triggerType="手动触发")
 
-        assert start(server).id == server.runs[-1]["id"]
+    assert start(server).id == 8
 
 
-def test_a_run_that_was_given_other_params_is_not_taken_for_ours(server):
-    beside(server, {"params": {"train": {"rounds": "9"}}}, params={"train": {"rounds": "3"}})
+@pytest.mark.parametrize("kind", ["", "MANUAL", "手动触发", "api", "rerun"])
+def test_a_run_that_no_schedule_has_started_can_be_ours(server, kind):
+    beside(server, triggerType=kind)
 
-    assert start(server, {"train": {"rounds": 3}}).id == 7
+    assert start(server).id == 6
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, "9"), ("full", "quick"), ("3", "full"), (True, "false"), ("a", 3)])
+def test_a_run_that_was_given_other_params_is_not_taken_for_ours(server, ours, theirs):
+    beside(server, {"params": {"train": {"mode": theirs}}}, params={"train": {"mode": ours}})
+
+    assert start(server, {"train": {"mode": ours}}).id == 7
 
 
 @pytest.mark.parametrize(
@@ -410,6 +440,7 @@ def test_a_run_that_was_given_other_params_is_not_taken_for_ours(server):
         (3, "3.0"),
         (2.5, 2.50),
         ("a ", "a"),
+        ("Full", "full"),
         ({"deep": [1, 2]}, '{"deep":[1,2]}'),
         ([1], [1, 2]),
         (None, ""),

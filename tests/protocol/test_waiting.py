@@ -466,6 +466,16 @@ def test_a_run_that_started_before_the_moment_is_not_the_one(server):
         wait_for(server, a_waiter(run_id=None, started_after=MOMENT, deadline=NOW + HOUR))
 
 
+@pytest.mark.parametrize(("age", "pause"), [(5 * MINUTE, 30), (MINUTE, 6), (0, 1), (-HOUR, 1)])
+def test_a_run_that_was_found_is_polled_as_often_as_its_own_length_says(age, pause):
+    waiter = a_waiter(run_id=None, began=NOW - 9 * HOUR, started_after=pendulum.from_timestamp(NOW - HOUR))
+
+    waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age))], NOW)
+
+    assert waiter.run_id == 7
+    assert waiter.delay(NOW) == pause
+
+
 def test_the_address_of_a_run_to_come_is_known_once_it_is(server):
     server.add_run(started=NOW, status="succeeded")
     waiter = a_waiter(run_id=None, started_after=MOMENT)
