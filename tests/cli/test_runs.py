@@ -222,11 +222,18 @@ def test_run_wait_gives_up_after_its_timeout_and_leaves_the_run(flowengine, flow
     assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) == "running"
 
 
+def heed_ctrl_c():
+    """Let a child heed Ctrl-C: who runs in the background, as a CI's shell may, has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def interrupted(environment, answer):
     """Run a command on a terminal, interrupt it once it waits, answer its question, and return it and what it wrote."""
     leader, follower = pty.openpty()
     command = [*COMMAND, "run", "churn", "--param", "train.duration=1000", "--wait", "-o", "json"]
-    process = subprocess.Popen(command, env=environment, stdin=follower, stderr=follower, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, env=environment, stdin=follower, stderr=follower, stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c
+    )
     os.close(follower)
     seen = b""
     while b"train" not in seen:
@@ -261,7 +268,13 @@ def test_ctrl_c_asks_what_to_do_with_the_run(flowengine_emulator, existing, envi
 def test_ctrl_c_with_nobody_to_ask_leaves_the_run(flowengine_emulator, existing, environment):
     command = [*COMMAND, "run", "churn", "--param", "train.duration=1000", "--wait"]
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     )
     for line in process.stderr:
         if "run 1: running" in line:

@@ -235,7 +235,14 @@ def test_a_clock_stands_at_a_date(moment):
 def test_it_ends_when_it_is_told_to(busy, tmp_path):
     program = "import sys; from airflow_provider_flowengine.emulator import server, engine, command_line\n"
     if busy:  # a catch-up that never ends, as one would be that computes with a wrong number
-        program += "server._MAX_SHUTDOWN = 0.5\nengine.Engine._fire_due = lambda *_: [None for _ in iter(int, 1)]\n"
+        program += (
+            "server._MAX_SHUTDOWN = 0.5\n"
+            "announce = command_line._announce\n"
+            "def announce_then_spin(*given):\n"
+            "    announce(*given)\n"
+            "    engine.Engine._fire_due = lambda *_: [None for _ in iter(int, 1)]\n"
+            "command_line._announce = announce_then_spin\n"
+        )
     program += "sys.exit(command_line.main(['--port', '0']))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().strip()
