@@ -1,0 +1,71 @@
+"""The Chinese documentation says all that the English one says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+ROOT = Path(__file__).parent.parent
+CATALOGUES = ROOT / "docs/locale/zh_CN/LC_MESSAGES"
+STAYS_ENGLISH = ("reference/", "project/", "versions")
+"""Docstrings, files that are read in the repository, and a table that a tool writes."""
+
+UNITS = {"s", "ms", "min", "h", "kB", "req"}
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory):
+    """Return what there is to translate, by page."""
+    folder = tmp_path_factory.mktemp("gettext")
+    command = ["-q", "-b", "gettext", "-d", folder / "doctrees", ROOT / "docs", folder / "pot"]
+    subprocess.run([sys.executable, "-m", "sphinx", *command], check=True, capture_output=True)
+    pages = {str(path.relative_to(folder / "pot").with_suffix("")): path for path in (folder / "pot").rglob("*.pot")}
+    return {page: path for page, path in pages.items() if not page.startswith(STAYS_ENGLISH)}
+
+
+def messages(path):
+    """Return the messages of a catalogue by their English, without those that hold but code, figures and units."""
+    with path.open("rb") as file:
+        return {message.id: message for message in read_po(file) if message.id and has_words(message.id)}
+
+
+def has_words(text):
+    return bool(set(re.findall(r"[A-Za-z]+", re.sub(r"`[^`]*`", "", text))) - UNITS)
+
+
+def test_each_sentence_of_the_guides_is_translated(templates):
+    untranslated = {}
+    for page, template in templates.items():
+        catalogue = CATALOGUES / f"{page}.po"
+        known = messages(catalogue) if catalogue.exists() else {}
+        missing = [text for text in messages(template) if not (known.get(text) and known[text].string)]
+        if missing:
+            untranslated[page] = missing
+
+    assert not untranslated, "run `make translations`, and translate these"
+
+
+def test_no_translation_is_fuzzy_or_of_a_sentence_that_is_gone(templates):
+    stale = []
+    for catalogue in CATALOGUES.rglob("*.po"):
+        page = str(catalogue.relative_to(CATALOGUES).with_suffix(""))
+        if page == "sphinx":
+            continue
+        wanted = messages(templates[page]) if page in templates else {}
+        stale += [(page, text) for text, message in messages(catalogue).items() if message.fuzzy or text not in wanted]
+
+    assert not stale
+
+
+def test_code_and_links_are_the_same_in_both_languages():
+    differ = []
+    for catalogue in CATALOGUES.rglob("*.po"):
+        for text, message in messages(catalogue).items():
+            for pattern in (r"`[^`]+`", r"\]\(([^)]+)\)"):
+                if sorted(set(re.findall(pattern, text))) != sorted(set(re.findall(pattern, message.string))):
+                    differ.append((catalogue.stem, text, message.string))
+
+    assert not differ
