@@ -40,7 +40,7 @@ def ours(number: int, pipelines: int) -> Callable[[int], Trigger]:
             pipeline_id=1 + index % pipelines,
             run_id=1_000_000 - index // pipelines,
             poll_interval=INTERVAL,
-            began=time.time() - 3600,
+            started_at=time.time() - 3600,
         )
 
     return build

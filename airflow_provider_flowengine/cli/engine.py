@@ -19,7 +19,7 @@ from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, look
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_once
 
 if TYPE_CHECKING:
     import argparse
@@ -153,15 +153,15 @@ class Engine:
             run.id,
             run.pipeline_id,
             PollOptions(poll_interval, None if timeout is None else now + timeout),
-            began=now,
+            started_at=now,
             run_url=self.run_url(run),
-            before=run if resumed else None,
+            pre_resume_run=run if resumed else None,
             fetch_nodes=True,
         )
         api = self.api.without_retries(self.settings.timeout)  # the next poll is the retry
         history = History(api, run.pipeline_id)
         while True:
-            ended = self.client.run(look(api, history, monitor))
+            ended = self.client.run(poll_once(api, history, monitor))
             if seen := ended or monitor.last:
                 yield seen
             if ended:

@@ -283,7 +283,7 @@ class PipelinePoller:
 
 def _report_failure(subscribers: Iterable[_Subscriber], error: FlowEngineError) -> None:
     for subscriber in subscribers:
-        subscriber.report(lambda monitor, now: monitor.failed(error, now))
+        subscriber.report(lambda monitor, now: monitor.record_failure(error, now))
 
 
 _pollers: dict[tuple[asyncio.AbstractEventLoop, str, str, Identifier], PipelinePoller] = {}

@@ -23,7 +23,7 @@ from airflow_provider_flowengine.protocol.models import Engine, Pipeline, Pipeli
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, wait
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, poll_until_done
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.client.sync import Client
@@ -274,8 +274,8 @@ class FlowEngineHook(BaseHook):
         now = self.api.now()
         url = self.run_url(pipeline_id, run_id)
         limits = PollOptions(poll, None if allowed is None else now + allowed, patience)
-        waiter = RunMonitor(run_id, pipeline_id, limits, began=now, run_url=url, fetch_nodes=True)
-        run = self.client.run(wait(self.api, History(self.api, pipeline_id), waiter))
+        waiter = RunMonitor(run_id, pipeline_id, limits, started_at=now, run_url=url, fetch_nodes=True)
+        run = self.client.run(poll_until_done(self.api, History(self.api, pipeline_id), waiter))
         return check_success(run if run.state == "succeeded" else self.fetch_node_details(run), url)
 
     def _history(self, pipeline_id: Identifier | None) -> History | None:

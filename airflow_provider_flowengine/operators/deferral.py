@@ -38,7 +38,7 @@ def build_trigger(
     """
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
-    engine, limits = hook.engine, waiter.limits
+    engine, limits = hook.engine, waiter.options
     after = waiter.started_after if waiter.run_id is None else None
     trigger = FlowEnginePipelineRunTrigger(
         flowengine_conn_id=hook.flowengine_conn_id,
@@ -52,8 +52,8 @@ def build_trigger(
         deadline=limits.deadline,
         unreachable_timeout=limits.unreachable_timeout,
         run_url=waiter.run_url,
-        started_at=waiter.began,
-        pre_resume_run=waiter.before.as_dict() if waiter.before else None,
+        started_at=waiter.started_at,
+        pre_resume_run=waiter.pre_resume_run.as_dict() if waiter.pre_resume_run else None,
         cancel_on_kill=cancel_on_kill,
         writes_progress=is_own_run,
     )

@@ -1,8 +1,8 @@
 """
-Waiting for a run: how long until the next look, and when it is over, lost, out of reach or too late.
+Waiting for a run: how long until the next poll, and if the run is over, lost, out of reach or too late.
 
-:class:`RunMonitor` decides and does nothing else: it is told what was seen and when. The operator, the sensor, the hook
-and the triggerer's shared poll all ask one, so they can't differ.
+:class:`RunMonitor` decides and does nothing else: it is given what a poll has shown, and when. The operator, the
+sensor, the hook and the triggerer's shared poll all use one, so they behave alike.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ POLL_INTERVAL = 30.0
 UNREACHABLE_TIMEOUT = 900.0
 MIN_DELAY = 1.0
 ABSOLUTE_MIN_DELAY = 0.05
-"""Seconds between two looks at least, whatever the poll interval: Airflow allows a sensor one of 0."""
+"""Seconds between two polls at least, whatever the poll interval: Airflow allows a sensor one of 0."""
 
 GRACE = 120.0
 """Seconds that a run may be missing from the history, or have a status that says nothing, before it counts as lost."""
@@ -53,7 +53,7 @@ _MIN_POLL_TIME = 5.0
 """Seconds that a poll is given, also if the time is over already: the run may have ended in time."""
 
 TRANSIENT_ERRORS = (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError, EngineNotFoundError)
-"""A look that ends in one of these says nothing about the run, which may be going on."""
+"""A poll that fails with one of these says nothing about the run, which may still be running."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class PollOptions:
     """
     How a run is waited for.
 
-    :param poll_interval: seconds between two looks at most, default 30.
+    :param poll_interval: seconds between two polls at most, default 30.
     :param deadline: when the wait is over, in seconds since the epoch; None waits without end.
     :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
     :param grace: seconds that a run may be missing, or have a status that says nothing, default 120.
@@ -75,13 +75,13 @@ class PollOptions:
 
 def delay(elapsed: float, poll_interval: float) -> float:
     """
-    Return the seconds until the next look: a tenth of the run's length so far, within 1 s and the poll interval.
+    Return the seconds until the next poll: a tenth of the run's length so far, within 1 s and the poll interval.
 
     So a short run is noticed within a second, a long one within ``poll_interval``, and none later than a tenth of its
     length.
 
     :param elapsed: seconds since the run began.
-    :param poll_interval: seconds between two looks at most.
+    :param poll_interval: seconds between two polls at most.
     """
     return max(min(elapsed / 10, poll_interval), min(MIN_DELAY, poll_interval), ABSOLUTE_MIN_DELAY)
 
@@ -93,25 +93,25 @@ class RunMonitor:
 
     :param run_id: the run; None until one is found that started at or after ``started_after``.
     :param pipeline_id: its pipeline.
-    :param limits: how it is waited for.
-    :param began: when the run began, as far as is known here, in seconds since the epoch.
+    :param options: how it is waited for.
+    :param started_at: when the run started, as far as is known here, in seconds since the epoch.
     :param run_url: the address of the run's page, for errors; may hold ``{run_id}`` while the run isn't known.
-    :param before: the run as it was before it was resumed: that end of it doesn't count, for the grace's length.
+    :param pre_resume_run: the run before it was resumed: that end of it doesn't count, for the grace's length.
     :param started_after: for a wait without ``run_id``: the run is the first that started at or after this.
-    :param fetch_nodes: whether to look at the run itself, by the one-run call, as long as that tells of its nodes; the
+    :param fetch_nodes: whether to poll the run itself, by the one-run call, as long as that tells of its nodes; the
         history need not.
     :param last: the run as it was last seen.
-    :param failures: how many looks have failed since the last answer.
+    :param failures: how many polls have failed since the last answer.
     :param unavailable_since: when the first of them failed, in seconds since the epoch.
     :param suspect_since: since when the run is missing, or has a status that says nothing, likewise.
     """
 
     run_id: Identifier | None
     pipeline_id: Identifier
-    limits: PollOptions
-    began: float
+    options: PollOptions
+    started_at: float
     run_url: str = ""
-    before: PipelineRun | None = None
+    pre_resume_run: PipelineRun | None = None
     started_after: datetime | None = None
     fetch_nodes: bool = False
     last: PipelineRun | None = None
@@ -119,14 +119,14 @@ class RunMonitor:
     unavailable_since: float | None = None
     suspect_since: float | None = None
     _retry_after: float = 0.0
-    _told: dict[str, RunState] = field(default_factory=dict)
+    _logged: dict[str, RunState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.run_id = identifier(self.run_id)
 
     def observe_lookup(self, found: Mapping[Identifier, PipelineRun | None], now: float) -> PipelineRun | None:
         """
-        Take note of what a poll has shown of some runs; one that it did not look up is neither there nor missing.
+        Record what a poll has shown of some runs; one that it did not look up is neither there nor missing.
 
         :param found: the runs that were looked up, by their ids; None for one that the history doesn't hold.
         :param now: the time of the poll.
@@ -140,31 +140,31 @@ class RunMonitor:
 
     def observe(self, run: PipelineRun | None, now: float) -> PipelineRun | None:
         """
-        Take note of what a look has shown.
+        Record what a poll has shown.
 
         :param run: the run, or None when the history doesn't hold it.
-        :param now: the time of the look.
+        :param now: the time of the poll.
         :return: the run when it has ended, None while it goes on.
         :raises RunLostError: when it has been missing, or of a status that says nothing, for longer than the grace.
         :raises RunTimeoutError: when it goes on past the deadline.
         """
         self._answered()
         if run:
-            self._tell(run)
+            self._log_changes(run)
             self.last = run
             if run.state.is_final and not self._is_old_end(run, now):
                 return run
-        self._doubt(self._doubt_about(run), now, gone=run is None)
+        self._check_suspicion(self._suspicion_about(run), now, gone=run is None)
         self._check_deadline(now)
         return None
 
     def observe_any(self, runs: Iterable[PipelineRun], now: float) -> PipelineRun | None:
         """
-        Take note of what a look has shown while the run isn't known yet: take the first that fits, if there is one.
+        Record what a poll has shown while the run isn't known yet: take the first that fits, if there is one.
 
-        :param runs: the runs that the look has shown.
-        :param now: the time of the look.
-        :return: as :meth:`saw`.
+        :param runs: the runs that the poll has shown.
+        :param now: the time of the poll.
+        :return: as :meth:`observe`.
         """
         fitting = [
             (run.started, run)
@@ -175,15 +175,15 @@ class RunMonitor:
             started, first = min(fitting, key=lambda pair: pair[0])
             self.run_id = first.id
             self.run_url = self.run_url.replace("{run_id}", str(first.id))
-            self.began = now - max(0.0, now - started.timestamp())
+            self.started_at = now - max(0.0, now - started.timestamp())
             return self.observe(first, now)
         self._answered()
         self._check_deadline(now)
         return None
 
-    def failed(self, error: FlowEngineError, now: float, since: float | None = None) -> None:
+    def record_failure(self, error: FlowEngineError, now: float, since: float | None = None) -> None:
         """
-        Take note of a look that failed.
+        Record a poll that failed.
 
         :param error: what it ended in.
         :param now: the time of the poll.
@@ -196,64 +196,69 @@ class RunMonitor:
         if self.unavailable_since is None:
             self.unavailable_since = now if since is None else since
         silent = now - self.unavailable_since
-        log.log(logging.WARNING if self.failures == 1 else logging.INFO, "Look %d failed: %s", self.failures, error)
-        if silent >= self.limits.unreachable_timeout:
+        log.log(
+            logging.WARNING if self.failures == 1 else logging.INFO,
+            "Status poll failed (attempt %d): %s",
+            self.failures,
+            error,
+        )
+        if silent >= self.options.unreachable_timeout:
             raise StatusUnavailableError(
                 f"FlowEngine has given no usable answer about {self.name} for {silent:.0f} s "
-                f"(unreachable_timeout); the run may be going on. Last: {error}{self._see()}",
+                f"(unreachable_timeout); the run may be going on. Last: {error}{self._link()}",
                 run=self.last,
                 run_url=self.run_url,
             ) from error
         self._check_deadline(now)
 
     def delay(self, now: float) -> float:
-        """Return the seconds until the next look: more after failures or as the server asks; not past the deadline."""
-        seconds = delay(now - self.began, self.limits.poll_interval)
+        """Return the seconds until the next poll: more after failures or as the server asks; not past the deadline."""
+        seconds = delay(now - self.started_at, self.options.poll_interval)
         if self.suspect_since is not None:
-            seconds = min(seconds, max(self.limits.grace / 4, MIN_DELAY))
+            seconds = min(seconds, max(self.options.grace / 4, MIN_DELAY))
         if self.failures:
             backoff = min(2.0 ** min(self.failures - 1, 5), 30.0)
             seconds = max(seconds, backoff, min(self._retry_after, MAX_RETRY_AFTER))
-        if self.limits.deadline is not None:
-            seconds = min(seconds, max(self.limits.deadline - now, 0.0))
+        if self.options.deadline is not None:
+            seconds = min(seconds, max(self.options.deadline - now, 0.0))
         return seconds
 
     def poll_deadline(self, now: float) -> float:
         """Return when a poll that begins now must be over, so that the wait ends in time whatever the server does."""
         silent_since = now if self.unavailable_since is None else self.unavailable_since
-        ends = silent_since + self.limits.unreachable_timeout
-        if self.limits.deadline is not None:
-            ends = min(ends, self.limits.deadline)
+        ends = silent_since + self.options.unreachable_timeout
+        if self.options.deadline is not None:
+            ends = min(ends, self.options.deadline)
         return max(ends, now + _MIN_POLL_TIME)
 
     def _is_old_end(self, run: PipelineRun, now: float) -> bool:
-        old = self.before
+        old = self.pre_resume_run
         return (
             old is not None
             and (run.status, run.ended) == (old.status, old.ended)
-            and now - self.began < self.limits.grace
+            and now - self.started_at < self.options.grace
         )
 
     def _answered(self) -> None:
         self.failures, self._retry_after, self.unavailable_since = 0, 0.0, None
 
-    def _doubt(self, doubt: str, now: float, *, gone: bool) -> None:
-        if not doubt:
+    def _check_suspicion(self, reason: str, now: float, *, gone: bool) -> None:
+        if not reason:
             self.suspect_since = None
             return
         if self.suspect_since is None:
             self.suspect_since = now
-            log.warning("%s; waiting %g s for it to clear up.", doubt, self.limits.grace)
-        if now - self.suspect_since >= self.limits.grace:
+            log.warning("%s; waiting %g s for it to clear up.", reason, self.options.grace)
+        if now - self.suspect_since >= self.options.grace:
             raise RunLostError(
-                f"{doubt}, for {self.limits.grace:g} s now.{self._see()}",
+                f"{reason}, for {self.options.grace:g} s now.{self._link()}",
                 run=self.last,
                 run_url=self.run_url,
                 gone=gone,
             )
 
     def _check_deadline(self, now: float) -> None:
-        if self.limits.deadline is not None and now >= self.limits.deadline:
+        if self.options.deadline is not None and now >= self.options.deadline:
             if self.last:
                 state = f"{sentence(self.name)} was still going on (status {self.last.status})"
             elif self.run_id is not None:
@@ -261,28 +266,28 @@ class RunMonitor:
             else:
                 state = f"There was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
             raise RunTimeoutError(
-                f"{state} when the time for it was over (timeout or execution_timeout).{self._see()}",
+                f"{state} when the time for it was over (timeout or execution_timeout).{self._link()}",
                 run=self.last,
                 run_url=self.run_url,
             )
 
-    def _tell(self, run: PipelineRun) -> None:
+    def _log_changes(self, run: PipelineRun) -> None:
         """Log each change of the run's status before its end, which is for the caller to log, and each node's end."""
         is_found = self.last is None and self.started_after is not None
         is_changed = self.last is not None and self.last.status != run.status
         if is_found or (is_changed and not run.state.is_final):
             log.info("%s: %s", sentence(run), run.status or "no status")
         for node in run.nodes:
-            if node.state.is_final and self._told.get(node.id) is not node.state:
+            if node.state.is_final and self._logged.get(node.id) is not node.state:
                 log_node(log, node)
-                self._told[node.id] = node.state
+                self._logged[node.id] = node.state
 
-    def _doubt_about(self, run: PipelineRun | None) -> str:
+    def _suspicion_about(self, run: PipelineRun | None) -> str:
         """Say what is odd about a run that hasn't ended, or nothing."""
         if run is None:
             return f"{sentence(self.name)} is not in the pipeline's history: pruned, or not there yet"
         if run.state is RunState.UNKNOWN:
-            word = f"the status {run.status!r}, which nobody knows" if run.status else "no status"
+            word = f"unrecognized status {run.status!r}" if run.status else "no status"
             return f"{sentence(run)} has {word}; the connection's status_words can say what it means"
         if run.ended and not run.is_stopping and not self._is_earlier_end(run.ended, run.started):
             return f"{sentence(run)} has ended at {run.ended}, but its status is still {run.status!r}"
@@ -290,70 +295,73 @@ class RunMonitor:
 
     def _is_earlier_end(self, ended: datetime, started: datetime | None) -> bool:
         """Whether a run that was resumed still tells when it had ended before."""
-        return (self.before is not None and ended == self.before.ended) or (started is not None and ended < started)
+        resumed = self.pre_resume_run
+        return (resumed is not None and ended == resumed.ended) or (started is not None and ended < started)
 
     @property
     def name(self) -> str:
-        """What is waited for, for people."""
+        """What is polled, for messages."""
         if self.run_id is None:
             return f"a run of pipeline {self.pipeline_id} started at or after {self.started_after}"
         return f"run {self.run_id} of pipeline {self.pipeline_id}"
 
-    def _see(self) -> str:
+    def _link(self) -> str:
         return f" See {self.run_url}" if self.run_url and self.run_id is not None else ""
 
 
-def wait(api: Api, history: History, waiter: RunMonitor, *, poll_immediately: bool = True) -> Flow[PipelineRun]:
+def poll_until_done(
+    api: Api, history: History, monitor: RunMonitor, *, poll_immediately: bool = True
+) -> Flow[PipelineRun]:
     """
     Wait until a run has ended, however it ended.
 
-    :param api: the engine's view.
+    :param api: the engine's API client.
     :param history: the pipeline's history.
-    :param waiter: what decides.
-    :param poll_immediately: whether to look at once, or only after the first delay.
+    :param monitor: what decides.
+    :param poll_immediately: whether to poll at once, or only after the first delay.
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer; see :class:`RunMonitor`.
     """
     history = replace(history, api=replace(history.api, retry=NO_RETRY))  # the next poll is the retry
     if not poll_immediately:
-        yield Sleep(waiter.delay(api.now()))
+        yield Sleep(monitor.delay(api.now()))
     while True:
-        run = yield from look(api, history, waiter)
+        run = yield from poll_once(api, history, monitor)
         if run:
             return run
-        yield Sleep(waiter.delay(api.now()))
+        yield Sleep(monitor.delay(api.now()))
 
 
-def look(api: Api, history: History, waiter: RunMonitor) -> Flow[PipelineRun | None]:
+def poll_once(api: Api, history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]:
     """
-    Look at a run once; return it when it has ended.
+    Poll a run once; return it if it has ended.
 
-    :param api: the engine's view.
-    :param history: the pipeline's history; its calls are sent once, where the next look is the retry.
-    :param waiter: what decides.
+    :param api: the engine's API client.
+    :param history: the pipeline's history; its calls are sent once if the next poll is the retry.
+    :param monitor: what decides.
     :raises RunError: when it can't be waited for any longer.
     """
     started = api.now()
     try:
-        run = yield from with_deadline(_poll(history, waiter), waiter.poll_deadline(started), api.now)
+        run = yield from with_deadline(_poll(history, monitor), monitor.poll_deadline(started), api.now)
     except TRANSIENT_ERRORS as error:
-        if isinstance(error, RequestRejectedError) and waiter.last is None and not waiter.failures:
-            yield from _check_pipeline(api, waiter.pipeline_id)
-        waiter.failed(error, api.now(), since=started)
+        if isinstance(error, RequestRejectedError) and monitor.last is None and not monitor.failures:
+            yield from _check_pipeline(api, monitor.pipeline_id)
+        monitor.record_failure(error, api.now(), since=started)
         return None
     return run
 
 
-def _poll(history: History, waiter: RunMonitor) -> Flow[PipelineRun | None]:
+def _poll(history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]:
     now = history.api.now
-    if waiter.run_id is None:
-        runs = yield from history.started_since(waiter.started_after)
-        return waiter.observe_any(runs, now())
-    if waiter.fetch_nodes and not waiter.failures:
-        run = yield from _look_closely(history, waiter, waiter.run_id)
-        return waiter.observe(run, now()) if run else None
-    found = yield from history.find_all([waiter.run_id])
-    return waiter.observe_lookup(found, now())
+    if monitor.run_id is None:
+        runs = yield from history.started_since(monitor.started_after)
+        return monitor.observe_any(runs, now())
+    if monitor.fetch_nodes and not monitor.failures:
+        run = yield from _poll_run_itself(history, monitor, monitor.run_id)
+        return monitor.observe(run, now()) if run else None
+    found = yield from history.find_all([monitor.run_id])
+    return monitor.observe_lookup(found, now())
 
 
 def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
@@ -366,20 +374,20 @@ def _check_pipeline(api: Api, pipeline_id: Identifier) -> Flow[None]:
         log.debug("Whether there is a pipeline %s isn't known: %s", pipeline_id, error)
 
 
-def _look_closely(history: History, waiter: RunMonitor, run_id: Identifier) -> Flow[PipelineRun | None]:
+def _poll_run_itself(history: History, monitor: RunMonitor, run_id: Identifier) -> Flow[PipelineRun | None]:
     """
-    Look at the run itself; where that tells nothing of its nodes, from the next look on at the history, for good.
+    Poll the run itself; if that tells nothing of its nodes, poll the history from then on.
 
-    Only the vendor's older client has the one-run call, so a server need not. It takes the place of a look at the
+    Only the vendor's older client has the one-run call, so a server need not. It takes the place of a poll of the
     history, and costs no request more.
     """
-    fetch_nodes, waiter.fetch_nodes = waiter.fetch_nodes, bool(waiter.last and waiter.last.nodes)
-    read = history.api.read_run(waiter.pipeline_id, run_id) if waiter.last else history.read_own_run(run_id)
+    fetch_nodes, monitor.fetch_nodes = monitor.fetch_nodes, bool(monitor.last and monitor.last.nodes)
+    read = history.api.read_run(monitor.pipeline_id, run_id) if monitor.last else history.read_own_run(run_id)
     run = yield from read
     if run and run.nodes and run.started and run.state is not RunState.UNKNOWN:
-        waiter.fetch_nodes = fetch_nodes
+        monitor.fetch_nodes = fetch_nodes
         return run
-    waiter.fetch_nodes = False
+    monitor.fetch_nodes = False
     return None
 
 
@@ -399,7 +407,7 @@ def check_success(run: PipelineRun, run_url: str = "") -> PipelineRun:
         RunState.FAILED: (RunFailedError, "failed"),
         RunState.STOPPED: (RunStoppedError, "was stopped"),
     }
-    kind, verb = kinds.get(run.state, (RunLostError, "has no end that anybody knows"))
+    kind, verb = kinds.get(run.state, (RunLostError, "has ended in an unrecognized status"))
     failed = [node for node in run.nodes if node.state in (RunState.FAILED, RunState.STOPPED)]
     parts = [f"{sentence(run)} {verb} (status {run.status}{_took(run)})."]
     if run.message:

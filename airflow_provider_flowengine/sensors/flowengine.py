@@ -176,7 +176,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         :raises RunFailedError: when it failed.
         :raises RunStoppedError: when it was stopped.
         """
-        from airflow_provider_flowengine.protocol.waiting import look
+        from airflow_provider_flowengine.protocol.waiting import poll_once
 
         try:
             monitor, history = self._prepare(context)
@@ -186,7 +186,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             self._tolerate_setup_error(context, error)
             return False
         try:
-            run = self.hook.client.run(look(self.hook.api, history, monitor))
+            run = self.hook.client.run(poll_once(self.hook.api, history, monitor))
         except RunError as error:
             self._fail(error)
         self._save_outage(context, monitor)
@@ -298,12 +298,12 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         return partial(
             RunMonitor,
             run_id,
-            limits=PollOptions(
+            options=PollOptions(
                 poll_interval=_seconds(self.poke_interval),
                 deadline=self._deadline(context),
                 unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
             ),
-            began=self._started_at(context),
+            started_at=self._started_at(context),
             started_after=None if run_id is not None else self._started_after(context),
             # Rescheduled, each poll is the first of its process, and couldn't know that the server tells no nodes.
             fetch_nodes=not self.reschedule and not self.deferrable,
@@ -319,7 +319,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         """
         monitor = self._monitor_builder(context)(str(self.pipeline_id or self.pipeline_key or self.pipeline_name or ""))
         try:
-            monitor.failed(error, time.time())
+            monitor.record_failure(error, time.time())
         except RunError as end:
             self._fail(end)
         self._save_outage(context, monitor)

@@ -177,9 +177,9 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             self.run_id,
             self.pipeline_id,
             PollOptions(self.poll_interval, self.deadline, self.unreachable_timeout),
-            began=self.started_at or time.time(),
+            started_at=self.started_at or time.time(),
             run_url=self.run_url,
-            before=run_from_dict(self.pre_resume_run) if self.pre_resume_run else None,
+            pre_resume_run=run_from_dict(self.pre_resume_run) if self.pre_resume_run else None,
             started_after=parse_local_datetime("started_after", started_after) if started_after else None,
         )
 

@@ -20,7 +20,7 @@ from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, wait
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_until_done
 
 pytest.importorskip("fastapi")
 
@@ -49,8 +49,8 @@ class Engine:
         return self.run(start_once(self.api, pipeline_id, job_params, **options))
 
     def wait(self, run):
-        waiter = RunMonitor(run.id, run.pipeline_id, PollOptions(poll_interval=0.02), began=self.api.now())
-        return self.run(wait(self.api, History(self.api, run.pipeline_id), waiter))
+        waiter = RunMonitor(run.id, run.pipeline_id, PollOptions(poll_interval=0.02), started_at=self.api.now())
+        return self.run(poll_until_done(self.api, History(self.api, run.pipeline_id), waiter))
 
     def history(self, pipeline_id):
         return History(self.api, pipeline_id)

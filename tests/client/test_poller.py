@@ -66,7 +66,7 @@ class Waiting:
         node_budget: NodeBudget = DEFAULT_BUDGET,
         **more: Any,
     ) -> asyncio.Task[Any]:
-        monitor = RunMonitor(run_id, pipeline_id, limits, began=time.time(), **more)
+        monitor = RunMonitor(run_id, pipeline_id, limits, started_at=time.time(), **more)
         wait = poller.wait("flowengine_default", self.load, self.engine, monitor, node_budget=node_budget)
         return asyncio.create_task(wait)
 
@@ -265,7 +265,7 @@ async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
     for run in (first, second):
         emulator.world.finish(run)
     assert [run.id for run in await asyncio.gather(*tasks)] == [first, second]
-    assert "Look 1 failed" not in caplog.text
+    assert "Status poll failed" not in caplog.text
 
 
 @pytest.mark.parametrize("why", [OSError("Airflow's API server is down"), ConfigurationError("no such connection")])
@@ -284,7 +284,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail
             raise why
         return waiting.settings
 
-    waiter = RunMonitor(run, one, SHORT, began=time.time())
+    waiter = RunMonitor(run, one, SHORT, started_at=time.time())
     task = asyncio.create_task(poller.wait("flowengine_default", load, waiting.engine, waiter))
     await polls(emulator, 1)
     emulator.world.finish(run)

@@ -22,7 +22,7 @@ from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.stopping import stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, wait
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, poll_until_done
 
 from .server_world import BEGIN, LOST, NAMES_NONE, NAMES_RUN, PIPELINE, REJECTED, Server
 
@@ -139,7 +139,7 @@ class Task:
         options = PollOptions(world.poll_interval, deadline, world.unreachable_timeout)
         monitor = RunMonitor(run.id, PIPELINE, options, began, last=run)
         try:
-            return self.server.drive(wait(self.api, self.history, monitor))
+            return self.server.drive(poll_until_done(self.api, self.history, monitor))
         finally:
             if deadline is not None and self.server.now > max(deadline, began) + LATE:
                 self.violations.append(f"a wait ended {self.server.now - deadline:.0f} s after its timeout")

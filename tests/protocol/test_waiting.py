@@ -26,8 +26,8 @@ from airflow_provider_flowengine.protocol.waiting import (
     RunMonitor,
     check_success,
     delay,
-    look,
-    wait,
+    poll_once,
+    poll_until_done,
 )
 
 from .conftest import NOW, answer, no_reply, not_connected, ok, refused
@@ -36,14 +36,14 @@ MINUTE, HOUR = 60, 3600
 URL = "http://gw/engine/15/x/#/offline-pipeline"
 
 
-def a_waiter(*, run_id=1, began=NOW, before=None, started_after=None, last=None, **limits):
+def a_waiter(*, run_id=1, started_at=NOW, pre_resume_run=None, started_after=None, last=None, **limits):
     return RunMonitor(
         run_id,
         19,
         PollOptions(**limits),
-        began,
+        started_at,
         run_url=URL,
-        before=before,
+        pre_resume_run=pre_resume_run,
         started_after=started_after,
         last=last,
     )
@@ -51,7 +51,9 @@ def a_waiter(*, run_id=1, began=NOW, before=None, started_after=None, last=None,
 
 def wait_for(server, waiter=None, *, poll_immediately=True, **limits):
     api = server.api()
-    return server.drive(wait(api, History(api, 19), waiter or a_waiter(**limits), poll_immediately=poll_immediately))
+    return server.drive(
+        poll_until_done(api, History(api, 19), waiter or a_waiter(**limits), poll_immediately=poll_immediately)
+    )
 
 
 def a_run(status="running", *, run_id=1, **fields):
@@ -211,7 +213,7 @@ def test_an_engine_that_moves_meanwhile_is_followed(server):
     server.drive(api.resolve())
     server.engine_url = "/engine/16/cess-data-3"
 
-    assert server.drive(wait(api, History(api, 19), a_waiter())).state is RunState.SUCCEEDED
+    assert server.drive(poll_until_done(api, History(api, 19), a_waiter())).state is RunState.SUCCEEDED
 
 
 def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
@@ -227,10 +229,10 @@ def test_one_failure_long_after_the_last_look_is_no_silence(server):
     waiter = a_waiter(unreachable_timeout=10, poll_interval=600)
     waiter.observe(a_run(), NOW)
 
-    waiter.failed(ServiceUnavailableError("reset"), NOW + 600)
+    waiter.record_failure(ServiceUnavailableError("reset"), NOW + 600)
 
     with pytest.raises(StatusUnavailableError):
-        waiter.failed(ServiceUnavailableError("reset"), NOW + 610)
+        waiter.record_failure(ServiceUnavailableError("reset"), NOW + 610)
 
 
 def test_looks_that_fail_are_repeated_soon_and_then_less_often(server):
@@ -265,7 +267,7 @@ def test_a_look_waits_as_long_as_the_server_asks(server):
 def test_a_server_that_asks_for_patience_is_given_it_though_the_run_is_missing():
     waiter = a_waiter()
     waiter.observe(None, NOW)
-    waiter.failed(ServiceUnavailableError("busy", retry_after=90), NOW + 1)
+    waiter.record_failure(ServiceUnavailableError("busy", retry_after=90), NOW + 1)
 
     assert waiter.delay(NOW + 1) == 90
 
@@ -273,7 +275,7 @@ def test_a_server_that_asks_for_patience_is_given_it_though_the_run_is_missing()
 def test_a_day_of_failures_is_counted_without_harm():
     waiter = a_waiter(unreachable_timeout=1e9)
     for place in range(3000):
-        waiter.failed(ServiceUnavailableError("down"), NOW + 30 * place)
+        waiter.record_failure(ServiceUnavailableError("down"), NOW + 30 * place)
 
     assert waiter.delay(NOW + 90_000) == 30
 
@@ -296,7 +298,7 @@ def test_a_run_that_has_vanished_ends_the_wait_after_a_grace(server):
     server.add_run()
     server.on("history", server._work)
     waiter = a_waiter()
-    server.drive(look(api := server.api(), History(api, 19), waiter))
+    server.drive(poll_once(api := server.api(), History(api, 19), waiter))
     server.runs.clear()
 
     with pytest.raises(RunLostError, match="Run 1 of pipeline 19 is not in the pipeline's history: pruned") as caught:
@@ -313,7 +315,9 @@ def test_a_run_that_isnt_there_yet_is_waited_for(server):
     assert wait_for(server).id == 1
 
 
-@pytest.mark.parametrize(("status", "says"), [("flourishing", "the status 'flourishing'"), ("", "has no status")])
+@pytest.mark.parametrize(
+    ("status", "says"), [("flourishing", "unrecognized status 'flourishing'"), ("", "has no status")]
+)
 def test_a_status_that_nobody_knows_ends_the_wait_after_a_grace(server, status, says):
     server.add_run(status=status)
 
@@ -365,7 +369,7 @@ def test_each_doubt_has_a_grace_of_its_own_once_it_has_cleared(server):
 
 def test_while_it_is_in_doubt_it_looks_at_least_four_times(server):
     with pytest.raises(RunLostError):
-        wait_for(server, began=NOW - 10 * HOUR, poll_interval=600)
+        wait_for(server, started_at=NOW - 10 * HOUR, poll_interval=600)
     assert server.count("history") >= 5
 
 
@@ -378,11 +382,11 @@ BEFORE = PipelineRun(1, 19, "failed", RunState.FAILED, ended=ENDED)
 def test_the_end_from_before_a_resume_doesnt_count(server):
     server.add_run(status="failed", endTime=int(ENDED.timestamp() * 1000))
     later(server, 20, status="running", endTime=None)
-    waiter = a_waiter(before=BEFORE)
-    server.drive(look(api := server.api(), History(api, 19), waiter))
+    waiter = a_waiter(pre_resume_run=BEFORE)
+    server.drive(poll_once(api := server.api(), History(api, 19), waiter))
     assert server.now == NOW
     server.now += 30
-    server.drive(look(api, History(api, 19), waiter))
+    server.drive(poll_once(api, History(api, 19), waiter))
     later(server, 60, status="succeeded", endTime=int((NOW + 60) * 1000))
 
     assert wait_for(server, waiter).state is RunState.SUCCEEDED
@@ -391,7 +395,7 @@ def test_the_end_from_before_a_resume_doesnt_count(server):
 def test_a_resumed_run_that_fails_again_has_failed(server):
     server.add_run(status="failed", endTime=int((NOW + 5) * 1000))
 
-    assert wait_for(server, before=BEFORE).ended == pendulum.from_timestamp(NOW + 5)
+    assert wait_for(server, pre_resume_run=BEFORE).ended == pendulum.from_timestamp(NOW + 5)
     assert server.pauses == []
 
 
@@ -399,7 +403,7 @@ def test_a_resume_that_has_no_effect_ends_the_wait_after_a_grace(server, caplog)
     server.add_run(status="failed", endTime=int(ENDED.timestamp() * 1000))
 
     with caplog.at_level(logging.WARNING):
-        run = wait_for(server, before=BEFORE)
+        run = wait_for(server, pre_resume_run=BEFORE)
 
     assert run.state is RunState.FAILED
     assert 120 <= server.now - NOW <= 140
@@ -410,7 +414,7 @@ def test_a_resumed_run_that_still_tells_its_earlier_end_is_not_lost(server):
     server.add_run(status="running", endTime=int(ENDED.timestamp() * 1000), started=ENDED.timestamp() - 60)
     later(server, 30 * MINUTE, status="succeeded")
 
-    assert wait_for(server, before=BEFORE).state is RunState.SUCCEEDED
+    assert wait_for(server, pre_resume_run=BEFORE).state is RunState.SUCCEEDED
 
 
 # --- a run that is yet to come ----------------------------------------------------------------------------------------
@@ -468,7 +472,7 @@ def test_a_run_that_started_before_the_moment_is_not_the_one(server):
 
 @pytest.mark.parametrize(("age", "pause"), [(5 * MINUTE, 30), (MINUTE, 6), (0, 1), (-HOUR, 1)])
 def test_a_run_that_was_found_is_polled_as_often_as_its_own_length_says(age, pause):
-    waiter = a_waiter(run_id=None, began=NOW - 9 * HOUR, started_after=pendulum.from_timestamp(NOW - HOUR))
+    waiter = a_waiter(run_id=None, started_at=NOW - 9 * HOUR, started_after=pendulum.from_timestamp(NOW - HOUR))
 
     waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age))], NOW)
 
@@ -657,7 +661,7 @@ def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_it
         now += seconds
         try:
             if status == "silent":
-                waiter.failed(ServiceUnavailableError("reset"), now)
+                waiter.record_failure(ServiceUnavailableError("reset"), now)
                 ended = None
             else:
                 ended = waiter.observe(None if status == "missing" else a_run(status), now)

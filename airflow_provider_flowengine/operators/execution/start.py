@@ -274,7 +274,7 @@ class StartTask(RunTask):
         """Wait until a run has ended that isn't this task's own, in the triggerer if the task is deferrable."""
         url = self.hook.run_url(run.pipeline_id, run.id)
         monitor = RunMonitor(
-            run.id, run.pipeline_id, self._poll_options(), began=self.hook.api.now(), run_url=url, last=run
+            run.id, run.pipeline_id, self._poll_options(), started_at=self.hook.api.now(), run_url=url, last=run
         )
         if self.options.deferrable:
             self._settle_end_before_deferral()

@@ -14,7 +14,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
 from airflow_provider_flowengine.protocol.stopping import active_runs
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, wait
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_until_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,5 +95,5 @@ def wait_for_ends(
     options = PollOptions(poll_interval, None if timeout is None else started_at + timeout)
     for run_id in run_ids:
         monitor = RunMonitor(run_id, pipeline_id, options, started_at, hook.run_url(pipeline_id, run_id))
-        run = hook.client.run(wait(hook.api, History(hook.api, pipeline_id), monitor))
+        run = hook.client.run(poll_until_done(hook.api, History(hook.api, pipeline_id), monitor))
         operator.log.info("%s has ended (status %s).", sentence(run), run.status)

@@ -35,7 +35,7 @@ from airflow_provider_flowengine.protocol.waiting import (
     RunMonitor,
     check_success,
     log_node,
-    look,
+    poll_once,
 )
 from airflow_provider_flowengine.retry import fail_at_once
 
@@ -268,9 +268,9 @@ class RunTask(ABC):
             run.id,
             run.pipeline_id,
             self._poll_options(),
-            began=self.hook.api.now(),
+            started_at=self.hook.api.now(),
             run_url=self.report.link(run),
-            before=self.pre_resume_run,
+            pre_resume_run=self.pre_resume_run,
             last=run,
             fetch_nodes=not self.options.deferrable,
         )
@@ -298,7 +298,7 @@ class RunTask(ABC):
         """Poll once; return the run if it has ended."""
         history = History(replace(self.hook.api, retry=NO_RETRY), monitor.pipeline_id)  # the next poll is the retry
         with self.interrupt.interruptible():
-            return self.hook.client.run(look(self.hook.api, history, monitor))
+            return self.hook.client.run(poll_once(self.hook.api, history, monitor))
 
     def _poll_until_done(self, monitor: RunMonitor) -> PipelineRun:
         """Wait in the worker until the run has ended, and show each change."""
