@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
 
@@ -85,7 +88,10 @@ def pipeline_object(content: Mapping[str, Json]) -> JsonObject:
     Return a whole pipeline object for one, or for only the definition that belongs in its ``data``.
 
     :param content: ``{"pipelineKey": ..., "data": {...}}``, or ``{"name": ..., "nodes": [...]}``.
+    :raises ConfigurationError: when it is no object.
     """
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"pipeline: {content!r:.200} must be an object with data, or with nodes")
     if "data" in content or "nodes" not in content:
         return dict(content)
     data = {name: value for name, value in content.items() if name != "pipelineKey"}

@@ -21,7 +21,7 @@ def address(gateway: str, path: str, query: tuple[tuple[str, str | int], ...]) -
     :param path: the path below it, with its leading slash.
     :param query: the query's parameters.
     """
-    return _ascii(f"{gateway}{path}?{urlencode(query)}" if query else f"{gateway}{path}")
+    return _ascii(f"{gateway}{path}?{urlencode(query, errors='surrogatepass')}" if query else f"{gateway}{path}")
 
 
 def redirect_target(url: str, response: Response) -> str | None:

@@ -87,7 +87,7 @@ def ensure_json_serializable(what: str, value: object) -> None:
 
 
 def _segment(identifier: Identifier) -> str:
-    return quote(str(identifier), safe="")
+    return quote(str(identifier), safe="", errors="surrogatepass")
 
 
 def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:

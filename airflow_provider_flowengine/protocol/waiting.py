@@ -266,7 +266,8 @@ class RunMonitor:
             else:
                 state = f"There was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
             raise RunTimeoutError(
-                f"{state} when the time for it was over (timeout or execution_timeout).{self._link()}",
+                f"{state} when the time for it was over (timeout or execution_timeout), "
+                f"after {_duration(max(0.0, now - self.started_at))}.{self._link()}",
                 run=self.last,
                 run_url=self.run_url,
             )
@@ -443,12 +444,12 @@ def _node_line(node: NodeRun) -> str:
 
 
 def _took(thing: PipelineRun | NodeRun) -> str:
-    if not thing.started or not thing.ended:
+    if not thing.started or not thing.ended or thing.ended < thing.started:
         return ""
-    seconds = (thing.ended - thing.started).total_seconds()
-    if seconds < 0:
-        return ""
+    return f", after {_duration((thing.ended - thing.started).total_seconds())}"
+
+
+def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    text = f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-    return f", after {text}"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

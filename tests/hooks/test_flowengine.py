@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
+    FlowEngineError,
     NodeNotFoundError,
     PipelineNotFoundError,
     RequestRejectedError,
@@ -387,6 +388,20 @@ def test_a_pipeline_without_an_id_is_not_written_back(hook, emulator):
     with pytest.raises(ConfigurationError, match="pipeline: it has no id"):
         hook.update_pipeline({"data": {"name": "nightly"}})
     assert emulator.count("update") == 0
+
+
+@pytest.mark.parametrize("pipeline", [None, [1], "nightly"])
+def test_a_pipeline_that_is_no_object_is_a_mistake(hook, emulator, pipeline):
+    with pytest.raises(ConfigurationError, match="must be an object with data, or with nodes"):
+        hook.create_pipeline(pipeline)
+    assert emulator.calls() == []
+
+
+def test_an_id_or_key_of_half_a_character_names_nothing(hook):
+    with pytest.raises(PipelineNotFoundError):
+        hook.get_pipeline("\ud800")
+    with pytest.raises(FlowEngineError):
+        _ = FlowEngineHook(engine_key="\ud800").engine
 
 
 def test_a_run_and_a_pipeline_are_handed_from_task_to_task_as_dicts(dag, run, emulator, pipeline):

@@ -1,5 +1,6 @@
 """The start operator: what it waits for, what it returns, and what it tells when a run doesn't end well."""
 
+import re
 from contextlib import suppress
 from datetime import timedelta
 
@@ -222,6 +223,7 @@ def test_a_run_that_takes_too_long_is_stopped(start, emulator, pipeline, deferra
     assert task.state == "failed"
     assert isinstance(task.errors[-1], RunTimeoutError)
     assert "Run 1 of pipeline 1 was still going on (status running) when the time for it was over" in task.error
+    assert re.search(r", after \d+\.\d s\. See http", task.error)
     assert emulator.world.run(1).state(emulator.clock.now() + 1) == "stopped"
     assert emulator.count("stop") == 1
 
