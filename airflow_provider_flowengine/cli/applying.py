@@ -130,7 +130,7 @@ def read_uploads(given: Iterable[str], definitions: Sequence[Definition]) -> dic
     for name, path in uploads.items():
         params = [f"{node}.{param.get('key')}" for node, param in file_params(definitions[0].content)]
         if name not in params:
-            raise ConfigurationError(f"--file: {name!r} is no FILE param; {known('FILE params', params)}")
+            raise ConfigurationError(f"--file: {name!r} is no FILE param; {known('FILE params', params, wanted=name)}")
         if not Path(path).is_file():
             raise ConfigurationError(f"--file {name}: there is no file {path!r}")
     return uploads

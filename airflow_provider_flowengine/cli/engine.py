@@ -19,7 +19,7 @@ from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_once
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit, poll_once
 
 if TYPE_CHECKING:
     import argparse
@@ -149,10 +149,11 @@ class Engine:
         :raises RunError: if it cannot be waited for any longer.
         """
         now = self.api.now()
+        limit = "" if timeout is None else describe_limit("--timeout", timeout)
         monitor = RunMonitor(
             run.id,
             run.pipeline_id,
-            PollOptions(poll_interval, None if timeout is None else now + timeout),
+            PollOptions(poll_interval, None if timeout is None else now + timeout, limit=limit),
             started_at=now,
             run_url=self.run_url(run),
             pre_resume_run=run if resumed else None,

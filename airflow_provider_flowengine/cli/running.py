@@ -59,7 +59,7 @@ def read_params(pipeline: Pipeline, given: Iterable[str]) -> dict[str, dict[str,
             raise ConfigurationError(f"--param {argument!r} must be NODE.KEY=VALUE")
         matches = names.get(name, set())
         if not matches:
-            raise NodeNotFoundError(f"--param: the pipeline has no {name!r}; {known('params', names)}")
+            raise NodeNotFoundError(f"--param: the pipeline has no {name!r}; {known('params', names, wanted=name)}")
         if len(matches) > 1:
             ids = ", ".join(sorted(node for node, _ in matches))
             raise NodeNotFoundError(f"--param: {name!r} is of several nodes: name one by its id, {ids}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.runs import show_run
+from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.progress import describe_progress
-from airflow_provider_flowengine.protocol.waiting import check_success
 
 if TYPE_CHECKING:
     import argparse

@@ -59,7 +59,8 @@ def settable_params(pipeline: Mapping[str, Json], only: Iterable[str] | None = N
     strangers = [name for name in wanted if name not in found]
     if strangers:
         raise ConfigurationError(
-            f"The pipeline has no param {strangers[0]!r} that a start can set; {known('params', found)}"
+            f"The pipeline has no param {strangers[0]!r} that a start can set; "
+            f"{known('params', found, wanted=strangers[0])}"
         )
     return [found[name] for name in wanted]
 

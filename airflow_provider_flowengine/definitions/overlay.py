@@ -68,7 +68,9 @@ def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where:
     names = [item.get(named_by) for item in listed if is_object(item)]
     strangers = [name for name in changes if name not in names]
     if strangers and strict:
-        raise ConfigurationError(f"{where}: the pipeline has no {strangers[0]!r}; {known('names', names)}")
+        raise ConfigurationError(
+            f"{where}: the pipeline has no {strangers[0]!r}; {known('names', names, wanted=strangers[0])}"
+        )
     merged: list[Json] = []
     for item in listed:
         change = changes.get(str(item.get(named_by))) if is_object(item) else None

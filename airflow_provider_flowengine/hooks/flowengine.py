@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,11 @@ from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.job_params import JobParams, resolve_job_params
 from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
+from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, check_success, poll_until_done
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit, poll_until_done
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.client.sync import Client
@@ -273,7 +275,9 @@ class FlowEngineHook(BaseHook):
         patience = seconds("unreachable_timeout", unreachable_timeout) or 900.0
         now = self.api.now()
         url = self.run_url(pipeline_id, run_id)
-        limits = PollOptions(poll, None if allowed is None else now + allowed, patience)
+        limits = PollOptions(poll, unreachable_timeout=patience)
+        if allowed is not None:
+            limits = replace(limits, deadline=now + allowed, limit=describe_limit("timeout", allowed))
         waiter = RunMonitor(run_id, pipeline_id, limits, started_at=now, run_url=url, fetch_nodes=True)
         run = self.client.run(poll_until_done(self.api, History(self.api, pipeline_id), waiter))
         return check_success(run if run.state == "succeeded" else self.fetch_node_details(run), url)

@@ -50,6 +50,7 @@ def build_trigger(
         started_after=after.isoformat() if after else None,
         poll_interval=limits.poll_interval,
         deadline=limits.deadline,
+        limit=limits.limit,
         unreachable_timeout=limits.unreachable_timeout,
         run_url=waiter.run_url,
         started_at=waiter.started_at,
@@ -69,9 +70,10 @@ def error_from_event(event: Mapping[str, Any]) -> FlowEngineError:
 
     run = run_from_dict(event["run"]) if event["run"].get("run_id") is not None else None
     message = str(event.get("message") or f"The trigger ended with {event!r}")
+    url = str(event.get("run_url") or "") if run else ""
     kind = OUTCOMES.get(str(event.get("outcome")))
     if kind is None:
         return FlowEngineError(message)
     if kind is RunLostError:
-        return RunLostError(message, run=run, gone=bool(event.get("missing")))
-    return kind(message, run=run)
+        return RunLostError(message, run=run, run_url=url, gone=bool(event.get("missing")))
+    return kind(message, run=run, run_url=url)

@@ -209,6 +209,8 @@ class RunError(FlowEngineError):
     """
     A run didn't come to a good end.
 
+    Its text is the message, then what became of the run, then the address of the run's page.
+
     :param message: what happened to which run, and what FlowEngine tells of it.
     :param run: the run as it was last seen, or None when it never was.
     :param run_url: the address of the run's page, or empty.
@@ -216,8 +218,16 @@ class RunError(FlowEngineError):
 
     def __init__(self, message: str, *, run: PipelineRun | None = None, run_url: str = "") -> None:
         super().__init__(message)
+        self.message = message
         self.run = run
         self.run_url = run_url
+        self.aftermath = ""
+        """What the task did about the run thereafter, as a sentence."""
+
+    def __str__(self) -> str:
+        """Return the whole text."""
+        see = f"See {self.run_url}" if self.run_url else ""
+        return " ".join(part for part in (self.message, self.aftermath, see) if part)
 
 
 class RunFailedError(RunError):
@@ -253,20 +263,22 @@ def sentence(text: object) -> str:
     return str(text)[:1].upper() + str(text)[1:]
 
 
-def known(kind: str, names: Iterable[object], limit: int = 20) -> str:
+def known(kind: str, names: Iterable[object], limit: int = 20, *, wanted: object = None) -> str:
     """
     Say which names there are, for an error about one that there isn't.
 
     :param kind: what they name, in the plural, e.g. ``"nodes"``.
     :param names: the names.
     :param limit: how many are listed at most, default 20.
-    :return: e.g. ``"nodes there are: start_node, train"``.
+    :param wanted: the name that there isn't, to suggest the one that was likely meant.
+    :return: e.g. ``"did you mean 'train'? nodes there are: start_node, train"``.
     """
     listed = [str(name) for name in names]
     if not listed:
         return f"there are no {kind}"
     more = f", and {len(listed) - limit} more" if len(listed) > limit else ""
-    return f"{kind} there are: {', '.join(listed[:limit])}{more}"
+    likely = "" if wanted is None else closest(wanted, listed)
+    return f"{likely}{kind} there are: {', '.join(listed[:limit])}{more}"
 
 
 def closest(wanted: object, names: Iterable[object]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
-from airflow_provider_flowengine.protocol.errors import ConfigurationError, NodeNotFoundError, known
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, NodeNotFoundError, closest, known
 from airflow_provider_flowengine.protocol.http import Json
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def resolve_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, d
         if strange:
             raise NodeNotFoundError(
                 f"job_params: node {name!r} of pipeline {pipeline.id} has no parameter {strange[0]!r}; "
-                f"{known('parameters', keys)}"
+                f"{known('parameters', keys, wanted=strange[0])}"
             )
         for key, value in params.items():
             endpoints.ensure_json_serializable(f"job_params: {value!r} for {key!r} of node {name!r}", value)
@@ -62,4 +62,5 @@ def _node(pipeline: Pipeline, name: str) -> Node:
             f"{', '.join(node.id for node in found)}"
         )
     names = [f"{node.id} ({node.name})" if node.name and node.name != node.id else node.id for node in pipeline.nodes]
-    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {known('nodes', names)}")
+    likely = closest(name, [each for node in pipeline.nodes for each in (node.id, node.name) if each])
+    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {likely}{known('nodes', names)}")

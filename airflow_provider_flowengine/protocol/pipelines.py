@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, closest, known
+from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, known
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
@@ -70,8 +70,7 @@ def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeli
         )
     names = [getattr(pipeline, kind) for pipeline in pipelines_of(listing) if getattr(pipeline, kind)]
     raise PipelineNotFoundError(
-        f"Engine {engine_key!r} has no pipeline of {kind} {wanted!r}; "
-        f"{closest(wanted, names)}{known(f'{kind}s', names)}"
+        f"Engine {engine_key!r} has no pipeline of {kind} {wanted!r}; {known(f'{kind}s', names, wanted=wanted)}"
     )
 
 

@@ -264,9 +264,8 @@ def _vocabulary(status_words: Mapping[str, str | Sequence[str]] | None) -> Statu
     for key, words in (status_words or {}).items():
         state = _STATUS_WORDS_KEYS.get(str(key).casefold())
         if state is None:
-            raise ConfigurationError(
-                f"status_words has the key {key!r}; {known('keys', ('running', 'success', 'failed', 'stopped'))}"
-            )
+            keys = known("keys", ("running", "success", "failed", "stopped"), wanted=key)
+            raise ConfigurationError(f"status_words has the key {key!r}; {keys}")
         listed = [words] if isinstance(words, str) else words
         if not isinstance(listed, Sequence) or not all(isinstance(word, str | int) for word in listed):
             raise ConfigurationError(f"status_words[{key!r}] must be a list of words, not {words!r}")
@@ -311,7 +310,9 @@ def _template(template: str) -> str:
     except ValueError as error:
         raise ConfigurationError(f"ui_url: {template!r} can't be read as a template: {error}") from None
     if unknown:
-        raise ConfigurationError(f"ui_url: {{{unknown[0]}}} isn't known; {known('fields', UI_URL_FIELDS)}")
+        raise ConfigurationError(
+            f"ui_url: {{{unknown[0]}}} isn't known; {known('fields', UI_URL_FIELDS, wanted=unknown[0])}"
+        )
     if not template.startswith(("{fl_url}", "http://", "https://")):
         raise ConfigurationError(f"ui_url: {template!r} must begin with {{fl_url}}, http:// or https://")
     return template

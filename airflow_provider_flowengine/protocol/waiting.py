@@ -16,9 +16,7 @@ from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     PipelineNotFoundError,
     RequestRejectedError,
-    RunFailedError,
     RunLostError,
-    RunStoppedError,
     RunTimeoutError,
     ServiceUnavailableError,
     StatusUnavailableError,
@@ -28,6 +26,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY, Flow, Sleep, with_deadline
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
+from airflow_provider_flowengine.protocol.outcomes import duration, log_node
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +62,7 @@ class PollOptions:
 
     :param poll_interval: seconds between two polls at most, default 30.
     :param deadline: when the wait is over, in seconds since the epoch; None waits without end.
+    :param limit: which limit sets the deadline, for the error (:func:`describe_limit`).
     :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
     :param grace: seconds that a run may be missing, or have a status that says nothing, default 120.
     """
@@ -71,6 +71,18 @@ class PollOptions:
     deadline: float | None = None
     unreachable_timeout: float = UNREACHABLE_TIMEOUT
     grace: float = GRACE
+    limit: str = ""
+
+
+def describe_limit(name: str, seconds: float) -> str:
+    """
+    Say which limit a wait has.
+
+    :param name: the argument that sets it.
+    :param seconds: its value.
+    :return: e.g. ``"timeout of 2 h 0 min"``.
+    """
+    return f"{name} of {duration(seconds)}"
 
 
 def delay(elapsed: float, poll_interval: float) -> float:
@@ -204,10 +216,10 @@ class RunMonitor:
         )
         if silent >= self.options.unreachable_timeout:
             raise StatusUnavailableError(
-                f"FlowEngine has given no usable answer about {self.name} for {silent:.0f} s "
-                f"(unreachable_timeout); the run may be going on. Last: {error}{self._link()}",
+                f"FlowEngine has given no usable answer for {duration(silent)} (unreachable_timeout); {self.name} may "
+                f"be going on. Last: {error}",
                 run=self.last,
-                run_url=self.run_url,
+                run_url=self._known_url,
             ) from error
         self._check_deadline(now)
 
@@ -251,25 +263,24 @@ class RunMonitor:
             log.warning("%s; waiting %g s for it to clear up.", reason, self.options.grace)
         if now - self.suspect_since >= self.options.grace:
             raise RunLostError(
-                f"{reason}, for {self.options.grace:g} s now.{self._link()}",
+                f"{reason}, for {self.options.grace:g} s now.",
                 run=self.last,
-                run_url=self.run_url,
+                run_url=self._known_url,
                 gone=gone,
             )
 
     def _check_deadline(self, now: float) -> None:
         if self.options.deadline is not None and now >= self.options.deadline:
             if self.last:
-                state = f"{sentence(self.name)} was still going on (status {self.last.status})"
+                state = f"{self.name} was still going on (status {self.last.status})"
             elif self.run_id is not None:
-                state = f"{sentence(self.name)} had not been seen to end"
+                state = f"{self.name} had not been seen to end"
             else:
-                state = f"There was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
+                state = f"there was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
             raise RunTimeoutError(
-                f"{state} when the time for it was over (timeout or execution_timeout), "
-                f"after {_duration(max(0.0, now - self.started_at))}.{self._link()}",
+                f"The {self.options.limit or 'time for it'} is over: {state}.",
                 run=self.last,
-                run_url=self.run_url,
+                run_url=self._known_url,
             )
 
     def _log_changes(self, run: PipelineRun) -> None:
@@ -306,8 +317,9 @@ class RunMonitor:
             return f"a run of pipeline {self.pipeline_id} started at or after {self.started_after}"
         return f"run {self.run_id} of pipeline {self.pipeline_id}"
 
-    def _link(self) -> str:
-        return f" See {self.run_url}" if self.run_url and self.run_id is not None else ""
+    @property
+    def _known_url(self) -> str:
+        return self.run_url if self.run_id is not None else ""
 
 
 def poll_until_done(
@@ -390,66 +402,3 @@ def _poll_run_itself(history: History, monitor: RunMonitor, run_id: Identifier) 
         return run
     monitor.fetch_nodes = False
     return None
-
-
-def check_success(run: PipelineRun, run_url: str = "") -> PipelineRun:
-    """
-    Return a run that succeeded.
-
-    :param run: the run as it ended, with its nodes where they are known.
-    :param run_url: the address of its page, for the error.
-    :raises RunFailedError: when it failed, with the failed nodes and what FlowEngine says of them.
-    :raises RunStoppedError: when it was stopped.
-    :raises RunLostError: when it hasn't ended, or nobody knows how.
-    """
-    if run.state is RunState.SUCCEEDED:
-        return run
-    kinds: dict[RunState, tuple[type[RunFailedError | RunStoppedError], str]] = {
-        RunState.FAILED: (RunFailedError, "failed"),
-        RunState.STOPPED: (RunStoppedError, "was stopped"),
-    }
-    kind, verb = kinds.get(run.state, (RunLostError, "has ended in an unrecognized status"))
-    failed = [node for node in run.nodes if node.state in (RunState.FAILED, RunState.STOPPED)]
-    parts = [f"{sentence(run)} {verb} (status {run.status}{_took(run)})."]
-    if run.message:
-        parts.append(f"FlowEngine says: {run.message[:1000]}.")
-    if failed:
-        parts.append("Failed nodes: " + "; ".join(_node_line(node) for node in failed[:10]) + ".")
-    if run_url:
-        parts.append(f"See {run_url}")
-    raise kind(" ".join(parts), run=run, run_url=run_url)
-
-
-def log_node(logger: logging.Logger, node: NodeRun) -> None:
-    """
-    Log how a node has ended; a failed one with what FlowEngine says of it.
-
-    :param logger: where to.
-    :param node: the node.
-    """
-    has_failed = node.state is RunState.FAILED
-    message = f": {node.message[:1000]}" if has_failed and node.message else ""
-    logger.log(
-        logging.ERROR if has_failed else logging.INFO,
-        "  node %s: %s%s%s",
-        node.label,
-        node.status,
-        _took(node),
-        message,
-    )
-
-
-def _node_line(node: NodeRun) -> str:
-    return f"{node.label}: {node.message[:500] or node.status}"
-
-
-def _took(thing: PipelineRun | NodeRun) -> str:
-    if not thing.started or not thing.ended or thing.ended < thing.started:
-        return ""
-    return f", after {_duration((thing.ended - thing.started).total_seconds())}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

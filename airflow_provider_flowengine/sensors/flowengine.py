@@ -233,7 +233,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     # --- how it ends ----------------------------------------------------------------------------------------------
 
     def _succeed(self, context: Context, run: PipelineRun, run_url: str) -> dict[str, Any]:
-        from airflow_provider_flowengine.protocol.waiting import check_success
+        from airflow_provider_flowengine.protocol.outcomes import check_success
 
         if run.state != "succeeded":
             run = self.hook.fetch_node_details(run)
@@ -291,16 +291,18 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
         """Return what builds a monitor as of now, once the pipeline is known."""
-        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
+        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
         outage = self._load_outage(context)
+        limit, allowed = self._limit()
         return partial(
             RunMonitor,
             run_id,
             options=PollOptions(
                 poll_interval=_seconds(self.poke_interval),
-                deadline=self._deadline(context),
+                deadline=self._started_at(context) + allowed,
+                limit=describe_limit(limit, allowed),
                 unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
             ),
             started_at=self._started_at(context),
@@ -344,11 +346,11 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         moment = first or getattr(context["ti"], "start_date", None)
         return moment.timestamp() if moment else time.time()
 
-    def _deadline(self, context: Context) -> float:
-        allowed = _seconds(self.timeout)
+    def _limit(self) -> tuple[str, float]:
+        """Return which limit ends the wait, and after how many seconds."""
         if self._execution_timeout_comes_first and self.execution_timeout:
-            allowed = self.execution_timeout.total_seconds()
-        return self._started_at(context) + allowed
+            return "execution_timeout", self.execution_timeout.total_seconds()
+        return "timeout", _seconds(self.timeout)
 
     @property
     def _execution_timeout_comes_first(self) -> bool:

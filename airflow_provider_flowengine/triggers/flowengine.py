@@ -62,6 +62,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         none.
     :param poll_interval: seconds between two polls at most, default 30.
     :param deadline: when the wait is over, in seconds since the epoch: it doesn't move when the triggerer restarts.
+    :param limit: which limit sets the deadline, for the error (:func:`.describe_limit`).
     :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
     :param run_url: the address of the run's page; may hold ``{run_id}`` while the run isn't known.
     :param started_at: when the run started, in seconds since the epoch.
@@ -86,6 +87,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     pre_resume_run: dict[str, Any] | None = None
     cancel_on_kill: bool = True
     writes_progress: bool = True
+    limit: str = ""
 
     def __post_init__(self) -> None:
         """Read ids that are digits as numbers."""
@@ -126,7 +128,11 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         except FlowEngineError as error:
             run = getattr(error, "run", None) or monitor.last
             outcome = next((word for word, kind in OUTCOMES.items() if isinstance(error, kind)), "error")
-            event = {"outcome": outcome, "message": str(error), "missing": getattr(error, "gone", False)}
+            event = {
+                "outcome": outcome,
+                "message": getattr(error, "message", str(error)),
+                "missing": getattr(error, "gone", False),
+            }
         except asyncio.CancelledError:  # the trigger moves to another triggerer
             progress.stop()
             raise
@@ -158,7 +164,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             async with self.connect(settings) as client:
                 history = History(api, self.pipeline_id)
                 stopped = await client.run(stop(api, history, run_id, timeout=KILL_TIMEOUT, assume_exists=True))
-            self.log.info("Run %s: %s.", run_id, "stop sent" if stopped else "it needs no stop any more")
+            self.log.info("Run %s: %s.", run_id, "cancellation requested" if stopped else "it had already finished")
         except Exception as error:  # what Airflow can't read of the connection too
             self.log.error("Run %s could not be stopped and may be going on: %s %s", run_id, self.run_url, error)
 
@@ -176,7 +182,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         return RunMonitor(
             self.run_id,
             self.pipeline_id,
-            PollOptions(self.poll_interval, self.deadline, self.unreachable_timeout),
+            PollOptions(self.poll_interval, self.deadline, self.unreachable_timeout, limit=self.limit),
             started_at=self.started_at or time.time(),
             run_url=self.run_url,
             pre_resume_run=run_from_dict(self.pre_resume_run) if self.pre_resume_run else None,

@@ -50,8 +50,8 @@ def test_what_is_for_all_skips_what_a_pipeline_doesnt_have(pipeline):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"data": {"nodes": {"tran": {}}}}, "nodes: the pipeline has no 'tran'; names there are: train, p"),
-        ({"data": {"nodes": {"train": {"params": {"tree": 1}}}}}, "has no 'tree'; names there are: trees, day"),
+        ({"data": {"nodes": {"tran": {}}}}, "nodes: the pipeline has no 'tran'; did you mean 'train'"),
+        ({"data": {"nodes": {"train": {"params": {"tree": 1}}}}}, "has no 'tree'; did you mean 'trees'"),
         ([], "overlay: 'churn' must hold an object"),
     ],
 )  # fmt: skip

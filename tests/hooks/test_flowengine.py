@@ -304,7 +304,7 @@ def test_waiting_for_a_run_that_is_stopped(hook, pipeline):
 def test_waiting_too_long_leaves_the_run_alone(hook, emulator, pipeline):
     run = hook.start_pipeline(pipeline(duration="forever"))
 
-    with pytest.raises(RunTimeoutError, match="Run 1 of pipeline 1 was still going on"):
+    with pytest.raises(RunTimeoutError, match="run 1 of pipeline 1 was still going on"):
         hook.wait_for_run(run.pipeline_id, run.id, poll_interval=0.05, timeout=0.1)
     assert emulator.count("stop") == 0
 

@@ -106,7 +106,7 @@ def test_a_run_that_does_not_stop_in_time_fails_the_task(stop, emulator, pipelin
     task = stop(pipeline_id=pipeline_id, timeout=0.2)
 
     assert isinstance(task.errors[-1], RunTimeoutError)
-    assert "Run 1 of pipeline 1 was still going on (status stopping)" in task.error
+    assert "run 1 of pipeline 1 was still going on (status stopping)" in task.error
 
 
 def test_a_run_of_another_pipeline_is_left_alone(stop, emulator, pipeline):
@@ -231,7 +231,7 @@ def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipelin
 
     assert (task.state, task.returned) == ("success", 1)
     assert emulator.count("resume") == 0
-    assert "goes on already" in log.ours
+    assert "is running already" in log.ours
 
 
 @in_both_modes

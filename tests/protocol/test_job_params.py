@@ -46,8 +46,12 @@ def test_an_id_wins_over_a_name():
 @pytest.mark.parametrize(
     ("job_params", "says"),
     [
-        ({"trian": {}}, r"no node 'trian'; nodes there are: n1 \(train\), n2 \(deploy\), n3 \(twin\), n4 \(twin\)"),
-        ({"train": {"round": 3}}, "no parameter 'round'; parameters there are: rounds, depth"),
+        (
+            {"trian": {}},
+            r"no node 'trian'; did you mean 'train'\? "
+            r"nodes there are: n1 \(train\), n2 \(deploy\), n3 \(twin\), n4 \(twin\)",
+        ),
+        ({"train": {"round": 3}}, "no parameter 'round'; did you mean 'rounds'\\? parameters there are: rounds, depth"),
         ({"deploy": {"x": 3}}, "no parameter 'x'; there are no parameters"),
         ({"twin": {"x": 3}}, "2 nodes of pipeline 19 are called 'twin'; name one by its id: n3, n4"),
     ],

@@ -1,7 +1,6 @@
 """Waiting: how long until the next look, and when it is over, lost, out of reach or too late."""
 
 import logging
-from datetime import timedelta
 
 import pendulum
 import pytest
@@ -11,20 +10,17 @@ from hypothesis import strategies as st
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     PipelineNotFoundError,
-    RunFailedError,
     RunLostError,
-    RunStoppedError,
     RunTimeoutError,
     ServiceUnavailableError,
     StatusUnavailableError,
 )
 from airflow_provider_flowengine.protocol.history import History
-from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
+from airflow_provider_flowengine.protocol.models import PipelineRun
 from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
 from airflow_provider_flowengine.protocol.waiting import (
     PollOptions,
     RunMonitor,
-    check_success,
     delay,
     poll_once,
     poll_until_done,
@@ -147,7 +143,7 @@ def test_a_run_that_ended_in_time_is_not_too_late_though_it_is_seen_late(server)
 def test_a_run_that_goes_on_past_the_deadline_ends_the_wait_at_the_deadline(server):
     server.add_run(status="running")
 
-    with pytest.raises(RunTimeoutError, match=r"Run 1 of pipeline 19 was still going on \(status running\)") as caught:
+    with pytest.raises(RunTimeoutError, match=r"run 1 of pipeline 19 was still going on \(status running\)") as caught:
         wait_for(server, deadline=NOW + 100)
 
     assert server.now - NOW == 100
@@ -191,7 +187,9 @@ def test_only_a_bounded_time_without_any_answer_does(server, trouble):
     server.add_run()
     server.on("history", server._work, *[trouble] * 500)
 
-    with pytest.raises(StatusUnavailableError, match="no usable answer about run 1 of pipeline 19 for 9") as caught:
+    with pytest.raises(
+        StatusUnavailableError, match=r"no usable answer for 15 min .* run 1 of pipeline 19 may be going on"
+    ) as caught:
         wait_for(server)
 
     assert 900 <= server.now - NOW <= 940
@@ -466,7 +464,7 @@ def test_a_history_that_is_refused_of_a_pipeline_that_is_there_is_waited_for(ser
 def test_a_run_that_started_before_the_moment_is_not_the_one(server):
     server.fill(3)
 
-    with pytest.raises(RunTimeoutError, match="There was no run of pipeline 19 that started at or after 2023"):
+    with pytest.raises(RunTimeoutError, match="there was no run of pipeline 19 that started at or after 2023"):
         wait_for(server, a_waiter(run_id=None, started_after=MOMENT, deadline=NOW + HOUR))
 
 
@@ -597,49 +595,6 @@ def test_a_close_look_that_fails_once_it_has_worked_is_made_again_later(server):
         "history",
         "one run",
     ]
-
-
-# --- telling how it ended ---------------------------------------------------------------------------------------------
-
-
-def test_a_run_that_succeeded_is_handed_on():
-    run = a_run("succeeded")
-
-    assert check_success(run) is run
-
-
-def test_a_failed_run_is_told_with_its_failed_nodes_and_where_to_look():
-    run = a_run(
-        "failed",
-        started=MOMENT,
-        ended=MOMENT + timedelta(seconds=3725),
-        message="内存不足",
-        nodes=(
-            NodeRun("start_node", "开始", "SUCCEEDED", RunState.SUCCEEDED),
-            NodeRun("train", "训练", "FAILED", RunState.FAILED, message="AUC 0.61 is below 0.7"),
-            NodeRun("deploy", "deploy", "TERMINATED", RunState.STOPPED),
-        ),
-    )
-
-    with pytest.raises(RunFailedError) as caught:
-        check_success(run, URL)
-
-    assert str(caught.value) == (
-        "Run 1 of pipeline 19 failed (status failed, after 1 h 2 min). FlowEngine says: 内存不足. "
-        f"Failed nodes: 训练 (train): AUC 0.61 is below 0.7; deploy: TERMINATED. See {URL}"
-    )
-    assert (caught.value.run, caught.value.run_url) == (run, URL)
-
-
-def test_a_stopped_run_is_an_error_of_its_own_kind():
-    with pytest.raises(RunStoppedError, match="was stopped"):
-        check_success(PipelineRun("Run-AB", 19, "已停止", RunState.STOPPED))
-
-
-@pytest.mark.parametrize("status", ["running", "flourishing"])
-def test_what_has_no_known_end_is_never_success(status):
-    with pytest.raises(RunLostError):
-        check_success(a_run(status))
 
 
 # --- whatever is seen -------------------------------------------------------------------------------------------------

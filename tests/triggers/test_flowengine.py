@@ -107,7 +107,7 @@ async def test_its_deadline_is_a_moment_and_says_timeout(trigger, emulator, pipe
 
     assert event["outcome"] == "timeout"
     assert event["run"]["run_id"] == 1
-    assert "Run 1 of pipeline 1 was still going on (status running)" in event["message"]
+    assert "run 1 of pipeline 1 was still going on (status running)" in event["message"]
 
 
 async def test_a_server_that_is_silent_for_too_long_says_unreachable(trigger, emulator, pipeline):
@@ -116,7 +116,7 @@ async def test_a_server_that_is_silent_for_too_long_says_unreachable(trigger, em
     event = await fired(trigger(unreachable_timeout=0.01))
 
     assert event["outcome"] == "unreachable"
-    assert "no usable answer about run 1 of pipeline 1" in event["message"]
+    assert "no usable answer for 1.0 s (unreachable_timeout); run 1 of pipeline 1 may be" in event["message"]
 
 
 async def test_a_look_that_fails_is_followed_by_another_one(trigger, emulator, pipeline):

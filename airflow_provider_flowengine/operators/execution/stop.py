@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.operators.arguments import rendered_flag, rendered_id
@@ -14,7 +15,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
 from airflow_provider_flowengine.protocol.stopping import active_runs
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_until_done
+from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit, poll_until_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +93,9 @@ def wait_for_ends(
     :param timeout: seconds that all of them may take, None is without end.
     """
     hook, started_at = operator.hook, operator.hook.api.now()
-    options = PollOptions(poll_interval, None if timeout is None else started_at + timeout)
+    options = PollOptions(poll_interval)
+    if timeout is not None:
+        options = replace(options, deadline=started_at + timeout, limit=describe_limit("timeout", timeout))
     for run_id in run_ids:
         monitor = RunMonitor(run_id, pipeline_id, options, started_at, hook.run_url(pipeline_id, run_id))
         run = hook.client.run(poll_until_done(hook.api, History(hook.api, pipeline_id), monitor))

@@ -23,18 +23,24 @@ from airflow_provider_flowengine.operators.deferral import build_trigger, error_
 from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Action, Ending, classify_ending, exit_policy
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError, RunTimeoutError, sentence
+from airflow_provider_flowengine.protocol.errors import (
+    FlowEngineError,
+    RunError,
+    RunLostError,
+    RunTimeoutError,
+    sentence,
+)
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep, with_deadline
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
+from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import stop
 from airflow_provider_flowengine.protocol.waiting import (
     PollOptions,
     RunMonitor,
-    check_success,
-    log_node,
+    describe_limit,
     poll_once,
 )
 from airflow_provider_flowengine.retry import fail_at_once
@@ -276,20 +282,22 @@ class RunTask(ABC):
         )
 
     def _poll_options(self) -> PollOptions:
-        return PollOptions(self.options.poll_interval, self._deadline(), self.options.unreachable_timeout)
-
-    def _deadline(self) -> float | None:
         """
-        Return when the wait is over: ``timeout`` after the try's start.
+        Return how the run is waited for: at most ``timeout`` after the try's start.
 
         Deferred, ``execution_timeout`` counts too, since Airflow doesn't enforce it then; in the worker Airflow does.
         """
-        limits = [self.options.timeout, self.options.execution_timeout if self.options.deferrable else None]
-        shortest = min((limit for limit in limits if limit is not None), default=None)
-        if shortest is None:
-            return None
+        options = PollOptions(self.options.poll_interval, unreachable_timeout=self.options.unreachable_timeout)
+        limits = {"timeout": self.options.timeout}
+        if self.options.deferrable:
+            limits["execution_timeout"] = self.options.execution_timeout
+        given = [(seconds, name) for name, seconds in limits.items() if seconds is not None]
+        if not given:
+            return options
+        seconds, name = min(given)
         started = getattr(self.context.get("ti"), "start_date", None)
-        return (started.timestamp() if started else self.hook.api.now()) + shortest
+        deadline = (started.timestamp() if started else self.hook.api.now()) + seconds
+        return replace(options, deadline=deadline, limit=describe_limit(name, seconds))
 
     def _history(self, pipeline_id: Identifier) -> History:
         return History(self.hook.api, pipeline_id)
@@ -350,7 +358,8 @@ class RunTask(ABC):
         self.owned_run = None
         self.report.update(run)
         check_success(run, self.report.link(run))
-        self.log.info("%s succeeded%s.", sentence(self.report.name(run)), _duration(run))
+        after = f" after {took(run)}" if took(run) else ""
+        self.log.info("%s succeeded%s.", sentence(self.report.name(run)), after)
         return self._deliver(run)
 
     def _with_failed_nodes(self, run: PipelineRun) -> PipelineRun:
@@ -395,32 +404,37 @@ class RunTask(ABC):
                     fail_at_once(error, retry_stopped=self.retry_stopped)
                 ending = classify_ending(error)
                 if ending:
-                    self._decide_about_run(ending, error)
+                    aftermath = self._decide_about_run(ending, error)
+                    if isinstance(error, RunError):
+                        error.aftermath = aftermath
                 if ending is Ending.INTERRUPTED:
                     raise compat.TaskInterrupted(
                         "The task was ended before its run; the log above says what became of the run"
                     ) from None
                 raise
 
-    def _decide_about_run(self, ending: Ending, error: BaseException) -> None:
+    def _decide_about_run(self, ending: Ending, error: BaseException) -> str:
+        """Do about the run what the exit policy says; return what became of it, as a sentence."""
         if isinstance(error, RunLostError) and error.gone and self.owned_run:
             self._save(Phase.LOST, self.owned_run)
         is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
         if ending is Ending.RUN_ENDED or not (self.owned_run or is_starting):
-            return
+            return ""
         by_user = ending is Ending.INTERRUPTED and self._was_ended_by_user()
         if ending is Ending.INTERRUPTED and not by_user:
             self.log.warning("The task's process was told to end, but the user hasn't ended the task.")
         row = self._exit_row(ending, error, by_user=by_user)
+        aftermath = ""
         if row.action is Action.LEAVE:
-            self._leave(row)
+            aftermath = self._leave(row)
         elif by_user or self.store.is_current_try():
-            self._stop(row)
+            aftermath = self._stop(row)
         elif self.owned_run:
             self.log.warning(
                 "%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.owned_run)
             )
         self.owned_run = None
+        return aftermath
 
     def _exit_row(self, ending: Ending, error: BaseException, *, by_user: bool) -> Row:
         """Apply the exit policy; the task's retry policy is asked only if its answer decides."""
@@ -431,24 +445,25 @@ class RunTask(ABC):
         decides = row.action is not row_of_last.action and self.options.cancel_on_kill
         return row_of_last if decides and compat.is_non_retryable(self.context, error) else row
 
-    def _leave(self, row: Row) -> None:
+    def _leave(self, row: Row) -> str:
         run = self.owned_run
         what = f"Leaving {self.report.name(run)} running" if run else "Leaving the start as it is"
         self.log.warning("%s; %s. %s", what, row.reason, self.report.link(run) if run else "")
+        return f"The run was left running; {row.reason}."
 
-    def _stop(self, row: Row) -> None:
-        """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged, and never hides why."""
+    def _stop(self, row: Row) -> str:
+        """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged and returned, and never hides why."""
         timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
         if row.ending is Ending.INTERRUPTED:
             timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
         deadline = self.hook.api.now() + timeout
         run = self.owned_run or self.find_unconfirmed_run(timeout / 2, request_timeout)
         if run is None:
-            return
+            return ""
         name, url = self.report.name(run), self.report.link(run)
         if not self.options.cancel_on_kill:
             self.log.warning("%s; %s goes on, since cancel_on_kill is off. %s", row.reason, name, url)
-            return
+            return "The run goes on, since cancel_on_kill is off."
         self.log.info("%s: stopping %s. %s", row.reason, name, url)
         try:
             api = self.hook.api.without_retries(request_timeout)
@@ -458,12 +473,14 @@ class RunTask(ABC):
                 self.log.info("Requested cancellation of run %s.", run.id)
                 if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
                     self._save(Phase.CANCELLED, run)
-            else:
-                self.log.info("Run %s had already finished.", run.id)
+                return "The run was stopped."
+            self.log.info("Run %s had already finished.", run.id)
+            return "The run had already finished."
         except Exception as error:
             is_unforeseen = not isinstance(error, FlowEngineError)
             message = "Run %s could not be stopped and may be going on: %s %s"
             self.log.error(message, run.id, error, url, exc_info=is_unforeseen)
+            return "The run could not be stopped and may be going on: the log says why."
 
     def _was_ended_by_user(self) -> bool:
         """Whether the user has ended this task, and this try is the one that owns the run."""
@@ -492,9 +509,3 @@ def _undelivered_run(checkpoint: Checkpoint | None) -> PipelineRun | None:
     if checkpoint is None or checkpoint.run_id is None or checkpoint.phase is Phase.DELIVERED:
         return None
     return _run_of(checkpoint)
-
-
-def _duration(run: PipelineRun) -> str:
-    if not run.started or not run.ended or run.ended < run.started:
-        return ""
-    return f" after {(run.ended - run.started).total_seconds():.1f} s"

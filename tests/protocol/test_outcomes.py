@@ -1,0 +1,71 @@
+"""How a run's end is told: as the error that says why."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_flowengine.protocol.errors import RunFailedError, RunLostError, RunStoppedError
+from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
+from airflow_provider_flowengine.protocol.outcomes import check_success, duration
+from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
+
+MOMENT = datetime(2026, 11, 26, tzinfo=UTC)
+URL = "http://gw/engine/15/x/#/offline-pipeline"
+
+
+def a_run(status, **fields):
+    return PipelineRun(1, 19, status, StatusVocabulary().state_of(status), **fields)
+
+
+def test_a_run_that_succeeded_is_handed_on():
+    run = a_run("succeeded")
+
+    assert check_success(run) is run
+
+
+def test_an_error_about_a_failed_run_begins_with_its_failed_nodes_own_reasons():
+    run = a_run(
+        "failed",
+        started=MOMENT,
+        ended=MOMENT + timedelta(seconds=3725),
+        message="内存不足",
+        nodes=(
+            NodeRun("start_node", "开始", "SUCCEEDED", RunState.SUCCEEDED),
+            NodeRun("train", "训练", "FAILED", RunState.FAILED, message="AUC 0.61 is below 0.7"),
+            NodeRun("deploy", "deploy", "TERMINATED", RunState.STOPPED),
+        ),
+    )
+
+    with pytest.raises(RunFailedError) as caught:
+        check_success(run, URL)
+
+    assert str(caught.value) == (
+        "Node 训练 (train) failed: AUC 0.61 is below 0.7. Node deploy was stopped (TERMINATED). "
+        f"FlowEngine says: 内存不足. Run 1 of pipeline 19 failed (status failed, after 1 h 2 min). See {URL}"
+    )
+    assert (caught.value.run, caught.value.run_url) == (run, URL)
+
+
+def test_a_stopped_run_is_an_error_of_its_own_kind():
+    with pytest.raises(RunStoppedError, match="was stopped"):
+        check_success(PipelineRun("Run-AB", 19, "已停止", RunState.STOPPED))
+
+
+@pytest.mark.parametrize("status", ["running", "flourishing"])
+def test_what_has_no_known_end_is_never_success(status):
+    with pytest.raises(RunLostError):
+        check_success(a_run(status))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.24, "0.2 s"), (59.4, "59.4 s"), (60, "1 min 0 s"), (303, "5 min 3 s"), (7325, "2 h 2 min")]
+)
+def test_a_length_of_time_is_told_in_its_largest_units(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_full_stop_of_a_nodes_own_message_is_not_doubled():
+    nodes = (NodeRun("train", "train", "FAILED", RunState.FAILED, message="没有数据。"),)
+
+    with pytest.raises(RunFailedError, match=r"^Node train failed: 没有数据。 Run 1"):
+        check_success(a_run("failed", nodes=nodes))
