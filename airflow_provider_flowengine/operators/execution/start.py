@@ -111,11 +111,13 @@ class StartTask(RunTask):
     def _follow_up(self, checkpoint: Checkpoint) -> PipelineRun | None:
         """Return the run of an earlier try that this one goes on with, or None to submit a new one."""
         tried, run = checkpoint.try_number, self._find(checkpoint)
-        decision = self._decide(checkpoint, run)
+        # What the recovery below saves is this try's own checkpoint, which no clear comes after.
+        cleared, maybe_cleared = self.store.was_cleared, self.store.may_have_been_cleared
+        decision = self._decide(checkpoint, run, cleared, maybe_cleared)
         if decision is Decision.RECOVER:
             run = self._recover_unconfirmed_start(checkpoint)
             checkpoint = (self.store.checkpoint or checkpoint) if run else checkpoint
-            decision = self._decide(checkpoint, run) if run else Decision.SUBMIT
+            decision = self._decide(checkpoint, run, cleared, maybe_cleared) if run else Decision.SUBMIT
         self.log.info("Try %d left %s. %s", tried, self._describe(checkpoint, run), DECISION_MESSAGES[decision])
         match decision:
             case Decision.RECONNECT:
@@ -129,13 +131,13 @@ class StartTask(RunTask):
                 self._cancel_superseded_run(run)
         return None
 
-    def _decide(self, checkpoint: Checkpoint, run: PipelineRun | None) -> Decision:
+    def _decide(self, checkpoint: Checkpoint, run: PipelineRun | None, cleared: bool, maybe_cleared: bool) -> Decision:
         return decide(
             checkpoint,
             run,
-            cleared=self.store.was_cleared,
+            cleared=cleared,
             resume_failed=self.resume_failed,
-            retry_stopped=self.retry_stopped or self.store.may_have_been_cleared,
+            retry_stopped=self.retry_stopped or maybe_cleared,
         )
 
     def _find(self, checkpoint: Checkpoint) -> PipelineRun | None:
