@@ -151,6 +151,10 @@ class Intent:
             return False
         if not (isinstance(run.id, int) and isinstance(self.baseline_run_id, int)) or run.id > self.baseline_run_id:
             return True
+        return self._is_new_by_its_start(run)
+
+    def _is_new_by_its_start(self, run: PipelineRun) -> bool:
+        """Whether a run whose id is not greater than the baseline's came after it all the same."""
         earliest = self.earliest_start
         if self.ids_grow is True or earliest is None or run.started is None:
             return False
@@ -218,9 +222,10 @@ def judge(
         return Verdict.UNCERTAIN
     if run.started < earliest:
         return Verdict.UNCERTAIN if zone_explains or not intent.server_time else Verdict.FOREIGN
-    if run.started <= latest_start + CLOCK_SKEW_TOLERANCE or zone_explains:
+    is_in_time = run.started <= latest_start + CLOCK_SKEW_TOLERANCE or zone_explains
+    if is_in_time or (is_confirmed and not _has_no_zone(run)):
         return Verdict.POSSIBLE
-    return Verdict.POSSIBLE if is_confirmed and not _has_no_zone(run) else Verdict.UNCERTAIN
+    return Verdict.UNCERTAIN
 
 
 def _has_no_zone(run: PipelineRun) -> bool:

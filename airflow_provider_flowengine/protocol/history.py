@@ -34,6 +34,7 @@ from airflow_provider_flowengine.protocol.page_order import (
     ids_of,
     order_of,
 )
+from airflow_provider_flowengine.protocol.page_search import last_page_before, last_page_of, read_until_ordered
 from airflow_provider_flowengine.protocol.pages import unless_refused
 
 if TYPE_CHECKING:
@@ -53,10 +54,6 @@ MAX_REQUESTS = 128
 """How many requests one poll of a history makes at most."""
 
 _SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
-_MAX_PAGES = 1 << 16
-_MAX_UNORDERED_PAGES = 20
-"""How many pages are read of a history that tells no order."""
-
 _MAX_RUNS_BACK = 5_000
 _MAX_PAGES_BACK = 80
 _MAX_NEW_SEARCHES = 3
@@ -195,7 +192,11 @@ class History:
         :param wanted: a run that is enough if the first page shows it.
         :raises AmbiguousRunError: if there are more than can be looked through.
         """
-        runs, reached = yield from self._limited(self._scan_back_until(lambda run: not is_new(run), wanted=wanted))
+        if wanted is not None and self._last_page is None:
+            first = yield from self._page(1, self.size)
+            if pick(first.runs, wanted):
+                return [run for run in newest_first(first.runs) if is_new(run)]
+        runs, reached = yield from self._limited(self._scan_back_until(lambda run: not is_new(run)))
         new = [run for run in runs if is_new(run)]
         if not reached:
             advice = "is this task's. Look at its runs in FlowEngine, then clear this task to start a new one."
@@ -225,6 +226,9 @@ class History:
             if tail.runs:
                 return tail
             self._last_page = None
+        return (yield from self._latest_from_first_page(wanted))
+
+    def _latest_from_first_page(self, wanted: Collection[Identifier] | None) -> Flow[LatestRuns]:
         first = yield from self._page(1, self.size)
         latest = LatestRuns(
             newest_first(first.runs),
@@ -239,7 +243,7 @@ class History:
             return latest
         if self.size < FIRST_SIZE:  # short pages are for what comes first, and here that may be the oldest
             self.size = FIRST_SIZE
-            return (yield from self._latest(wanted))
+            return (yield from self._latest_from_first_page(wanted))
         if order is Order.UNKNOWN:
             latest, order = yield from self._read_until_ordered(first, is_required=wanted is None)
         if order is Order.OLDEST_FIRST and not latest.is_complete:
@@ -256,28 +260,17 @@ class History:
         if len(first.runs) == self.size and self.size < _SIZES[-1]:
             self.size = _SIZES[-1]
             first = yield from self._page(1, self.size)
-        runs, order, page = {run.id: run for run in first.runs}, order_of(first.runs), 1
-        is_complete, problem = False, f"its first {_MAX_UNORDERED_PAGES} pages are in no order of ids or start times"
-        while order is Order.UNKNOWN and page < _MAX_UNORDERED_PAGES:
-            there = (yield from self._page(page + 1, self.size)).runs
-            is_complete = ids_of(there) <= runs.keys()
-            if is_complete:
-                break
-            if not ids_of(there).isdisjoint(runs):
-                problem = "its pages overlap, and are in no order of ids or start times"
-                break
-            page += 1
-            runs |= {run.id: run for run in there}
-            order = order_of(tuple(runs.values()))
-        if is_required and not is_complete and order is Order.UNKNOWN:
-            raise self._odd(f"which of its runs are the newest cannot be determined: {problem}")
-        is_ordered = ids_are_ordered(tuple(runs.values()))
-        return LatestRuns(newest_first(runs.values()), is_complete, is_ordered, first.server_time, page), order
+        start = yield from read_until_ordered(self._page, first, self.size)
+        if is_required and start.problem:
+            raise self._odd(f"which of its runs are the newest cannot be determined: {start.problem}")
+        runs = newest_first(start.runs)
+        is_ordered = ids_are_ordered(start.runs)
+        return LatestRuns(runs, start.is_complete, is_ordered, first.server_time, start.pages), start.order
 
     def _latest_of_ascending(self, first: HistoryPage, latest: LatestRuns) -> Flow[LatestRuns]:
         """Return the newest runs of a history that begins with its oldest."""
         self._longest_page = len(first.runs)
-        last = yield from self._last_page_of(first)
+        last = yield from last_page_of(self._page, first, self.size)
         if last == 1:
             return replace(latest, is_complete=True)
         tail = yield from self._read_last_pages(last)
@@ -285,18 +278,6 @@ class History:
             self._last_page = None
             raise self._odd(f"its last page, number {last}, was empty when it was read again")
         return tail
-
-    def _last_page_of(self, first: HistoryPage) -> Flow[int]:
-        """Return the last page of a history that begins with its oldest run: as its total says, if that is true."""
-        last = -(-first.total // len(first.runs)) if first.total and first.total > 0 else 0
-        if 0 < last < _MAX_PAGES:
-            rows = first.runs if last == 1 else (yield from self._page(last, self.size)).runs
-            after = (yield from self._page(last + 1, self.size)).runs
-            # Pages that begin anew after the last one are never empty: then this number says nothing.
-            if rows and not after:
-                return last
-        last, _ = yield from self._last_page_before(lambda rows: False, 1, first.runs, self.size, Order.OLDEST_FIRST)
-        return last
 
     def _read_last_pages(self, page: int) -> Flow[LatestRuns]:
         """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
@@ -338,17 +319,9 @@ class History:
         return latest
 
     def _scan_back_until(
-        self, reached: Callable[[PipelineRun], bool], most: int = _MAX_RUNS_BACK, wanted: Identifier | None = None
+        self, reached: Callable[[PipelineRun], bool], most: int = _MAX_RUNS_BACK
     ) -> Flow[tuple[list[PipelineRun], bool]]:
-        """
-        Return the newest runs back to one that is reached, and whether it was, or the history's begin.
-
-        :param wanted: a run that is enough if the first page shows it.
-        """
-        if wanted is not None and self._last_page is None:
-            first = yield from self._page(1, self.size)
-            if pick(first.runs, wanted):
-                return list(first.runs), True
+        """Return the newest runs back to one that is reached, and whether it was, or the history's begin."""
         latest = yield from self._grow_page_until(lambda runs: len(runs) >= most or any(map(reached, runs)))
         runs = {run.id: run for run in latest.runs}
         page, step = (self._last_page, -1) if self._last_page else (latest.pages, 1)
@@ -477,34 +450,7 @@ class History:
                 return page, rows  # it isn't paged at all
             raise self._odd(f"run {run_id} is not on its first page, and its pages are in no order of ids")
         order = Order.OLDEST_FIRST if ascends else Order.NEWEST_FIRST
-        return (yield from self._last_page_before(is_beyond, page, rows, GROWN_SIZE, order))
-
-    def _last_page_before(
-        self, is_beyond: Callable[[Runs], bool], page: int, rows: Runs, size: int, order: Order
-    ) -> Flow[tuple[int, Runs]]:
-        """
-        Return the last page that isn't beyond what is looked for, and its rows: by doubling, then by halving.
-
-        A page beyond the history's end is empty, or one of those before it over again: there are servers that give the
-        last page for it, some give all runs for every page, and some begin anew.
-
-        :param is_beyond: whether a page is beyond.
-        :param page: a page that isn't.
-        :param rows: its rows.
-        :param size: how many runs a page is asked for.
-        :param order: the history's order.
-        """
-        step, beyond = 1, _MAX_PAGES
-        while page + 1 < beyond:
-            step, probe = (step * 2, page + step) if beyond == _MAX_PAGES else (step, (page + beyond) // 2)
-            if probe >= _MAX_PAGES:
-                break
-            there = (yield from self._page(probe, size)).runs
-            if not continues(rows, there, order) or is_beyond(there):
-                beyond = probe
-            else:
-                page, rows = probe, there
-        return page, rows
+        return (yield from last_page_before(self._page, is_beyond, page, rows, GROWN_SIZE, order))
 
 
 def pick(runs: Iterable[PipelineRun], run_id: Identifier) -> PipelineRun | None:

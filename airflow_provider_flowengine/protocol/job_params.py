@@ -51,9 +51,8 @@ def resolve_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, d
 
 
 def _node(pipeline: Pipeline, name: str) -> Node:
-    found = [node for node in pipeline.nodes if node.id == name] or [
-        node for node in pipeline.nodes if node.name == name
-    ]
+    by_id = [node for node in pipeline.nodes if node.id == name]
+    found = by_id or [node for node in pipeline.nodes if node.name == name]
     if len(found) == 1:
         return found[0]
     if found:
@@ -61,6 +60,10 @@ def _node(pipeline: Pipeline, name: str) -> Node:
             f"job_params: {len(found)} nodes of pipeline {pipeline.id} are called {name!r}; name one by its id: "
             f"{', '.join(node.id for node in found)}"
         )
-    names = [f"{node.id} ({node.name})" if node.name and node.name != node.id else node.id for node in pipeline.nodes]
+    names = known("nodes", map(_label, pipeline.nodes))
     likely = closest(name, [each for node in pipeline.nodes for each in (node.id, node.name) if each])
-    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {likely}{known('nodes', names)}")
+    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {likely}{names}")
+
+
+def _label(node: Node) -> str:
+    return f"{node.id} ({node.name})" if node.name and node.name != node.id else node.id

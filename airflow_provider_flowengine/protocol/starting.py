@@ -62,6 +62,8 @@ MAX_STARTS = 3
 _OVERLOADED = (429, 503)
 _POLL_DELAYS = (0.5, 1.0, 2.0, 3.0, 5.0)
 _MAX_LISTED = 20
+_PIPELINE_NAMES = {"nodes", "engineTemplateId", "data"}
+"""What a pipeline's object has, and a run's record has not."""
 
 
 def start_once(
@@ -232,9 +234,7 @@ def _reported_run(reply: Reply, intent: Intent) -> PipelineRun | None:
     newer than every run before.
     """
     data = reply.data
-    if not isinstance(data, dict) or not data.get("status"):
-        return None
-    if any(name in data for name in ("nodes", "engineTemplateId", "data")):
+    if not isinstance(data, dict) or not data.get("status") or not _PIPELINE_NAMES.isdisjoint(data):
         return None
     try:
         run = reply.run(data, intent.pipeline_id)

@@ -192,7 +192,11 @@ class Task:
         if world.ids != "grow" and world.times == "none":
             return "ids don't grow, and runs tell no start time"
         pages = world.paging != "whole" and world.older + len(world.others) + 3 > min(world.page_size, 20)
-        return "a history in no order whose pages are in one by chance" if world.order == "any" and pages else ""
+        return (
+            "a history in no order whose pages look ordered or repeated by chance"
+            if world.order == "any" and pages
+            else ""
+        )
 
     def _stop_sent(self, run_id: str) -> None:
         run = self.server.find(run_id)
@@ -212,6 +216,8 @@ class Task:
         world, server = self.world, self.server
         if other is None or other.trigger or other.x not in (None, 7) or len(server.sent) <= self._first_sent:
             return ""
+        if world.order == "any" and self._unrecognizable():
+            return self._unrecognizable()
         sent = server.sent[self._first_sent]
         answer = world.starts[min(self._first_sent, len(world.starts) - 1)].answer
         showing = self._adopted_at - POLL_SLACK
