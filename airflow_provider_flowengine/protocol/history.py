@@ -401,10 +401,20 @@ class History:
         settings = self.api.settings
         if settings is not self._seen_by:  # other words or another zone read the same rows differently
             self._seen, self._seen_by = {}, settings
-        ask = self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
-        response = (yield from (ask if page == 1 else unless_refused(ask))) or HistoryPage(())
+        response = yield from (self._ask(1, size) if page == 1 else self._further_page(page, size))
         self._seen = {run.id: run for run in response.runs}
         return response
+
+    def _ask(self, page: int, size: int) -> Flow[HistoryPage]:
+        return self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
+
+    def _further_page(self, page: int, size: int) -> Flow[HistoryPage]:
+        """Return a page after the first. It is beyond the end if it is refused twice, and the first isn't meanwhile."""
+        response = yield from unless_refused(self._ask(page, size))
+        if response is None:
+            yield from self._ask(1, size)  # a server that is busy refuses this too: then nothing is known of the end
+            response = yield from unless_refused(self._ask(page, size))
+        return response or HistoryPage(())
 
     def _limited(self, flow: Flow[T]) -> Flow[T]:
         """
