@@ -17,7 +17,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-LOOKS_TO_START = 2
+LOOKS_TO_START = 3
 """The baseline, and the look that shows the new run."""
 
 

@@ -36,7 +36,7 @@ in_both_modes_anew = pytest.mark.parametrize(
     ids=["sync", "deferrable"],
 )
 """For a try that fails after it was deferred, and a next one that begins anew."""
-LOOKS_TO_START = 2
+LOOKS_TO_START = 3
 """The baseline, and the look that shows the new run."""
 needs_task_state_store = pytest.mark.needs_task_state_store
 
