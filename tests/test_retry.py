@@ -196,7 +196,7 @@ def test_an_error_that_fails_at_once_keeps_its_type_and_data():
     fail_at_once(error)
 
     assert isinstance(error, errors.RunStoppedError)
-    assert (str(error), error.run, error.run_url) == ("Run 7 was stopped", run, "http://x")
+    assert (str(error), error.run, error.run_url) == ("Run 7 was stopped See http://x", run, "http://x")
     assert (type(error).__name__, type(error).__module__) == ("RunStoppedError", errors.__name__)
 
 

@@ -64,7 +64,7 @@ def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline
     operator = FlowEngineStartPipelineOperator(
         task_id="task", pipeline_id=pipeline(duration="forever"), poll_interval=0.05, durable=False
     )
-    after_looks(4, emulator.world.finish, 1)
+    after_looks(8, emulator.world.finish, 1)
     operator.execute({"ti": ti})
 
     known = ["engine_url", "engine_id", "history", "start", "history"]

@@ -128,7 +128,7 @@ def test_a_connection_is_the_same_as_json_and_as_uri(write, monkeypatch):
     assert (settings.timeout, settings.timezone, settings.ui_url) == (12, "Asia/Shanghai", "{fl_url}/#/{run_id}")
 
 
-@pytest.mark.parametrize("page", ["connection.md", "zh/connection.md"])
+@pytest.mark.parametrize("page", ["connection.md"])
 def test_the_documentations_two_ways_to_write_a_connection_mean_the_same(page, monkeypatch):
     text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     written = re.findall(rf"(?s)export {VARIABLE}='(.*?)'", re.sub("<.+?>", "access-key", text))

@@ -75,7 +75,7 @@ def state(emulator, run_id):
 def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, after_looks, log, deferrable):
     def go_on():
         emulator.faults.clear()
-        after_looks(2, emulator.world.finish, 2)
+        after_looks(6, emulator.world.finish, 2)
 
     emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
     task = start(

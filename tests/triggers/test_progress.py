@@ -228,9 +228,15 @@ async def test_a_write_that_hangs_holds_the_end_up_for_a_bounded_time(
 
 async def test_the_log_of_a_deferred_task_tells_its_nodes(trigger, emulator, pipeline, log):
     poller._without_nodes.clear()
-    emulator.world.start(pipeline(duration="forever"))
+    texts = {"load": "0.1", "train": "forever"}
+    job = {"type": "TASK", "indexType": "SHELL"}
+    nodes = [
+        {"nodeId": name, **job, "params": {"values": [{"key": "duration", "value": text, "type": "TEXT"}]}}
+        for name, text in texts.items()
+    ]
+    emulator.world.start(emulator.world.create_pipeline({"data": {"name": "two", "nodes": nodes, "edges": []}}).id)
     waiting = asyncio.create_task(fire(trigger()))
-    await until(lambda: "node train (n1): running" in log.ours)
+    await until(lambda: "node load: succeeded" in log.ours)
     emulator.world.finish(1)
 
-    assert (await waiting)["run"]["nodes"][0]["id"] == "n1"
+    assert {each["id"] for each in (await waiting)["run"]["nodes"]} == {"load", "train"}
