@@ -82,8 +82,15 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that need a stack for themselves come last, so that the others run side by side."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+    """Tests that need a stack for themselves come last, so that the others run side by side; the longest at the end."""
+
+    def place(item) -> int:
+        return (item.get_closest_marker("alone") is not None) + (item.path.name == "test_load.py")
+
+    items.sort(key=place)
+    for item in items:
+        if place(item):
+            item.add_marker(pytest.mark.timeout(1200))  # each waits for its turn, behind all the others
 
 
 def pytest_terminal_summary(terminalreporter, config):

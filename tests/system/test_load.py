@@ -12,7 +12,6 @@ RUN_SECONDS = 20
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("stack", ["celery"], indirect=True)
 def test_150_steps_survive_the_death_of_a_worker_and_of_the_triggerer(stack, flowengine):
     pipelines = [flowengine.create_pipeline(duration=str(RUN_SECONDS), params=("step",)) for _ in range(PIPELINES)]
