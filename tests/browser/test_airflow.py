@@ -58,7 +58,7 @@ def test_a_connection_is_filled_in_saved_and_tested(airflow, flowengine, open_ai
         row.get_by_role("button", name="Test Connection").click()
     result = tested.value.json()
     assert result["status"] is True
-    assert re.search(r"engine 6 at /engine/15/cess-data-3, 1 pipeline\b", result["message"]), result["message"]
+    assert re.search(r"engine 6 at /engine/15/cess-data-3 \(.*\), 1 pipeline\b", result["message"]), result["message"]
 
 
 def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(airflow, flowengine, open_airflow):
