@@ -13,11 +13,11 @@ def main(database: str, pipelines: int, runs: int) -> None:
     emulator = Emulator(db=database)
     definition = {"nodes": [{"nodeId": "start_node", "type": "START", "indexType": "DAG"}], "edges": []}
     made = [
-        emulator.world.create_pipeline({"pipelineKey": f"p{number}", "data": {"name": f"p{number}", **definition}})
+        emulator.engine.create_pipeline({"pipelineKey": f"p{number}", "data": {"name": f"p{number}", **definition}})
         for number in range(pipelines)
     ]
     now = time.time()
-    emulator.world.add_history(made[0].id, (now - runs + number for number in range(runs)))
+    emulator.engine.add_history(made[0].id, (now - runs + number for number in range(runs)))
     options = emulator.options
     page = (
         f"{emulator.url}{options.engine_url}/kernel/v1/pipeline/{made[0].id}/historyList"

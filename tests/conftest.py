@@ -346,7 +346,7 @@ def pipeline(flowengine_emulator: Any) -> Any:
         values = [{"key": key, "value": str(value), "type": "TEXT"} for key, value in params.items()]
         node = {"nodeId": "n1", "name": "train", "type": "TASK", "indexType": "SHELL", "params": {"values": values}}
         data = {"name": name or key, "describe": "", "nodes": [node], "edges": []}
-        return flowengine_emulator.world.create_pipeline({"data": data, "pipelineKey": key}).id
+        return flowengine_emulator.engine.create_pipeline({"data": data, "pipelineKey": key}).id
 
     return make
 

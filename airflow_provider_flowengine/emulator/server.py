@@ -150,11 +150,6 @@ class Emulator:
         return bound
 
     @property
-    def world(self) -> Engine:
-        """The engine, by its earlier name."""
-        return self.engine
-
-    @property
     def url(self) -> str:
         """The gateway's address, ``fl_url``."""
         return f"http://{_address(self.host, self.port)}"

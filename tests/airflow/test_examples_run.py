@@ -45,7 +45,7 @@ def run_example(run, emulator):
 
 
 def params(emulator, run_id):
-    return emulator.world.run(run_id).params
+    return emulator.engine.run(run_id).params
 
 
 @pytest.mark.parametrize("name", ["quickstart", "deferrable"])
@@ -64,7 +64,7 @@ def test_the_examples_can_be_run_again(run_example, emulator):
     assert result.state == "success"
     assert result["train_model"].returned == 2
     assert params(emulator, 2) == {"train": {"trees": "200"}}
-    assert len(emulator.world.pipelines()) == 1
+    assert len(emulator.engine.pipelines()) == 1
 
 
 def test_sensor(run_example, emulator):
@@ -73,12 +73,12 @@ def test_sensor(run_example, emulator):
     assert result.state == "success"
     assert result["wait_for_run"].returned["trigger"] == "周期触发"
     assert emulator.count("start") == 0
-    assert not emulator.world.pipeline(1).scheduled
+    assert not emulator.engine.pipeline(1).scheduled
 
 
 def test_create_update_schedule(run_example, emulator):
     result = run_example("create_update_schedule")
-    pipeline = emulator.world.pipeline(result["create_pipeline"].returned)
+    pipeline = emulator.engine.pipeline(result["create_pipeline"].returned)
 
     assert result.state == "success"
     assert pipeline.scheduled
@@ -99,7 +99,7 @@ def test_many_pipelines(run_example, emulator):
 
     assert result.state == "success"
     assert sorted(task.returned for task in result.mapped("train_model")) == [1, 2, 3]
-    assert {made.key for made in emulator.world.pipelines()} == {"churn_north", "churn_south", "churn_east"}
+    assert {made.key for made in emulator.engine.pipelines()} == {"churn_north", "churn_south", "churn_east"}
 
 
 def test_hook_in_task(run_example):
@@ -136,12 +136,12 @@ def test_the_sample_is_the_examples_pipeline(emulator):
 
 def test_drift_check(run_example, emulator):
     definition = json.loads((EXAMPLES / "churn_model.json").read_text(encoding="utf-8"))
-    pipeline = emulator.world.create_pipeline({"pipelineKey": "churn-model", "data": definition})
+    pipeline = emulator.engine.create_pipeline({"pipelineKey": "churn-model", "data": definition})
 
     assert run_example("drift_check").state == "success"
 
     definition["nodes"][4]["params"]["values"][0]["value"] = "7"
-    emulator.world.update_pipeline({"id": pipeline.id, "pipelineKey": "churn-model", "data": definition})
+    emulator.engine.update_pipeline({"id": pipeline.id, "pipelineKey": "churn-model", "data": definition})
     result = run_example("drift_check")
     assert result.state == "failed"
     assert '~ node train, param trees: "7" → "100"' in result["find_drift"].error

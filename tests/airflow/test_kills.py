@@ -64,7 +64,7 @@ def test_a_run_is_stopped_once_when_a_person_marks_its_task(start, end_task, emu
     start(pipeline_id=pipeline(duration="forever"))
 
     assert emulator.count("stop") == 1
-    assert emulator.world.run(1).stopping
+    assert emulator.engine.run(1).stopping
     assert "The task was ended by the user: stopping run 1 of pipeline 1." in log.ours
 
 
@@ -82,7 +82,7 @@ def test_a_run_of_a_start_that_is_not_confirmed_yet_is_looked_for_and_stopped(st
     end_task("failed")
     start(pipeline_id=pipeline(duration="forever"))
 
-    assert emulator.world.run(1).stopping
+    assert emulator.engine.run(1).stopping
 
 
 @pytest.mark.parametrize("is_confirmed", [True, False], ids=["a known run", "an unconfirmed start"])
@@ -119,7 +119,7 @@ def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(
     task = start(
         pipeline_id=pipeline(duration="forever"),
         retries=1,
-        between_tries=lambda: after_looks(6, emulator.world.finish, 1),
+        between_tries=lambda: after_looks(6, emulator.engine.finish, 1),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 1, 2)
@@ -162,9 +162,9 @@ def test_a_worker_that_is_shut_down_stops_the_run_where_no_later_try_can_know_of
         pipeline_id=pipeline(duration="forever"),
         durable=False,
         retries=1,
-        between_tries=lambda: after_looks(7, emulator.world.finish, 2),
+        between_tries=lambda: after_looks(7, emulator.engine.finish, 2),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 2)
     assert (emulator.count("start"), emulator.count("stop")) == (2, 1)
-    assert emulator.world.run(1).stopping
+    assert emulator.engine.run(1).stopping

@@ -41,7 +41,7 @@ def test_each_mapped_task_has_a_link_of_its_own(dag, run, emulator, pipeline, de
 
 
 def test_a_resumed_run_has_its_link_too(run_task, emulator, pipeline):
-    emulator.world.start(pipeline(outcome="failed_once"))
+    emulator.engine.start(pipeline(outcome="failed_once"))
     task = run_task(FlowEngineResumePipelineRunOperator, pipeline_id=1, run_id=1, poll_interval=0.05)
 
     assert task.link == emulator.run_url(1, 1)
@@ -64,7 +64,7 @@ def test_link_and_run_are_pushed_before_the_run_is_waited_for(emulator, pipeline
     operator = FlowEngineStartPipelineOperator(
         task_id="task", pipeline_id=pipeline(duration="forever"), poll_interval=0.05, durable=False
     )
-    after_looks(8, emulator.world.finish, 1)
+    after_looks(8, emulator.engine.finish, 1)
     operator.execute({"ti": ti})
 
     known = ["engine_url", "engine_id", "history", "start", "history"]

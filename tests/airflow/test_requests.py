@@ -73,7 +73,7 @@ def test_a_failed_run_costs_one_more_in_which_its_nodes_are_told(run_task, emula
 
 @in_both_modes
 def test_a_sensor_sends_the_handshake_and_one_a_look(run_task, emulator, pipeline, deferrable):
-    emulator.world.start(pipeline(duration=0.5))
+    emulator.engine.start(pipeline(duration=0.5))
     run_task(FlowEnginePipelineRunSensor, pipeline_id=1, run_id=1, poke_interval=INTERVAL, deferrable=deferrable)
 
     assert names(emulator)[:2] == HANDSHAKE

@@ -14,7 +14,7 @@ RUN_PAGE = "{fl_url}{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
 @pytest.fixture
 def flowengine(flowengine_emulator):
     """An emulator that goes on by itself, with something in it."""
-    flowengine_emulator.world.create_pipeline({"data": {"name": "nightly", "nodes": []}, "pipelineKey": "nightly"})
+    flowengine_emulator.engine.create_pipeline({"data": {"name": "nightly", "nodes": []}, "pipelineKey": "nightly"})
     return flowengine_emulator
 
 
@@ -77,7 +77,7 @@ def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(airflow,
     with page.expect_popup() as opened:
         link.click()
     run = opened.value
-    (begun,) = flowengine.world.runs(2)[0]
+    (begun,) = flowengine.engine.runs(2)[0]
     expect(run.get_by_role("heading", level=1)).to_contain_text(f"Run {begun.id}")
     assert run.url == flowengine.run_url(2, begun.id)
     expect(run.locator(".graph .node")).to_have_count(6)

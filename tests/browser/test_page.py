@@ -14,7 +14,7 @@ from .pipelines import churn, node, pipeline
 
 
 def create(flowengine, body):
-    return flowengine.world.create_pipeline(body).id
+    return flowengine.engine.create_pipeline(body).id
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def churn_model(flowengine):
 @pytest.fixture
 def running(flowengine, churn_model):
     """A run of the churn model whose two middle nodes are running."""
-    run = flowengine.world.start(churn_model, {"train": {"trees": "500"}})
+    run = flowengine.engine.start(churn_model, {"train": {"trees": "500"}})
     flowengine.clock.advance(8)
     return run.id
 
@@ -40,13 +40,13 @@ def state_of(page, title):
 
 def test_the_pipelines_are_listed_with_their_schedules_and_latest_runs(flowengine, open_flowengine, churn_model):
     nightly = create(flowengine, pipeline("nightly", [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?"))
-    flowengine.world.add_history(nightly, [flowengine.clock.now() - 86400 * day for day in (4, 3, 2, 1)])
-    flowengine.world.start(churn_model)
+    flowengine.engine.add_history(nightly, [flowengine.clock.now() - 86400 * day for day in (4, 3, 2, 1)])
+    flowengine.engine.start(churn_model)
     flowengine.clock.advance(200)
     for _ in range(2):
-        flowengine.world.start(churn_model)
+        flowengine.engine.start(churn_model)
     flowengine.clock.advance(30)
-    flowengine.world.stop(7)
+    flowengine.engine.stop(7)
     page = open_flowengine()
 
     row = page.get_by_role("row").filter(has_text="churn-model")
@@ -63,7 +63,7 @@ def test_the_pipelines_are_listed_with_their_schedules_and_latest_runs(flowengin
 
 
 def test_the_history_is_paged(flowengine, open_flowengine, churn_model):
-    flowengine.world.add_history(churn_model, [float(moment) for moment in range(45)])
+    flowengine.engine.add_history(churn_model, [float(moment) for moment in range(45)])
     page = open_flowengine(f"/{churn_model}")
 
     runs = page.locator("table.history tbody tr")
@@ -77,7 +77,7 @@ def test_the_history_is_paged(flowengine, open_flowengine, churn_model):
 
 
 def test_a_page_of_the_history_that_there_isnt_is_the_last_one(flowengine, open_flowengine, churn_model):
-    flowengine.world.add_history(churn_model, [float(moment) for moment in range(45)])
+    flowengine.engine.add_history(churn_model, [float(moment) for moment in range(45)])
     page = open_flowengine(f"/{churn_model}?page=9000")
 
     expect(page.get_by_text("Page 3 of 3")).to_be_visible()
@@ -206,7 +206,7 @@ def test_a_schedule_is_turned_on_and_off(flowengine, open_flowengine):
     switch = page.get_by_role("switch", name="Schedule")
     switch.click()
     expect(switch).to_be_checked()
-    assert flowengine.world.pipeline(nightly).scheduled
+    assert flowengine.engine.pipeline(nightly).scheduled
     switch.click()
     expect(switch).not_to_be_checked()
 
@@ -223,7 +223,7 @@ def test_a_run_is_started_with_params_and_its_graph_changes_as_it_goes(flowengin
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Run 1 Running")
     assert page.url.endswith(f"/#/offline-pipeline/{churn_model}/1")
-    assert flowengine.world.run(1).params == {"train": {"trees": "500"}}
+    assert flowengine.engine.run(1).params == {"train": {"trees": "500"}}
     expect(state_of(page, "Fetch customers")).to_have_attribute("data-state", "running")
     expect(state_of(page, "Train the model")).to_have_attribute("data-state", "waiting")
 
@@ -281,7 +281,7 @@ def test_a_node_shows_its_params_its_times_and_its_log_as_it_grows(flowengine, o
 
 
 def test_a_run_keeps_the_graph_that_it_was_started_with(flowengine, open_flowengine, churn_model, running):
-    flowengine.world.update_pipeline({"id": churn_model, **pipeline("churn-model", [node("other")])})
+    flowengine.engine.update_pipeline({"id": churn_model, **pipeline("churn-model", [node("other")])})
 
     expect(state_of(open_flowengine(f"/{churn_model}/{running}"), "Make labels")).to_be_visible()
     expect(state_of(open_flowengine(f"/{churn_model}"), "other")).to_be_visible()
@@ -291,7 +291,7 @@ def test_of_a_long_run_the_node_that_failed_is_seen_first(flowengine, open_flowe
     names = [f"n{number}" for number in range(60)]
     nodes = [node(name, duration=0, **({"outcome": "failed"} if name == "n41" else {})) for name in names]
     long_one = create(flowengine, pipeline("long", nodes, [" ".join(names)]))
-    page = open_flowengine(f"/{long_one}/{flowengine.world.start(long_one).id}")
+    page = open_flowengine(f"/{long_one}/{flowengine.engine.start(long_one).id}")
 
     expect(page.locator(".graph .node[data-state=failed]")).to_be_in_viewport(ratio=1)
 
@@ -310,7 +310,7 @@ def test_the_details_of_a_picked_node_are_scrolled_to_where_they_are_below(
 
 def test_the_name_of_the_start_node_is_seen_in_full(flowengine, open_flowengine):
     pipeline_id = create(flowengine, pipeline("named", [node("start_node", type="START"), node("a")], ["start_node a"]))
-    page = open_flowengine(f"/{pipeline_id}/{flowengine.world.start(pipeline_id).id}")
+    page = open_flowengine(f"/{pipeline_id}/{flowengine.engine.start(pipeline_id).id}")
 
     label = page.locator(".graph .label", has_text="start_node")
     expect(label).to_be_visible()
@@ -324,7 +324,7 @@ def test_a_run_is_started_again_with_the_same_params(flowengine, open_flowengine
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 2")
-    assert flowengine.world.run(2).params == {"train": {"trees": "500"}}
+    assert flowengine.engine.run(2).params == {"train": {"trees": "500"}}
 
 
 def test_params_that_take_no_effect_at_start_cannot_be_set(flowengine, open_flowengine):
@@ -350,7 +350,7 @@ def test_a_file_chosen_for_a_param_is_uploaded(flowengine, open_flowengine, tmp_
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Run 1")
-    kept = Path(flowengine.world.run(1).params["train"]["data"])
+    kept = Path(flowengine.engine.run(1).params["train"]["data"])
     assert kept.read_text() == "id,churned\n1,0\n"
 
 
@@ -536,7 +536,7 @@ def test_nothing_moves_while_a_run_goes_on(flowengine, open_flowengine, churn_mo
 def test_the_page_fits_a_phone(flowengine, open_flowengine, churn_model, running, locale):
     long_name = "a-pipeline-with-a-name-that-is-rather-long-and-has-no-spaces"
     long_one = create(flowengine, pipeline(long_name, [node("node-" * 20, message="x" * 400, outcome="failed")]))
-    flowengine.world.start(long_one)
+    flowengine.engine.start(long_one)
     flowengine.clock.advance(30)
     page = open_flowengine(locale=locale, viewport={"width": 360, "height": 740})
 
@@ -551,9 +551,9 @@ def test_the_page_fits_a_phone(flowengine, open_flowengine, churn_model, running
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_nothing_is_cut_off_in_a_window_of_any_width(flowengine, open_flowengine, churn_model, width, locale):
     nightly = create(flowengine, pipeline("nightly", [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?"))
-    flowengine.world.set_schedule(nightly, True)
-    flowengine.world.add_history(churn_model, [float(moment) for moment in range(8)])
-    flowengine.world.stop(flowengine.world.start(churn_model).id)
+    flowengine.engine.set_schedule(nightly, True)
+    flowengine.engine.add_history(churn_model, [float(moment) for moment in range(8)])
+    flowengine.engine.stop(flowengine.engine.start(churn_model).id)
     page = open_flowengine(viewport={"width": width, "height": 800}, locale=locale)
 
     for path in ("", f"/{churn_model}"):
@@ -567,7 +567,7 @@ def test_nothing_is_cut_off_in_a_window_of_any_width(flowengine, open_flowengine
 def test_when_a_schedule_fires_next_is_told_in_one_line_where_there_is_room(flowengine, open_flowengine):
     name = "a pipeline whose name takes all the room that it gets, as names do"
     body = pipeline(name, [node("a")], runMode="CRONTAB", cronExpression="0 0 2 * * ?")
-    flowengine.world.set_schedule(create(flowengine, body), True)
+    flowengine.engine.set_schedule(create(flowengine, body), True)
     page = open_flowengine(viewport={"width": 1100, "height": 800})
 
     following = page.get_by_text(re.compile("^next 2020"))
@@ -600,9 +600,9 @@ FAINT = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_text_stands_out_from_its_ground(flowengine, open_flowengine, churn_model, running, scheme):
-    flowengine.world.stop(flowengine.world.start(churn_model).id)
+    flowengine.engine.stop(flowengine.engine.start(churn_model).id)
     flowengine.clock.advance(200)
-    flowengine.world.start(churn_model)
+    flowengine.engine.start(churn_model)
     flowengine.clock.advance(10)
     for path in ("", f"/{churn_model}", f"/{churn_model}/{running}?node=evaluate", f"/{churn_model}/3?node=train"):
         page = open_flowengine(path, color_scheme=scheme)

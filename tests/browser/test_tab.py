@@ -22,7 +22,7 @@ ENDED = ("success", "failed")
 def flowengine(flowengine_emulator, airflow, monkeypatch):
     """An emulator with the churn model, which Airflow knows; its clock stands still until it is advanced."""
     flowengine_emulator.clock.reset(time.time())
-    flowengine_emulator.world.create_pipeline(churn())
+    flowengine_emulator.engine.create_pipeline(churn())
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", flowengine_emulator.connection())
     connection = json.loads(flowengine_emulator.connection())
     connection |= {"connection_id": "flowengine_default", "extra": json.dumps(connection["extra"])}
@@ -106,7 +106,7 @@ def started(flowengine, number=1):
     """Wait until so many runs have been started, and return them, the newest first."""
 
     def runs():
-        rows = flowengine.world.runs(1)[0]
+        rows = flowengine.engine.runs(1)[0]
         return rows if len(rows) >= number else None
 
     return until(runs, 60, "No run was started")
@@ -151,7 +151,7 @@ def test_a_run_is_watched_from_start_to_failure_and_through_a_resume(flowengine,
     dag_run = trigger("flowengine_tab_deferred")
     until(lambda: dag_run.state("train_model") == "deferred", 60, "The task is not deferred")
     page = open_airflow(dag_run.task("train_model"), viewport=TALL)
-    run = flowengine.world.start(1, {"train": {"trees": "500"}})
+    run = flowengine.engine.start(1, {"train": {"trees": "500"}})
 
     flowengine.clock.advance(8)
     dag_run.report("train_model", run)
@@ -173,7 +173,7 @@ def test_a_run_is_watched_from_start_to_failure_and_through_a_resume(flowengine,
     page.emulate_media(color_scheme="dark")
     keep_screenshot(page, "tab-failed-dark")
 
-    flowengine.world.resume(run.id)
+    flowengine.engine.resume(run.id)
     dag_run.clear("train_model")
     page.reload()
     until(lambda: dag_run.state("train_model") == "deferred", 60, "The task is not deferred")
@@ -240,7 +240,7 @@ def ended(flowengine, trigger):
     """The DAG run of a task that has ended, whose XCom tells of a failed run."""
     dag_run = trigger("flowengine_tab_mapped")
     until(lambda: dag_run.state("foreign") == "success", 60, "The task has not ended")  # a start deletes XComs
-    run = flowengine.world.start(1, {"train": {"trees": "500"}})
+    run = flowengine.engine.start(1, {"train": {"trees": "500"}})
     flowengine.clock.advance(100)
     dag_run.report("foreign", run)
     return dag_run

@@ -77,7 +77,7 @@ def churn():
 @pytest.fixture
 def existing(flowengine_emulator, churn):
     """The pipeline on the emulator; returns its id."""
-    return flowengine_emulator.world.create_pipeline(copy.deepcopy(churn)).id
+    return flowengine_emulator.engine.create_pipeline(copy.deepcopy(churn)).id
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def on_engine(flowengine_emulator):
     """The object of a pipeline as the engine has it, by key."""
 
     def on_engine(key="churn", emulator=flowengine_emulator):
-        (found,) = [one for one in emulator.world.pipelines() if one.body.get("pipelineKey") == key]
+        (found,) = [one for one in emulator.engine.pipelines() if one.body.get("pipelineKey") == key]
         return found.body
 
     return on_engine

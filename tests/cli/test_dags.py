@@ -24,7 +24,7 @@ def make_dag(flowengine, flowengine_emulator, churn, tmp_path, airflow_db):
 
     def make_dag(*arguments, **execution):
         churn["data"]["executionConfig"] = execution
-        flowengine_emulator.world.create_pipeline(churn)
+        flowengine_emulator.engine.create_pipeline(churn)
         result = flowengine("dag", "churn", "--dir", tmp_path, *arguments)
         path = tmp_path / "flowengine_churn.py"
         return (load(path) if path.exists() else None), result
@@ -138,7 +138,7 @@ def test_params_are_offered_one_by_one_and_reach_the_run(make_dag, flowengine_em
     assert dag.params["train.trees"] == "100"
     result = run(dag, conf={"train.trees": "7"})
     assert result.state == "success"
-    assert flowengine_emulator.world.run(1).params == {"train": {"trees": "7"}}
+    assert flowengine_emulator.engine.run(1).params == {"train": {"trees": "7"}}
 
 
 def test_a_param_that_a_start_cant_set_is_named(make_dag):
@@ -160,7 +160,7 @@ def test_no_text_of_a_definition_becomes_code(flowengine, flowengine_emulator, c
     churn["data"]["nodes"][1] |= {"nodeId": evil, "title": evil}
     churn["data"]["nodes"][1]["params"]["values"][0] |= {"value": evil, "describe": evil}
     churn["data"]["edges"] = []
-    flowengine_emulator.world.create_pipeline(churn)
+    flowengine_emulator.engine.create_pipeline(churn)
 
     result = flowengine("dag", "1", "--param", f"{evil}.trees")
 
@@ -172,7 +172,7 @@ def test_no_text_of_a_definition_becomes_code(flowengine, flowengine_emulator, c
 def test_one_dag_goes_to_standard_output_and_several_need_a_folder(flowengine, existing, churn, flowengine_emulator):
     assert flowengine("dag", "churn").out.startswith('"""Runs FlowEngine\'s pipeline churn')
 
-    flowengine_emulator.world.create_pipeline({**churn, "pipelineKey": "other"})
+    flowengine_emulator.engine.create_pipeline({**churn, "pipelineKey": "other"})
     assert "give --dir" in flowengine("dag", "--all").err
 
 

@@ -157,7 +157,7 @@ def test_apply_changes_what_differs_and_keeps_the_rest(flowengine, existing, fil
 
 def test_apply_refuses_while_a_run_is_going_on(flowengine, flowengine_emulator, existing, file, on_engine):
     change(file, set_trees("200"))
-    flowengine_emulator.world.start(existing, {"train": {"duration": "1000"}})
+    flowengine_emulator.engine.start(existing, {"train": {"duration": "1000"}})
 
     result = flowengine("apply", file)
 
@@ -185,7 +185,7 @@ def test_apply_does_what_was_planned(flowengine, file, planned):
 def test_apply_refuses_what_somebody_changed_since_the_plan(flowengine, flowengine_emulator, file, planned, on_engine):
     body = json.loads(json.dumps(on_engine()))
     body["data"]["describe"] = "by hand"
-    flowengine_emulator.world.update_pipeline({**body, "id": 1})
+    flowengine_emulator.engine.update_pipeline({**body, "id": 1})
 
     result = flowengine("apply", file, "--plan-file", planned)
 
@@ -215,7 +215,7 @@ def test_apply_refuses_what_somebody_changes_between_its_own_plan_and_its_write(
     def meanwhile(self, pipeline_id):
         body = json.loads(json.dumps(on_engine()))
         body["data"]["describe"] = "by hand"
-        flowengine_emulator.world.update_pipeline({**body, "id": pipeline_id})
+        flowengine_emulator.engine.update_pipeline({**body, "id": pipeline_id})
         return look_for_runs(self, pipeline_id)
 
     monkeypatch.setattr(engine.Engine, "active_runs", meanwhile)
@@ -327,15 +327,15 @@ def test_an_engine_that_goes_away_amid_ten_applies(flowengine, flowengine_emulat
         (file.parent / f"churn-{number}.json").write_text(json.dumps(content))
     file.unlink()
     folder = file.parent
-    create = flowengine_emulator.world.create_pipeline
+    create = flowengine_emulator.engine.create_pipeline
 
     def fourth_time_unavailable(body):
         pipeline = create(body)
-        if len(flowengine_emulator.world.pipelines()) == 4:
+        if len(flowengine_emulator.engine.pipelines()) == 4:
             flowengine_emulator.fail("get", "list", "create", "engine_url", status=503, times=100)
         return pipeline
 
-    monkeypatch.setattr(flowengine_emulator.world, "create_pipeline", fourth_time_unavailable)
+    monkeypatch.setattr(flowengine_emulator.engine, "create_pipeline", fourth_time_unavailable)
 
     result = flowengine("apply", folder, "-o", "json")
 
@@ -348,7 +348,7 @@ def test_an_engine_that_goes_away_amid_ten_applies(flowengine, flowengine_emulat
     again = flowengine("apply", folder, "-o", "json")
     assert again.code == 0
     assert [step["state"] for step in again.json] == ["unchanged"] * 4 + ["created"] * 6
-    assert len(flowengine_emulator.world.pipelines()) == 10
+    assert len(flowengine_emulator.engine.pipelines()) == 10
 
 
 def test_wrong_arguments_exit_with_1_since_2_says_that_something_differs():

@@ -30,12 +30,12 @@ def test_promote_shows_the_plan_and_writes_nothing_unless_told(promote, producti
 
     assert result.code == 2
     assert result.out.startswith("+ pipeline churn: will be created")
-    assert production.world.pipelines() == []
+    assert production.engine.pipelines() == []
 
 
 def test_promote_goes_by_pipeline_key_whatever_the_ids(promote, production, existing, churn, on_engine):
-    production.world.create_pipeline({**churn, "pipelineKey": "other"})
-    production.world.create_pipeline({**churn, "data": {**churn["data"], "name": "Old name"}})
+    production.engine.create_pipeline({**churn, "pipelineKey": "other"})
+    production.engine.create_pipeline({**churn, "data": {**churn["data"], "name": "Old name"}})
 
     result = promote("churn", "--apply", "-o", "json")
 
@@ -71,7 +71,7 @@ def test_a_files_path_is_not_carried_over(promote, with_file, existing, producti
 
     assert result.code == 1
     assert "FILE param train.table has no file; give --file train.table=PATH" in result.err
-    assert production.world.pipelines() == []
+    assert production.engine.pipelines() == []
 
 
 def test_a_file_is_uploaded_to_the_other_engine_and_then_kept(
@@ -132,12 +132,12 @@ def test_from_one_engine_to_another_and_onto_a_dag(
     assert result.state == "success", result["run_pipeline"].error
     (row,) = flowengine("runs", "churn", *engine, "-o", "json").json
     assert row["state"] == "succeeded"
-    assert production.world.run(1).params == {"train": {"trees": "7"}}
+    assert production.engine.run(1).params == {"train": {"trees": "7"}}
 
     # Somebody changes it by hand: the drift is found, and mended.
     body = json.loads(json.dumps(on_engine(emulator=production)))
     body["data"]["nodes"][1]["onError"] = "echo by hand"
-    production.world.update_pipeline({**body, "id": 1})
+    production.engine.update_pipeline({**body, "id": 1})
     drift = flowengine("plan", repo, *engine)
     assert drift.code == 2
     assert re.search(r'- node train, onError: "echo by hand"', drift.out)

@@ -125,7 +125,7 @@ def test_each_form_shows_the_same(flowengine, existing, form):
 
 def test_a_name_that_would_control_the_terminal_is_shown_harmless(flowengine, flowengine_emulator, churn):
     churn["data"]["name"] = "a\x1b]0;owned\x07[bold]b"
-    flowengine_emulator.world.create_pipeline(churn)
+    flowengine_emulator.engine.create_pipeline(churn)
 
     for form in ("table", "plain"):
         out = flowengine("pipelines", "-o", form).out
@@ -135,13 +135,13 @@ def test_a_name_that_would_control_the_terminal_is_shown_harmless(flowengine, fl
 
 def test_runs_are_listed_newest_first(flowengine, flowengine_emulator, existing):
     for _ in range(3):
-        flowengine_emulator.world.start(existing)
+        flowengine_emulator.engine.start(existing)
 
     assert [run["run_id"] for run in flowengine("runs", "churn", "--limit", "2", "-o", "json").json] == [3, 2]
 
 
 def test_show_tells_a_run_and_its_nodes(flowengine, flowengine_emulator, existing):
-    flowengine_emulator.world.start(existing)
+    flowengine_emulator.engine.start(existing)
 
     shown = flowengine("show", "1", "-o", "json").json
 
@@ -151,14 +151,14 @@ def test_show_tells_a_run_and_its_nodes(flowengine, flowengine_emulator, existin
 
 def test_show_needs_the_pipeline_where_runs_are_not_told_by_their_ids(flowengine, flowengine_emulator, existing):
     flowengine_emulator.options.one_run_call = False
-    flowengine_emulator.world.start(existing)
+    flowengine_emulator.engine.start(existing)
 
     assert "name its --pipeline" in flowengine("show", "1").err
     assert flowengine("show", "1", "--pipeline", "churn", "-o", "json").json["run_id"] == 1
 
 
 def test_show_watch_notes_each_change_until_the_run_ends(flowengine, flowengine_emulator, existing):
-    flowengine_emulator.world.start(existing)
+    flowengine_emulator.engine.start(existing)
 
     result = flowengine("show", "1", "--watch", "--poll-interval", "0.1", "-o", "json")
 
@@ -175,7 +175,7 @@ def test_run_starts_a_pipeline_once_with_params(flowengine, flowengine_emulator,
 
     assert result.code == 0
     assert result.json["run_id"] == 1
-    assert flowengine_emulator.world.run(1).params == {"train": {"trees": "7"}}
+    assert flowengine_emulator.engine.run(1).params == {"train": {"trees": "7"}}
     assert flowengine_emulator.count("start") == 1
 
 
@@ -209,7 +209,7 @@ def test_a_param_that_does_not_exist_starts_nothing(flowengine, flowengine_emula
 @pytest.mark.parametrize(("outcome", "code"), [("succeeded", 0), ("failed", 3)])
 def test_run_wait_exits_by_how_the_run_ended(flowengine, flowengine_emulator, churn, outcome, code):
     churn["data"]["nodes"][1]["params"]["values"].append({"key": "outcome", "value": outcome, "type": "TEXT"})
-    flowengine_emulator.world.create_pipeline(churn)
+    flowengine_emulator.engine.create_pipeline(churn)
 
     result = flowengine("run", "churn", "--wait", "--poll-interval", "0.1", "-o", "json")
 
@@ -222,7 +222,7 @@ def test_run_wait_gives_up_after_its_timeout_and_leaves_the_run(flowengine, flow
     result = flowengine("run", "churn", "--param", "train.duration=1000", "--wait", "--timeout", "0.5")
 
     assert result.code == 3
-    assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) == "running"
+    assert flowengine_emulator.engine.run(1).state(flowengine_emulator.clock.now()) == "running"
 
 
 def heed_ctrl_c():
@@ -265,7 +265,7 @@ def test_ctrl_c_asks_what_to_do_with_the_run(flowengine_emulator, existing, envi
     process = interrupted(environment, answer)
 
     assert process.returncode == 130
-    assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) in states
+    assert flowengine_emulator.engine.run(1).state(flowengine_emulator.clock.now()) in states
 
 
 def test_ctrl_c_with_nobody_to_ask_leaves_the_run(flowengine_emulator, existing, environment):
@@ -287,11 +287,11 @@ def test_ctrl_c_with_nobody_to_ask_leaves_the_run(flowengine_emulator, existing,
 
     assert process.returncode == 130
     assert "Leaving run 1 running." in err
-    assert flowengine_emulator.world.run(1).state(flowengine_emulator.clock.now()) == "running"
+    assert flowengine_emulator.engine.run(1).state(flowengine_emulator.clock.now()) == "running"
 
 
 def test_stop_stops_a_run(flowengine, flowengine_emulator, existing):
-    flowengine_emulator.world.start(existing, {"train": {"duration": "1000"}})
+    flowengine_emulator.engine.start(existing, {"train": {"duration": "1000"}})
 
     result = flowengine("stop", "1", "-o", "json")
 
@@ -301,8 +301,8 @@ def test_stop_stops_a_run(flowengine, flowengine_emulator, existing):
 
 
 def test_stop_of_a_run_that_has_ended_says_so(flowengine, flowengine_emulator, existing):
-    flowengine_emulator.world.start(existing)
-    flowengine_emulator.world.finish(1)
+    flowengine_emulator.engine.start(existing)
+    flowengine_emulator.engine.finish(1)
 
     result = flowengine("stop", "1")
 
@@ -311,8 +311,8 @@ def test_stop_of_a_run_that_has_ended_says_so(flowengine, flowengine_emulator, e
 
 
 def test_resume_continues_a_failed_run_under_its_id(flowengine, flowengine_emulator, existing):
-    flowengine_emulator.world.start(existing)
-    flowengine_emulator.world.finish(1, "failed")
+    flowengine_emulator.engine.start(existing)
+    flowengine_emulator.engine.finish(1, "failed")
 
     result = flowengine("resume", "1", "--wait", "--poll-interval", "0.1", "-o", "json")
 
@@ -328,7 +328,7 @@ def test_a_run_that_does_not_exist(flowengine, existing):
 
 
 def test_a_reader_that_goes_away_is_no_error(environment, flowengine_emulator, existing):
-    flowengine_emulator.world.add_history(existing, range(200))
+    flowengine_emulator.engine.add_history(existing, range(200))
     command = " ".join([*COMMAND, "runs", "churn", "--limit", "200", "-o", "plain"])
 
     run = subprocess.run(

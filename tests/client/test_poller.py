@@ -36,13 +36,13 @@ SHORT = PollOptions(poll_interval=0.05)
 
 def pipeline(emulator: Emulator, key: str = "p") -> int:
     nodes = [{"nodeId": "train", "type": "TASK", "indexType": "PYTHON3"}]
-    return emulator.world.create_pipeline({"pipelineKey": key, "data": {"name": key, "nodes": nodes, "edges": []}}).id
+    return emulator.engine.create_pipeline({"pipelineKey": key, "data": {"name": key, "nodes": nodes, "edges": []}}).id
 
 
 def start(emulator: Emulator, pipeline_id: int, number: int = 1) -> list[int]:
     """Start runs that end when the test says so."""
     emulator.options.node_seconds = 9999
-    return [emulator.world.start(pipeline_id).id for _ in range(number)]
+    return [emulator.engine.start(pipeline_id).id for _ in range(number)]
 
 
 class Waiting:
@@ -100,7 +100,7 @@ async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting
     await asyncio.sleep(2)
     assert emulator.count("history") <= 5
     for run in runs:
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
     assert {run.id for run in await asyncio.gather(*tasks)} == set(runs)
 
 
@@ -110,7 +110,7 @@ async def test_no_handshake_is_repeated_in_the_triggerer(waiting: Waiting) -> No
     [run] = start(emulator, one)
     task = waiting.task(one, run)
     await polls(emulator, 2)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     await task
     assert {call["name"] for call in emulator.calls()} <= {"history", "run"}
 
@@ -137,7 +137,7 @@ async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplo
     await polls(emulator, 2)
     emulator.options.stop_seconds = 1  # so that a poll sees that a run is stopping
     for run in runs:
-        emulator.world.stop(run)
+        emulator.engine.stop(run)
     await asyncio.gather(*tasks)
     logger.removeHandler(handler)
     assert logged == {(f"waiter of {run}", run) for run in runs}
@@ -149,10 +149,10 @@ async def test_each_waiter_is_told_as_soon_as_its_own_run_ends(waiting: Waiting)
     first, second = start(emulator, one, 2)
     tasks = [waiting.task(one, first), waiting.task(one, second)]
     await polls(emulator, 1)
-    emulator.world.finish(second, "failed")
+    emulator.engine.finish(second, "failed")
     assert (await tasks[1]).state == "failed"
     assert not tasks[0].done()
-    emulator.world.finish(first)
+    emulator.engine.finish(first)
     assert (await tasks[0]).state == "succeeded"
 
 
@@ -177,7 +177,7 @@ async def test_a_waiter_cancelled_during_a_poll_leaves_the_others_waiting(waitin
     going, staying = waiting.task(one, first), waiting.task(one, second)
     await until(lambda: emulator.count("history") == 1)
     going.cancel()
-    emulator.world.finish(second)
+    emulator.engine.finish(second)
     assert (await staying).state == "succeeded"
     assert going.cancelled()
 
@@ -191,7 +191,7 @@ async def test_a_slow_server_never_has_two_polls_of_one_pipeline_in_flight(waiti
     await asyncio.sleep(0.7)
     assert emulator.count("history") <= 2
     for run in runs:
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
     await asyncio.gather(*tasks)
 
 
@@ -203,7 +203,7 @@ async def test_a_poll_that_fails_says_nothing_about_the_runs(waiting: Waiting, k
     emulator.fail("history", kind=kind)
     task = waiting.task(one, run)
     await polls(emulator, 2)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -218,7 +218,7 @@ async def test_a_server_that_stays_silent_ends_the_patience_of_each_waiter_by_it
         await short
     assert not patient.done()
     emulator.start()
-    emulator.world.finish(second)
+    emulator.engine.finish(second)
     assert (await patient).state == "succeeded"
 
 
@@ -230,7 +230,7 @@ async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
     other = waiting.task(one, second)
     with pytest.raises(RunTimeoutError, match="was still going on"):
         await late
-    emulator.world.finish(second)
+    emulator.engine.finish(second)
     assert (await other).state == "succeeded"
 
 
@@ -244,7 +244,7 @@ async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: 
     await until(lambda: waiting.loads >= 2)
     waiting.settings = Settings.build(fl_url=emulator.url)
     await polls(emulator, 1)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -263,7 +263,7 @@ async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
     tasks.append(waiting.task(quick, second))
     await until(lambda: "The connection has changed" in caplog.text)
     for run in (first, second):
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
     assert [run.id for run in await asyncio.gather(*tasks)] == [first, second]
     assert "Status poll failed" not in caplog.text
 
@@ -287,7 +287,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail
     waiter = RunMonitor(run, one, SHORT, started_at=time.time())
     task = asyncio.create_task(poller.wait("flowengine_default", load, waiting.engine, waiter))
     await polls(emulator, 1)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -298,7 +298,7 @@ async def test_an_engine_that_moves_is_found_again(waiting: Waiting) -> None:
     task = waiting.task(one, run)
     await polls(emulator, 1)
     emulator.options.engine_url = "/engine/16/elsewhere"
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -309,8 +309,8 @@ async def test_pipelines_have_polls_of_their_own(waiting: Waiting) -> None:
     tasks = [waiting.task(one, first), waiting.task(two, second)]
     await polls(emulator, 4)
     assert {call["path"].split("/")[-2] for call in emulator.calls("history")} == {str(one), str(two)}
-    emulator.world.finish(first)
-    emulator.world.finish(second)
+    emulator.engine.finish(first)
+    emulator.engine.finish(second)
     await asyncio.gather(*tasks)
 
 
@@ -318,16 +318,16 @@ async def test_a_run_that_is_yet_to_start_is_waited_for_in_the_same_poll(waiting
     emulator = waiting.emulator
     one = pipeline(emulator)
     [run] = start(emulator, one)
-    moment = emulator.world.run(run).started
+    moment = emulator.engine.run(run).started
     known = waiting.task(one, run)
     coming = waiting.task(one, None, started_after=datetime.fromtimestamp(moment + 0.001, UTC))
     await polls(emulator, 2)
     assert not coming.done()
     await asyncio.sleep(0.01)
     [later] = start(emulator, one)
-    emulator.world.finish(later)
+    emulator.engine.finish(later)
     assert (await coming).id == later
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await known).id == run
 
 
@@ -339,11 +339,11 @@ async def test_nothing_is_kept_when_nobody_waits_any_more(waiting: Waiting) -> N
     await polls(emulator, 1)
     [shared] = shared_connection._connections.values()
     [shared_poller] = poller._pollers.values()
-    emulator.world.finish(first)
+    emulator.engine.finish(first)
     await tasks[0]
     assert (shared.users, len(shared_poller._subscribers), len(poller._pollers)) == (1, 1, 1)
 
-    emulator.world.finish(second)
+    emulator.engine.finish(second)
     await tasks[1]
     assert (shared.users, len(shared_poller._subscribers), len(poller._pollers)) == (0, 0, 0)
     assert not shared_connection._connections
@@ -365,7 +365,7 @@ async def test_a_clock_that_is_set_by_an_hour_stops_no_polling(
     shifted = SimpleNamespace(time=lambda: time.time() + hours * 3600, monotonic=time.monotonic)
     monkeypatch.setattr(poller, "time", shifted)
     await polls(emulator, 2)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -377,7 +377,7 @@ async def test_a_moment_without_a_zone_ends_its_own_wait_alone(waiting: Waiting)
     await polls(emulator, 1)
     with pytest.raises(ValueError, match="must have a time zone"):
         await waiting.task(one, None, started_after=datetime(2026, 1, 1))
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await known).state == "succeeded"
     assert not coming.done()
     coming.cancel()
@@ -386,14 +386,14 @@ async def test_a_moment_without_a_zone_ends_its_own_wait_alone(waiting: Waiting)
 async def test_a_moment_with_too_many_runs_since_ends_its_own_wait_alone(waiting: Waiting) -> None:
     emulator = waiting.emulator
     one = pipeline(emulator)
-    emulator.world.add_history(one, [emulator.clock.now() - 3600 - second for second in range(5200, 0, -1)])
+    emulator.engine.add_history(one, [emulator.clock.now() - 3600 - second for second in range(5200, 0, -1)])
     [run] = start(emulator, one)
-    recent = datetime.fromtimestamp(emulator.world.run(run).started - 1, UTC)
+    recent = datetime.fromtimestamp(emulator.engine.run(run).started - 1, UTC)
     too_old = waiting.task(one, None, started_after=datetime(2000, 1, 1, tzinfo=UTC))
     coming, known = waiting.task(one, None, started_after=recent), waiting.task(one, run)
     with pytest.raises(AmbiguousRunError, match="Give a later started_after"):
         await too_old
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert [(await task).id for task in (coming, known)] == [run, run]
 
 
@@ -405,7 +405,7 @@ async def test_a_bug_in_one_waiter_ends_its_own_wait_alone(waiting: Waiting) -> 
     other = waiting.task(one, run)
     with pytest.raises(TypeError):
         await broken
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await other).state == "succeeded"
 
 
@@ -418,7 +418,7 @@ async def test_a_bug_in_a_poll_is_a_failed_poll(waiting: Waiting, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(poller.History, "find_all", lambda *_: 1 / 0)
         await asyncio.sleep(0.3)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -433,11 +433,11 @@ async def test_nodes_that_the_history_does_not_tell_are_logged(
     short = {"values": [{"key": "duration", "value": "0.1", "type": "TEXT"}]}
     nodes = [{"nodeId": "load", "type": "TASK", "indexType": "SHELL", "params": short}]
     nodes += [{"nodeId": "train", "type": "TASK", "indexType": "SHELL"}]
-    one = emulator.world.create_pipeline({"data": {"name": "two nodes", "nodes": nodes, "edges": []}}).id
+    one = emulator.engine.create_pipeline({"data": {"name": "two nodes", "nodes": nodes, "edges": []}}).id
     [run] = start(emulator, one)
     task = waiting.task(one, run)
     await until(lambda: "node load: succeeded" in caplog.text, 20)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     await task
 
 
@@ -479,7 +479,7 @@ async def test_a_server_that_tells_no_nodes_is_asked_once_a_pipeline(waiting: Wa
         [run] = start(emulator, one)
         task = waiting.task(one, run, node_budget=NodeBudget(100, 0.0))
         await polls(emulator, 4)
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
         await task
     assert [call["path"] for call in emulator.calls() if call["name"] != "history"] == [
         f"{emulator.options.engine_url}/kernel/v1/pipeline/1/get"
@@ -492,7 +492,7 @@ async def test_a_budget_of_nothing_asks_for_no_nodes(waiting: Waiting) -> None:
     [run] = start(emulator, one)
     task = waiting.task(one, run, node_budget=NodeBudget(0, 15))
     await polls(emulator, 3)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     await task
     assert emulator.count("run") == 0
 
@@ -504,7 +504,7 @@ async def test_a_one_run_call_that_fails_harms_no_wait(waiting: Waiting) -> None
     emulator.fail("run", kind="reset", times=100)
     task = waiting.task(one, run, PollOptions(0.05, unreachable_timeout=0.2), node_budget=NodeBudget(100, 0.0))
     await until(lambda: emulator.count("run") > 3)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     assert (await task).state == "succeeded"
 
 
@@ -516,7 +516,7 @@ async def test_a_run_that_nobody_waits_for_any_more_takes_no_turn(waiting: Waiti
     await until(lambda: emulator.count("run") == 1)
     [shared] = shared_connection._connections.values()
     for run in runs[:2]:
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
     await asyncio.gather(*tasks[:2])
     assert {key[-1] for key in shared.node_details._pending} <= {runs[2]}
     tasks[2].cancel()

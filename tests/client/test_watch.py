@@ -26,7 +26,7 @@ pytest.importorskip("fastapi")
 
 def create_pipeline(emulator: Emulator, key: str = "p") -> int:
     nodes = [{"nodeId": "train", "type": "TASK", "indexType": "PYTHON3"}]
-    return emulator.world.create_pipeline({"pipelineKey": key, "data": {"name": key, "nodes": nodes, "edges": []}}).id
+    return emulator.engine.create_pipeline({"pipelineKey": key, "data": {"name": key, "nodes": nodes, "edges": []}}).id
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ async def test_a_pipeline_that_is_created_anew_under_its_key_is_watched_under_it
     old = create_pipeline(emulator, "nightly")
     async with aclosing(watcher("key", "nightly").observations()) as observations:
         await anext(observations)
-        emulator.world.update_pipeline({**emulator.world.pipeline(old).body, "id": old, "pipelineKey": "gone"})
+        emulator.engine.update_pipeline({**emulator.engine.pipeline(old).body, "id": old, "pipelineKey": "gone"})
         new = create_pipeline(emulator, "nightly")
         emulator.fail("history", kind="envelope")
-        run = emulator.world.start(new).id
+        run = emulator.engine.start(new).id
         end = time.monotonic() + 5
         async for observation in observations:
             assert time.monotonic() < end, "the new pipeline was not found in time"
@@ -92,12 +92,12 @@ async def test_each_of_many_older_runs_is_polled_in_turn(
 ) -> None:
     emulator = flowengine_emulator
     one = create_pipeline(emulator)
-    older = [emulator.world.start(one).id for _ in range(8)]
+    older = [emulator.engine.start(one).id for _ in range(8)]
     for _ in range(150):
-        emulator.world.finish(emulator.world.start(one).id)
+        emulator.engine.finish(emulator.engine.start(one).id)
     cursor, reported = Cursor(latest=158, open=frozenset(older)), set()
     for run in older:
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
     async with aclosing(watcher("id", one).observations()) as observations:
         for _ in range(8):
             observation = await anext(observations)

@@ -115,7 +115,7 @@ def test_a_dag_that_starts_and_waits(world, run_task, pipeline, deferrable):
     )
 
     assert (task.state, task.error) == ("success", "")
-    assert [run.id for run in world.emulator.world.runs(pipeline_id)[0]] == [task.returned]
+    assert [run.id for run in world.emulator.engine.runs(pipeline_id)[0]] == [task.returned]
 
 
 @pytest.mark.parametrize(

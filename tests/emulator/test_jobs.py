@@ -232,7 +232,7 @@ def test_what_a_job_left_running_ends_with_it(call, tmp_path):
 
 @pytest.mark.parametrize(
     "prune",
-    [lambda world, run: world.prune(run.pipeline_id, run.id), lambda world, run: world.forget(run.id)],
+    [lambda engine, run: engine.prune(run.pipeline_id, run.id), lambda engine, run: engine.forget(run.id)],
     ids=["prune", "forget"],
 )
 def test_the_jobs_of_a_run_that_is_pruned_end(call, executing, tmp_path, prune):
@@ -240,7 +240,7 @@ def test_the_jobs_of_a_run_that_is_pruned_end(call, executing, tmp_path, prune):
         call.create(shell("a", f"echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; sleep 60"))
     )
     until((tmp_path / "pid").exists)
-    prune(executing.world, executing.world.run(run_id))
+    prune(executing.engine, executing.engine.run(run_id))
 
     assert until(lambda: not alive(int((tmp_path / "pid").read_text())))
 
@@ -400,8 +400,8 @@ def test_only_params_are_put_into_a_script():
 
 def test_a_pruned_run_harms_nobody(call, executing):
     run_id = call.start(call.create(shell("a", "sleep 0.2")))
-    executing.world.forget(run_id)
-    executing.world.executor.end_all()
+    executing.engine.forget(run_id)
+    executing.engine.executor.end_all()
 
     assert run(call, shell("b", "true"))[0] == "succeeded"
 

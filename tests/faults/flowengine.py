@@ -1,5 +1,5 @@
 """
-A FlowEngine without sockets: the emulator's world behind its gateway, and a network on which anything may break.
+A FlowEngine without sockets: the emulator's engine behind its gateway, and a network on which anything may break.
 
 Requests and answers are the bytes that would go over the wire. Two lines lead there, one for a worker's process and one
 for a triggerer; both drive flows as the clients over requests and aiohttp do.
@@ -146,10 +146,10 @@ class FlowEngine:
     def __post_init__(self) -> None:
         case, now = self.case, self.clock.now
         self.options = Options(node_seconds=0, **case.shape)
-        self.world = Engine(Store(), MachineClock(), self.options)
-        self.pipeline_id = self.world.create_pipeline(self._pipeline(0)).id
-        self.world.add_history(self.pipeline_id, [now - 86400 + number for number in range(case.older)])
-        self._gateway = Gateway(self.world, Faults(), Files(None))
+        self.engine = Engine(Store(), MachineClock(), self.options)
+        self.pipeline_id = self.engine.create_pipeline(self._pipeline(0)).id
+        self.engine.add_history(self.pipeline_id, [now - 86400 + number for number in range(case.older)])
+        self._gateway = Gateway(self.engine, Faults(), Files(None))
         self._passed = [0] * len(case.faults)
         self._random = random.Random(case.seed)
         self._newest = case.older
@@ -178,7 +178,7 @@ class FlowEngine:
 
     def _colleague(self, params: dict[str, dict[str, str]] | None) -> None:
         """Somebody else starts a run: by the pipeline's schedule, or by hand with params of their own."""
-        self.world.start(self.pipeline_id, params, "manual" if params else "cron")
+        self.engine.start(self.pipeline_id, params, "manual" if params else "cron")
 
     def _change(self, options: dict[str, Any]) -> None:
         for name, value in options.items():
@@ -189,19 +189,19 @@ class FlowEngine:
         if self.ours:
             for run_id in self.ours:
                 self.gone.setdefault(run_id, self.state(run_id))
-            self.world.prune(self.pipeline_id, self.ours[-1])
+            self.engine.prune(self.pipeline_id, self.ours[-1])
 
     def end(self, outcome: str = "stopped") -> None:
         """Somebody ends the task's newest run on FlowEngine's own page."""
         if self.ours and self.is_alive(self.ours[-1]):
-            self.world.finish(self.ours[-1], outcome)
+            self.engine.finish(self.ours[-1], outcome)
 
     # What there is
 
     def run(self, run_id: int) -> Run | None:
         """A run; None once it is pruned."""
         try:
-            return self.world.run(run_id)
+            return self.engine.run(run_id)
         except RequestRejected:
             return None
 
@@ -252,7 +252,7 @@ class FlowEngine:
     def _work(self, request: Request, name: str) -> Response:
         if name != "start pipeline":
             return self._through_gateway(request)
-        self.world.update_pipeline(self._pipeline(len(self.ours)))
+        self.engine.update_pipeline(self._pipeline(len(self.ours)))
         self._new_runs()
         answer = self._through_gateway(request)
         for run_id in self._new_runs():

@@ -155,10 +155,10 @@ def test_a_name_that_two_pipelines_have_names_neither(hook, pipeline):
 def test_a_schedule_is_turned_on_and_off(hook, emulator, pipeline):
     pipeline_id = pipeline()
     hook.set_schedule(pipeline_id, True)
-    assert emulator.world.pipeline(pipeline_id).scheduled
+    assert emulator.engine.pipeline(pipeline_id).scheduled
 
     hook.set_schedule(pipeline_id, False)
-    assert not emulator.world.pipeline(pipeline_id).scheduled
+    assert not emulator.engine.pipeline(pipeline_id).scheduled
 
 
 def test_a_file_is_uploaded(hook, emulator, tmp_path):
@@ -185,13 +185,13 @@ def test_a_pipeline_is_started(hook, emulator, pipeline):
     run = hook.start_pipeline(pipeline(epochs=3), {"n1": {"epochs": 5}})
 
     assert (run.id, run.pipeline_id, run.state) == (1, 1, "succeeded")
-    assert emulator.world.run(run.id).params == {"n1": {"epochs": "5"}}
+    assert emulator.engine.run(run.id).params == {"n1": {"epochs": "5"}}
 
 
 def test_a_node_may_be_named_by_its_name_when_a_pipeline_is_started(hook, emulator, pipeline):
     run = hook.start_pipeline(pipeline(epochs=3), {"train": {"epochs": 5}})
 
-    assert emulator.world.run(run.id).params == {"n1": {"epochs": "5"}}
+    assert emulator.engine.run(run.id).params == {"n1": {"epochs": "5"}}
 
 
 @pytest.mark.parametrize("job_params", [{"nope": {"epochs": 5}}, {"train": {"epoch": 5}}], ids=["node", "key"])
@@ -337,7 +337,7 @@ def test_the_older_generation_does_the_same(emulator, monkeypatch, pipeline):
     hook.set_schedule(pipeline_id, True)
     hook.set_schedule(pipeline_id, False)
     assert hook.get_run(pipeline_id, run.id).state == "running"
-    assert not emulator.world.pipeline(pipeline_id).scheduled
+    assert not emulator.engine.pipeline(pipeline_id).scheduled
 
 
 def test_the_hook_is_usable_in_a_task(dag, run, emulator, pipeline):

@@ -85,7 +85,7 @@ def test_a_function_gives_a_templated_argument_when_the_task_runs(run_task, emul
     )
 
     assert task.returned == 1
-    assert emulator.world.run(1).params == {"n1": {"epochs": "7"}}
+    assert emulator.engine.run(1).params == {"n1": {"epochs": "7"}}
 
 
 def test_it_is_mapped_over_several_arguments_at_once(dag, run, emulator, pipeline):

@@ -48,7 +48,7 @@ def kinds(task):
 @needs_task_state_store
 def test_a_try_that_resumes_another_run_leaves_the_earlier_ones_alone(run_task, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     emulator.fail("history", "run", status=500, skip=1, times=100)
     task = run_task(
         FlowEngineResumePipelineRunOperator,
@@ -129,5 +129,5 @@ def test_a_bug_stops_the_run_if_no_later_try_could_reconnect_to_it(start, emulat
 
     assert kinds(task) == ["ZeroDivisionError"]
     assert emulator.count("stop") == 1
-    assert emulator.world.run(1).stopping
+    assert emulator.engine.run(1).stopping
     assert "No later try can reconnect to this run" in log.ours

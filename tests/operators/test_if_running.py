@@ -15,10 +15,10 @@ in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync"
 def busy(emulator, pipeline):
     """A pipeline whose run 1, which somebody else has started, goes on; the next ones end at once."""
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
-    body = emulator.world.pipeline(pipeline_id).body
+    emulator.engine.start(pipeline_id)
+    body = emulator.engine.pipeline(pipeline_id).body
     body["data"]["nodes"][0]["params"]["values"] = []
-    emulator.world.update_pipeline({**body, "id": pipeline_id})
+    emulator.engine.update_pipeline({**body, "id": pipeline_id})
     return pipeline_id
 
 
@@ -33,14 +33,14 @@ def start(run_task, busy):
 
 
 def state(emulator, run_id):
-    return emulator.world.run(run_id).state(emulator.clock.now())
+    return emulator.engine.run(run_id).state(emulator.clock.now())
 
 
 def finish_once_started_or_waited_for(emulator, run_id):
     def finish():
         while emulator.count("history") + emulator.count("run") < 3:
             time.sleep(0.01)
-        emulator.world.finish(run_id)
+        emulator.engine.finish(run_id)
 
     threading.Thread(target=finish, daemon=True).start()
 
@@ -68,7 +68,7 @@ def test_wait_starts_once_none_goes_on(start, emulator, log, deferrable):
 
     assert (task.state, task.returned) == ("success", 2)
     assert (state(emulator, 1), emulator.count("stop")) == ("succeeded", 0)
-    assert emulator.world.run(1).ends_at <= emulator.world.run(2).started
+    assert emulator.engine.run(1).ends_at <= emulator.engine.run(2).started
     assert task.xcoms["flowengine_run"]["run_id"] == 2
     assert "waiting until it has ended, since if_running is wait" in log.ours
 
@@ -111,7 +111,7 @@ def test_fail_fails_and_names_it(start, emulator, deferrable):
 @pytest.mark.parametrize("if_running", ["reuse", "wait", "skip", "stop", "fail"])
 def test_where_none_goes_on_it_is_started(run_task, emulator, pipeline, if_running):
     pipeline_id = pipeline()
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
 
     assert run_task(FlowEngineStartPipelineOperator, pipeline_id=pipeline_id, if_running=if_running).returned == 2
 
@@ -122,9 +122,9 @@ def test_an_earlier_trys_own_run_is_not_meant(run_task, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
 
     def let_runs_end_at_once():
-        body = emulator.world.pipeline(pipeline_id).body
+        body = emulator.engine.pipeline(pipeline_id).body
         body["data"]["nodes"][0]["params"]["values"] = []
-        emulator.world.update_pipeline({**body, "id": pipeline_id})
+        emulator.engine.update_pipeline({**body, "id": pipeline_id})
 
     task = run_task(
         FlowEngineStartPipelineOperator,
@@ -147,7 +147,7 @@ def test_two_starters_that_look_at_the_same_moment_may_still_meet(run_task, emul
     def start_by_hand():
         while not emulator.count("history"):
             time.sleep(0.001)
-        emulator.world.start(pipeline_id)
+        emulator.engine.start(pipeline_id)
 
     threading.Thread(target=start_by_hand, daemon=True).start()
     task = run_task(

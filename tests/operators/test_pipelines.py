@@ -29,7 +29,7 @@ PIPELINE = {"pipelineKey": "nightly", "data": DEFINITION}
 
 
 def body(emulator, pipeline_id):
-    return emulator.world.pipeline(pipeline_id).body
+    return emulator.engine.pipeline(pipeline_id).body
 
 
 # --- create -----------------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def test_a_pipeline_that_is_there_already_is_not_created_twice(create, emulator,
         "Engine 'demo' has pipeline 1 of key 'nightly' and name 'Nightly training' already; "
         "choose another pipeline_key, or set if_exists to skip or update"
     )
-    assert len(emulator.world.pipelines()) == 1
+    assert len(emulator.engine.pipelines()) == 1
 
 
 def test_a_pipeline_that_is_there_already_may_be_kept(create, emulator, pipeline):
@@ -165,7 +165,7 @@ def test_a_pipeline_on_a_later_page_is_not_created_twice(create, emulator, pipel
         pipeline(key, name=f"Pipeline {key}")
 
     assert create(pipeline=PIPELINE, if_exists="skip").returned == 5
-    assert len(emulator.world.pipelines()) == 5
+    assert len(emulator.engine.pipelines()) == 5
 
 
 def test_a_pipeline_is_not_created_for_want_of_a_page(create, emulator, pipeline):
@@ -175,7 +175,7 @@ def test_a_pipeline_is_not_created_for_want_of_a_page(create, emulator, pipeline
     task = create(pipeline=PIPELINE, if_exists="skip")
 
     assert "a list with an end" in task.error
-    assert len(emulator.world.pipelines()) == 1
+    assert len(emulator.engine.pipelines()) == 1
 
 
 def test_a_pipeline_that_is_there_already_may_be_brought_up_to_date(create, emulator, pipeline):
@@ -183,7 +183,7 @@ def test_a_pipeline_that_is_there_already_may_be_brought_up_to_date(create, emul
 
     assert create(pipeline=PIPELINE, if_exists="update").returned == 1
     assert body(emulator, 1)["data"]["name"] == "Nightly"
-    assert len(emulator.world.pipelines()) == 1
+    assert len(emulator.engine.pipelines()) == 1
 
 
 def test_what_differs_is_logged_and_what_does_not_is_not_sent(create, emulator, pipeline, log):
@@ -194,7 +194,7 @@ def test_what_differs_is_logged_and_what_does_not_is_not_sent(create, emulator, 
 
 
 def test_an_update_by_which_nothing_differs_sends_nothing(create, emulator, log):
-    emulator.world.create_pipeline(PIPELINE)
+    emulator.engine.create_pipeline(PIPELINE)
     task = create(pipeline=PIPELINE, if_exists="update")
 
     assert (task.returned, emulator.count("update")) == (1, 0)
@@ -232,7 +232,7 @@ def test_a_create_that_came_to_nothing_fails(create, emulator):
     task = create(pipeline=PIPELINE)
 
     assert isinstance(task.errors[-1], ServiceUnavailableError)
-    assert emulator.world.pipelines() == []
+    assert emulator.engine.pipelines() == []
 
 
 def test_what_flowengine_says_of_a_bad_definition_is_told(create, emulator):
@@ -292,11 +292,11 @@ def test_a_pipeline_that_is_as_it_should_be_is_not_written(run_task, emulator, p
 @pytest.mark.parametrize(("enabled", "on"), [(True, True), (False, False), ("{{ dag_run.conf['on'] }}", True)])
 def test_a_schedule_is_turned_on_or_off(run_task, emulator, pipeline, enabled, on):
     pipeline_id = pipeline()
-    emulator.world.set_schedule(pipeline_id, not on)
+    emulator.engine.set_schedule(pipeline_id, not on)
     task = run_task(FlowEngineSetPipelineScheduleOperator, pipeline_id=pipeline_id, enabled=enabled, conf={"on": "yes"})
 
     assert (task.state, task.returned) == ("success", None)
-    assert emulator.world.pipeline(pipeline_id).scheduled == on
+    assert emulator.engine.pipeline(pipeline_id).scheduled == on
 
 
 # --- upload -----------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def test_it_waits_for_the_run_and_returns_its_id(start, emulator, pipeline, defe
     task = start(pipeline_id=pipeline(duration=0.2), deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)
-    assert emulator.world.run(1).state(emulator.clock.now()) == "succeeded"
+    assert emulator.engine.run(1).state(emulator.clock.now()) == "succeeded"
 
 
 @in_both_modes
@@ -65,7 +65,7 @@ def test_every_name_is_a_template(start, emulator, pipeline, monkeypatch):
     )
 
     assert task.returned == 1
-    assert emulator.world.run(1).params == {"n1": {"epochs": "5"}}
+    assert emulator.engine.run(1).params == {"n1": {"epochs": "5"}}
     assert task.rendered["pipeline_id"] == "1"
 
 
@@ -87,7 +87,7 @@ def test_job_params_are_rendered_as_text_or_natively(dag, run, emulator, pipelin
     task = run(dag, {"pipeline": pipeline(epochs=1), "epochs": 5})["task"]
 
     assert task.returned == 1
-    assert emulator.world.run(1).params == {"n1": {"epochs": "5"}}
+    assert emulator.engine.run(1).params == {"n1": {"epochs": "5"}}
 
 
 def test_ids_come_from_other_tasks(dag, run, emulator, pipeline):
@@ -106,7 +106,7 @@ def test_ids_come_from_other_tasks(dag, run, emulator, pipeline):
         )
 
     assert run(dag)["task"].returned == 1
-    assert emulator.world.run(1).params == {"n1": {"epochs": "7"}}
+    assert emulator.engine.run(1).params == {"n1": {"epochs": "7"}}
 
 
 @in_both_modes
@@ -128,7 +128,7 @@ def test_it_is_mapped_over_job_params(dag, run, emulator, pipeline):
     ).expand(job_params=[{"train": {"region": region}} for region in ("north", "south")])
     tasks = run(dag).mapped("task")
 
-    regions = [emulator.world.run(task.returned).params["n1"]["region"] for task in tasks]
+    regions = [emulator.engine.run(task.returned).params["n1"]["region"] for task in tasks]
     assert regions == ["north", "south"]
 
 
@@ -160,7 +160,7 @@ def test_the_run_is_known_whatever_the_start_answers(start, emulator, pipeline, 
 
 def test_a_running_run_is_taken_over_where_that_is_asked_for(start, emulator, pipeline, log):
     pipeline_id = pipeline(duration=3)
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = start(pipeline_id=pipeline_id, if_running="reuse")
 
     assert (task.state, task.returned) == ("success", 1)
@@ -171,15 +171,15 @@ def test_a_running_run_is_taken_over_where_that_is_asked_for(start, emulator, pi
 def test_a_run_that_is_being_stopped_is_not_taken_over(start, emulator, pipeline):
     emulator.options.stop_seconds = 60
     pipeline_id = pipeline(duration=0.1)
-    emulator.world.start(pipeline_id)
-    emulator.world.stop(1)
+    emulator.engine.start(pipeline_id)
+    emulator.engine.stop(1)
 
     assert start(pipeline_id=pipeline_id, if_running="reuse").returned == 2
 
 
 def test_a_run_that_has_ended_is_not_taken_over(start, emulator, pipeline):
     pipeline_id = pipeline()
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
 
     assert start(pipeline_id=pipeline_id, if_running="reuse").returned == 2
 
@@ -224,7 +224,7 @@ def test_a_run_that_takes_too_long_is_stopped(start, emulator, pipeline, deferra
         "The timeout of 0.2 s is over: run 1 of pipeline 1 was still going on (status running). The run was stopped. "
         f"See {emulator.run_url(1, 1)}"
     )
-    assert emulator.world.run(1).state(emulator.clock.now() + 1) == "stopped"
+    assert emulator.engine.run(1).state(emulator.clock.now() + 1) == "stopped"
     assert emulator.count("stop") == 1
 
 
@@ -247,7 +247,7 @@ def test_execution_timeout_stops_the_run(start, emulator, pipeline, deferrable):
         )
         assert task.state == "failed"
 
-    assert emulator.world.run(1).state(emulator.clock.now() + 1) == "stopped"
+    assert emulator.engine.run(1).state(emulator.clock.now() + 1) == "stopped"
     assert emulator.count("stop") == 1
 
 
@@ -306,7 +306,7 @@ def test_a_start_that_was_surely_not_processed_is_sent_again(start, emulator, pi
 
     assert task.returned == 1
     assert emulator.count("start") == 2
-    assert len(emulator.world.runs(1)[0]) == 1
+    assert len(emulator.engine.runs(1)[0]) == 1
 
 
 # --- what goes wrong while it waits -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync"
 
 
 def state(emulator, run_id):
-    return emulator.world.run(run_id).state(emulator.clock.now())
+    return emulator.engine.run(run_id).state(emulator.clock.now())
 
 
 # --- stop -------------------------------------------------------------------------------------------------------------
@@ -35,8 +35,8 @@ def test_all_running_runs_are_stopped_and_waited_for(stop, emulator, pipeline):
     emulator.options.stop_seconds = 0.2
     pipeline_id = pipeline(duration="forever")
     for _ in range(3):
-        emulator.world.start(pipeline_id)
-    emulator.world.finish(2)
+        emulator.engine.start(pipeline_id)
+    emulator.engine.finish(2)
     task = stop(pipeline_id=pipeline_id)
 
     assert (task.state, sorted(task.returned)) == ("success", [1, 3])
@@ -45,8 +45,8 @@ def test_all_running_runs_are_stopped_and_waited_for(stop, emulator, pipeline):
 
 def test_one_run_is_stopped_and_the_others_go_on(stop, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = stop(pipeline_key="nightly", run_id="{{ dag_run.conf['run'] }}", conf={"run": 1})
 
     assert task.returned == [1]
@@ -56,7 +56,7 @@ def test_one_run_is_stopped_and_the_others_go_on(stop, emulator, pipeline):
 def test_without_waiting_it_ends_while_the_run_is_stopping(stop, emulator, pipeline):
     emulator.options.stop_seconds = 60
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id, wait_for_completion=False)
 
     assert task.returned == [1]
@@ -65,7 +65,7 @@ def test_without_waiting_it_ends_while_the_run_is_stopping(stop, emulator, pipel
 
 def test_a_run_that_has_ended_needs_no_stop(stop, emulator, pipeline, log):
     pipeline_id = pipeline()
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id, run_id=1)
 
     assert (task.state, task.returned) == ("success", [])
@@ -74,7 +74,7 @@ def test_a_run_that_has_ended_needs_no_stop(stop, emulator, pipeline, log):
 
 def test_a_run_of_a_status_that_nobody_knows_is_stopped_with_the_others(stop, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     emulator.options.words = {"running": "WARMING_UP"}
     task = stop(pipeline_id=pipeline_id)
 
@@ -92,7 +92,7 @@ def test_where_nothing_runs_nothing_is_stopped(stop, emulator, pipeline, log):
 def test_a_stop_that_is_refused_fails_the_task(stop, emulator, pipeline):
     emulator.options.refuse_stop = "没有权限"
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id)
 
     assert isinstance(task.errors[-1], RequestRejectedError)
@@ -102,7 +102,7 @@ def test_a_stop_that_is_refused_fails_the_task(stop, emulator, pipeline):
 def test_a_run_that_does_not_stop_in_time_fails_the_task(stop, emulator, pipeline):
     emulator.options.stop_seconds = 60
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id, timeout=0.2)
 
     assert isinstance(task.errors[-1], RunTimeoutError)
@@ -111,7 +111,7 @@ def test_a_run_that_does_not_stop_in_time_fails_the_task(stop, emulator, pipelin
 
 def test_a_run_of_another_pipeline_is_left_alone(stop, emulator, pipeline):
     first, second = pipeline("first"), pipeline("second", duration="forever")
-    emulator.world.start(second)
+    emulator.engine.start(second)
     task = stop(pipeline_id=first, run_id=1)
 
     assert isinstance(task.errors[-1], RunNotFoundError)
@@ -122,7 +122,7 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_all_runs(dag, run, emulator,
     from airflow.providers.common.compat.sdk import task
 
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
 
     @task
     def nothing():
@@ -139,8 +139,8 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_all_runs(dag, run, emulator,
 def test_a_run_that_is_stopping_already_is_waited_for(stop, emulator, pipeline):
     emulator.options.stop_seconds = 0.5
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
-    emulator.world.stop(1)
+    emulator.engine.start(pipeline_id)
+    emulator.engine.stop(1)
     task = stop(pipeline_id=pipeline_id)
 
     assert (task.state, task.returned) == ("success", [])
@@ -151,7 +151,7 @@ def test_more_runs_than_a_page_holds_are_all_stopped(stop, emulator, pipeline):
     emulator.options.stop_seconds = 0
     pipeline_id = pipeline(duration="forever")
     for _ in range(120):
-        emulator.world.start(pipeline_id)
+        emulator.engine.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id, wait_for_completion=False)
 
     assert len(task.returned) == 120
@@ -160,7 +160,7 @@ def test_more_runs_than_a_page_holds_are_all_stopped(stop, emulator, pipeline):
 def test_a_run_that_may_not_be_stopped_keeps_no_other_from_being_stopped(stop, emulator, pipeline, log):
     pipeline_id = pipeline(duration="forever")
     for _ in range(3):
-        emulator.world.start(pipeline_id)
+        emulator.engine.start(pipeline_id)
     emulator.fail("stop", kind="envelope", times=1)
     task = stop(pipeline_id=pipeline_id)
 
@@ -171,7 +171,7 @@ def test_a_run_that_may_not_be_stopped_keeps_no_other_from_being_stopped(stop, e
 
 def test_all_running_may_be_decided_by_a_template(stop, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = stop(pipeline_id=pipeline_id, all_running="{{ dag_run.conf['all'] }}", conf={"all": False})
 
     assert task.error == "Give run_id, or leave all_running on; run_id has rendered to None"
@@ -192,7 +192,7 @@ def resume(run_task):
 @in_both_modes
 def test_a_failed_run_goes_on_under_its_id(resume, emulator, pipeline, deferrable):
     pipeline_id = pipeline(outcome="failed_once")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = resume(pipeline_id=pipeline_id, run_id="1", deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)
@@ -204,8 +204,8 @@ def test_a_failed_run_goes_on_under_its_id(resume, emulator, pipeline, deferrabl
 def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
     emulator.options.stop_seconds = 0
     pipeline_id = pipeline(duration=0.3)
-    emulator.world.start(pipeline_id)
-    emulator.world.stop(1)
+    emulator.engine.start(pipeline_id)
+    emulator.engine.stop(1)
     task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)
@@ -214,8 +214,8 @@ def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
 def test_a_run_that_is_still_stopping_goes_on_once_it_has_stopped(resume, emulator, pipeline):
     emulator.options.stop_seconds = 1
     pipeline_id = pipeline(duration=0.2)
-    emulator.world.start(pipeline_id)
-    emulator.world.stop(1)
+    emulator.engine.start(pipeline_id)
+    emulator.engine.stop(1)
     task = resume(pipeline_id=pipeline_id, run_id=1)
 
     assert task.returned == 1
@@ -225,8 +225,8 @@ def test_a_run_that_is_still_stopping_goes_on_once_it_has_stopped(resume, emulat
 @in_both_modes
 def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipeline, after_looks, log, deferrable):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
-    after_looks(2, emulator.world.finish, 1)
+    emulator.engine.start(pipeline_id)
+    after_looks(2, emulator.engine.finish, 1)
     task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)
@@ -237,7 +237,7 @@ def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipelin
 @in_both_modes
 def test_a_resumed_run_that_fails_again_fails_the_task(resume, emulator, pipeline, deferrable):
     pipeline_id = pipeline(duration=0.2, outcome="failed", message="no data")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     emulator.clock.advance(1)
     task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
 
@@ -248,7 +248,7 @@ def test_a_resumed_run_that_fails_again_fails_the_task(resume, emulator, pipelin
 
 def test_a_run_that_succeeded_cannot_be_resumed(resume, emulator, pipeline):
     pipeline_id = pipeline()
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = resume(pipeline_id=pipeline_id, run_id=1)
 
     assert isinstance(task.errors[-1], RequestRejectedError)

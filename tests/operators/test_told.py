@@ -41,7 +41,7 @@ def two_nodes(flowengine_emulator):
         ]
         edges = [{"id": "e", "srcNodeId": "fetch", "destNodeId": "train"}]
         data = {"name": "nightly", "describe": "", "nodes": nodes, "edges": edges}
-        return flowengine_emulator.world.create_pipeline({"data": data, "pipelineKey": "nightly"}).id
+        return flowengine_emulator.engine.create_pipeline({"data": data, "pipelineKey": "nightly"}).id
 
     return make
 
@@ -80,7 +80,7 @@ def test_a_failed_node_has_a_line_of_its_own_with_what_flowengine_says(start, em
 
 def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log):
     one = two_nodes()
-    emulator.world.start(one)
+    emulator.engine.start(one)
 
     run_task(FlowEnginePipelineRunSensor, pipeline_id=one, run_id=1, poke_interval=0.05, mode="poke")
 
@@ -91,7 +91,7 @@ def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emul
 def test_a_sensor_sees_the_end_where_the_server_tells_of_no_nodes(run_task, emulator, pipeline, mode):
     emulator.options.one_run_call = False
     one = pipeline(duration=0.3)
-    emulator.world.start(one)
+    emulator.engine.start(one)
 
     task = run_task(FlowEnginePipelineRunSensor, pipeline_id=one, run_id=1, poke_interval=0.05, mode=mode)
 

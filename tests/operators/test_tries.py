@@ -47,7 +47,7 @@ def pipeline(emulator, pipeline):
 
     def make(*key, **params):
         made = pipeline(*key, **params)
-        emulator.world.add_history(made, [emulator.clock.now() - 3600])
+        emulator.engine.add_history(made, [emulator.clock.now() - 3600])
         return made
 
     return make
@@ -64,7 +64,7 @@ def start(run_task):
 
 
 def state(emulator, run_id):
-    return emulator.world.run(run_id).state(emulator.clock.now() + 10)
+    return emulator.engine.run(run_id).state(emulator.clock.now() + 10)
 
 
 # --- the run goes on --------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def state(emulator, run_id):
 def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, after_looks, log, deferrable):
     def go_on():
         emulator.faults.clear()
-        after_looks(6, emulator.world.finish, 2)
+        after_looks(6, emulator.engine.finish, 2)
 
     emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
     task = start(
@@ -94,7 +94,7 @@ def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipelin
 def test_a_try_takes_the_result_of_a_run_that_has_succeeded_meanwhile(start, emulator, pipeline, log, deferrable):
     def succeed():
         emulator.faults.clear()
-        emulator.world.finish(2)
+        emulator.engine.finish(2)
 
     emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
     task = start(
@@ -200,9 +200,9 @@ def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, 
 
 def let_runs_end_at_once(emulator, pipeline_id):
     """Change a pipeline so that its runs end at once and well."""
-    body = emulator.world.pipeline(pipeline_id).body
+    body = emulator.engine.pipeline(pipeline_id).body
     body["data"]["nodes"][0]["params"]["values"] = []
-    emulator.world.update_pipeline({**body, "id": pipeline_id})
+    emulator.engine.update_pipeline({**body, "id": pipeline_id})
 
 
 # --- whether it was started isn't known -------------------------------------------------------------------------------
@@ -247,11 +247,11 @@ def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_
     emulator.fail("start", kind="reset", where="after")
 
     def clear():
-        emulator.world.start(pipeline_id)
+        emulator.engine.start(pipeline_id)
         emulator.clock.advance(61)
         if others == "ended":
             for run_id in (2, 3):
-                emulator.world.finish(run_id)
+                emulator.engine.finish(run_id)
             let_runs_end_at_once(emulator, pipeline_id)
             emulator.options.history_delay = 0
         monkeypatch.setattr(CheckpointStore, "__init__", cleared)
@@ -353,7 +353,7 @@ def test_a_start_that_was_refused_leaves_a_run_that_somebody_else_starts_meanwhi
     def start_by_hand():
         while not emulator.count("start"):
             time.sleep(0.01)
-        emulator.world.start(made)
+        emulator.engine.start(made)
 
     threading.Thread(target=start_by_hand, daemon=True).start()
     with suppress(AirflowTaskTimeout):  # the dag.test() of Airflow 2.11 doesn't hold it

@@ -49,8 +49,8 @@ def sense(run_task):
 @in_all_modes
 def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(duration="forever")
-    run_id = emulator.world.start(pipeline_id).id
-    after_looks(2, emulator.world.finish, run_id)
+    run_id = emulator.engine.start(pipeline_id).id
+    after_looks(2, emulator.engine.finish, run_id)
     task = sense(pipeline_id=pipeline_id, run_id=run_id, **mode)
 
     assert task.state == "success"
@@ -61,7 +61,7 @@ def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, after_look
 
 @in_all_modes
 def test_a_run_that_is_over_is_taken_at_once(sense, emulator, pipeline, log, mode):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     task = sense(pipeline_key="nightly", run_id="{{ dag_run.conf['run'] }}", conf={"run": 1}, **mode)
 
     assert task.returned["state"] == "succeeded"
@@ -71,7 +71,7 @@ def test_a_run_that_is_over_is_taken_at_once(sense, emulator, pipeline, log, mod
 @in_all_modes
 def test_a_failed_run_fails_it_at_once_and_not_at_its_timeout(sense, emulator, pipeline, mode):
     pipeline_id = pipeline(duration=0.2, outcome="failed", message="no data")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
 
     assert task.state == "failed"
@@ -85,8 +85,8 @@ def test_a_failed_run_fails_it_at_once_and_not_at_its_timeout(sense, emulator, p
 def test_a_stopped_run_fails_it(sense, emulator, pipeline, mode):
     emulator.options.stop_seconds = 0
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
-    emulator.world.stop(1)
+    emulator.engine.start(pipeline_id)
+    emulator.engine.stop(1)
     task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
 
     assert isinstance(task.errors[-1], RunStoppedError)
@@ -96,7 +96,7 @@ def test_a_stopped_run_fails_it(sense, emulator, pipeline, mode):
 @in_all_modes
 def test_after_its_timeout_it_fails_and_leaves_the_run_alone(sense, emulator, pipeline, mode):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = sense(pipeline_id=pipeline_id, run_id=1, poke_interval=60, timeout=0.4, **mode)
 
     assert task.state == "failed"
@@ -109,7 +109,7 @@ def test_after_its_timeout_it_fails_and_leaves_the_run_alone(sense, emulator, pi
 
 @in_all_modes
 def test_a_failed_run_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
-    emulator.world.start(pipeline(outcome="failed"))
+    emulator.engine.start(pipeline(outcome="failed"))
     task = sense(pipeline_id=1, run_id=1, soft_fail=True, **mode)
 
     assert task.state == "skipped"
@@ -117,7 +117,7 @@ def test_a_failed_run_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, 
 
 @in_all_modes
 def test_a_timeout_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     task = sense(pipeline_id=1, run_id=1, soft_fail=True, poke_interval=60, timeout=0.4, **mode)
 
     assert task.state == "skipped"
@@ -136,7 +136,7 @@ def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline
 @pytest.mark.parametrize("named", [{"run_id": 1}, {"pipeline_key": "no-such-pipeline"}], ids=["failed run", "mistake"])
 def test_whatever_goes_wrong_skips_it_where_never_fail_is_on(sense, emulator, pipeline, named, mode):
     pipeline_id = pipeline(outcome="failed")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     task = sense(**({} if "pipeline_key" in named else {"pipeline_id": pipeline_id}), **named, never_fail=True, **mode)
 
     assert task.state == "skipped"
@@ -148,13 +148,13 @@ def test_whatever_goes_wrong_skips_it_where_never_fail_is_on(sense, emulator, pi
 @in_all_modes
 def test_it_bears_that_flowengine_is_away_for_a_while(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
 
     def outage():
         emulator.fail(kind="status", status=500, times=1000)
         time.sleep(1.5)
         emulator.faults.clear()
-        emulator.world.finish(1)
+        emulator.engine.finish(1)
 
     after_looks(2, outage)
     task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
@@ -165,7 +165,7 @@ def test_it_bears_that_flowengine_is_away_for_a_while(sense, emulator, pipeline,
 @in_modes_that_remember
 def test_it_gives_up_when_flowengine_is_away_for_too_long(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     after_looks(2, partial(emulator.fail, kind="status", status=500, times=1000))
     task = sense(pipeline_id=pipeline_id, run_id=1, unreachable_timeout=1, **mode)
 
@@ -175,13 +175,13 @@ def test_it_gives_up_when_flowengine_is_away_for_too_long(sense, emulator, pipel
 @needs_task_state_store
 def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emulator, pipeline, after_looks):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     emulator.fail("history", "run", kind="status", status=500, times=1000)
 
     def later():
         emulator.faults.clear()
         emulator.fail("history", "run", kind="status", status=500)
-        after_looks(3, emulator.world.finish, 1)
+        after_looks(3, emulator.engine.finish, 1)
         time.sleep(1)
 
     task = sense(
@@ -198,8 +198,8 @@ def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emu
 @pytest.mark.parametrize("since", [{}, {"started_after": "{{ dag_run.start_date }}"}], ids=["interval", "template"])
 def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, after_looks, since, mode):
     pipeline_id = pipeline()
-    emulator.world.add_history(pipeline_id, [emulator.clock.now() - 3600])
-    after_looks(2, emulator.world.start, pipeline_id, None, "cron")
+    emulator.engine.add_history(pipeline_id, [emulator.clock.now() - 3600])
+    after_looks(2, emulator.engine.start, pipeline_id, None, "cron")
     task = sense(pipeline_id=pipeline_id, **since, **mode)
 
     assert task.state == "success"
@@ -212,7 +212,7 @@ def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, afte
 def test_of_several_runs_it_takes_the_first_since_the_moment(sense, emulator, pipeline, mode):
     pipeline_id = pipeline()
     now = emulator.clock.now()
-    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (5, 4, 3, 2, 1)])
+    emulator.engine.add_history(pipeline_id, [now - hours * 3600 for hours in (5, 4, 3, 2, 1)])
     moment = datetime.fromtimestamp(now - 3.5 * 3600, UTC)
 
     assert sense(pipeline_id=pipeline_id, started_after=moment, **mode).returned["run_id"] == 3
@@ -220,7 +220,7 @@ def test_of_several_runs_it_takes_the_first_since_the_moment(sense, emulator, pi
 
 @pytest.mark.parametrize("moment", ["2026-01-01", "2026-01-01T00:00:00+08:00", "2026-01-01 00:00:00"])
 def test_the_moment_is_a_time_as_people_write_it(sense, emulator, pipeline, moment):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
 
     assert sense(pipeline_id=1, started_after=moment).returned["run_id"] == 1
 
@@ -239,7 +239,7 @@ def test_no_run_at_all_ends_in_a_timeout(sense, emulator, pipeline, mode):
 @in_all_modes
 def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(outcome="failed_once")
-    after_looks(1, emulator.world.start, pipeline_id)
+    after_looks(1, emulator.engine.start, pipeline_id)
     task = sense(pipeline_id=pipeline_id, **mode)
 
     assert isinstance(task.errors[-1], RunFailedError)
@@ -264,7 +264,7 @@ def dag_run_of(run_type, length):
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill", "manual"])
 def test_a_window_takes_the_first_run_in_it_on_each_airflow(sense, emulator, pipeline, run_type, length, mode):
     pipeline_id, now = pipeline(), emulator.clock.now()
-    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (30, 5, 2)])
+    emulator.engine.add_history(pipeline_id, [now - hours * 3600 for hours in (30, 5, 2)])
     task = sense(
         pipeline_id=pipeline_id,
         started_within=timedelta(hours=24),
@@ -278,7 +278,7 @@ def test_a_window_takes_the_first_run_in_it_on_each_airflow(sense, emulator, pip
 @in_all_modes
 def test_a_scheduled_run_whose_interval_has_a_length_counts_from_its_start(sense, emulator, pipeline, mode):
     pipeline_id, now = pipeline(), emulator.clock.now()
-    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (30, 5, 2)])
+    emulator.engine.add_history(pipeline_id, [now - hours * 3600 for hours in (30, 5, 2)])
     task = sense(pipeline_id=pipeline_id, pre_execute=dag_run_of("scheduled", timedelta(hours=3)), **mode)
 
     assert task.returned["run_id"] == 3
@@ -286,7 +286,7 @@ def test_a_scheduled_run_whose_interval_has_a_length_counts_from_its_start(sense
 
 @in_all_modes
 def test_a_guess_is_refused_with_what_would_do(sense, emulator, pipeline, mode):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     task = sense(pipeline_id=1, pre_execute=dag_run_of("scheduled", timedelta(0)), soft_fail=True, **mode)
 
     assert task.state == "failed"
@@ -296,7 +296,7 @@ def test_a_guess_is_refused_with_what_would_do(sense, emulator, pipeline, mode):
 
 def test_a_moment_may_be_a_function_of_the_context(sense, emulator, pipeline):
     pipeline_id, now = pipeline(), emulator.clock.now()
-    emulator.world.add_history(pipeline_id, [now - hours * 3600 for hours in (5, 2)])
+    emulator.engine.add_history(pipeline_id, [now - hours * 3600 for hours in (5, 2)])
     task = sense(
         pipeline_id=pipeline_id,
         started_after=lambda context, jinja_env: context["dag_run"].start_date - timedelta(hours=3),
@@ -322,7 +322,7 @@ def test_a_moment_without_a_zone_is_in_airflows_default_one(sense, emulator, pip
     monkeypatch.setenv("AIRFLOW__CORE__DEFAULT_TIMEZONE", "Asia/Shanghai")
     pipeline_id = pipeline()
     moments = [datetime(2026, 1, 1, hour, tzinfo=UTC).timestamp() for hour in (1, 5)]  # 09:00 and 13:00 in Shanghai
-    emulator.world.add_history(pipeline_id, moments)
+    emulator.engine.add_history(pipeline_id, moments)
     moment = "2026-01-01 08:00:00" if written is str else written(2026, 1, 1, 8)
 
     assert sense(pipeline_id=pipeline_id, started_after=moment).returned["run_id"] == 1
@@ -334,7 +334,7 @@ def test_a_moment_without_a_zone_is_in_airflows_default_one(sense, emulator, pip
 @in_all_modes
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_execution_timeout_fails_a_try_in_every_mode_and_never_skips(sense, emulator, pipeline, soft_fail, mode):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     wait = partial(sense, pipeline_id=1, run_id=1, execution_timeout=timedelta(seconds=1), soft_fail=soft_fail, **mode)
     if AIRFLOW < (3, 0):
         with pytest.raises(AirflowTaskTimeout):  # its dag.test() lets this error through, before any retry
@@ -349,7 +349,7 @@ def test_execution_timeout_fails_a_try_in_every_mode_and_never_skips(sense, emul
 
 @in_all_modes
 def test_a_timeout_that_comes_before_execution_timeout_is_the_sensors_own(sense, emulator, pipeline, mode):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     task = sense(pipeline_id=1, run_id=1, timeout=0.4, execution_timeout=timedelta(seconds=60), retries=1, **mode)
 
     assert (task.state, len(task.errors)) == ("failed", 1)
@@ -362,8 +362,8 @@ def test_a_timeout_that_comes_before_execution_timeout_is_the_sensors_own(sense,
 @in_all_modes
 def test_the_runs_progress_stands_in_xcom_with_its_end(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
-    after_looks(2, emulator.world.finish, 1)
+    emulator.engine.start(pipeline_id)
+    after_looks(2, emulator.engine.finish, 1)
     task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
 
     progress = task.xcoms["flowengine_run"]
@@ -385,7 +385,7 @@ def test_the_signature_shows_the_sensors_own_arguments_typed():
 @in_all_modes
 @pytest.mark.parametrize("kind", ["status", "html", "reset", "envelope"])
 def test_a_look_that_fails_does_not_fail_it(sense, emulator, pipeline, kind, mode):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     emulator.fail("history", "run", kind=kind)
     task = sense(pipeline_id=1, run_id=1, **mode)
 
@@ -396,7 +396,7 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_any_run(dag, run, emulator, 
     from airflow.providers.common.compat.sdk import task
 
     pipeline_id = pipeline()
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
 
     @task
     def nothing():
@@ -412,7 +412,7 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_any_run(dag, run, emulator, 
 def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, monkeypatch):
     monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.2))
     first, second = pipeline("first"), pipeline("second")
-    emulator.world.start(second)
+    emulator.engine.start(second)
     task = sense(pipeline_id=first, run_id=1, **mode)
 
     assert isinstance(task.errors[-1], RunLostError)
@@ -425,7 +425,7 @@ def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_where_each_loo
 ):
     monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.5))
     pipeline_id = pipeline(duration="forever")
-    run_id = emulator.world.start(pipeline_id).id
+    run_id = emulator.engine.start(pipeline_id).id
     if why == "word":
         emulator.options.words = {"running": "WARMING_UP"}
     task = sense(pipeline_id=pipeline_id, run_id=run_id + (why == "gone"), mode="reschedule", timeout=20)
@@ -435,7 +435,7 @@ def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_where_each_loo
 
 def test_an_interval_of_nothing_still_lets_flowengine_breathe(sense, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
-    run_id = emulator.world.start(pipeline_id).id
+    run_id = emulator.engine.start(pipeline_id).id
     sense(pipeline_id=pipeline_id, run_id=run_id, deferrable=True, poke_interval=0, timeout=1)
 
     assert emulator.count("history") < 30
@@ -443,7 +443,7 @@ def test_an_interval_of_nothing_still_lets_flowengine_breathe(sense, emulator, p
 
 def test_it_is_mapped_over_pipelines(dag, run, emulator, pipeline):
     for key in ("a", "b"):
-        emulator.world.start(pipeline(key))
+        emulator.engine.start(pipeline(key))
     FlowEnginePipelineRunSensor.partial(task_id="task", dag=dag, poke_interval=0.1, started_after="2026-01-01").expand(
         pipeline_key=["a", "b"]
     )
@@ -454,7 +454,7 @@ def test_it_is_mapped_over_pipelines(dag, run, emulator, pipeline):
 def test_it_looks_after_a_tenth_of_the_time_at_first_and_then_at_its_interval(emulator, pipeline, monkeypatch):
     # The rule itself is tested with the protocol; here, that Airflow's own loop of the sensor follows it.
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     sensor = FlowEnginePipelineRunSensor(task_id="task", pipeline_id=pipeline_id, run_id=1, poke_interval=60)
     sensor.poke({"ti": object()})
 

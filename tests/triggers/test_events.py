@@ -122,7 +122,7 @@ async def triggerer(database):
 def start(emulator):
     """Start a run that ends when the test says so."""
     emulator.options.node_seconds = 9999
-    return lambda pipeline_id: emulator.world.start(pipeline_id).id
+    return lambda pipeline_id: emulator.engine.start(pipeline_id).id
 
 
 async def looks(emulator, number):
@@ -141,7 +141,7 @@ async def test_a_run_that_ends_makes_an_event_with_the_run(emulator, pipeline, s
     triggerer.watch(watcher(pipeline_key="nightly"))
     await looks(emulator, 1)
 
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     await until(lambda: database.events)
 
     [(_, payload)] = database.events
@@ -166,7 +166,7 @@ async def test_each_watcher_gets_the_ends_that_it_watches_for(emulator, pipeline
     await looks(emulator, 1)
 
     for outcome in ("succeeded", "failed", "stopped"):
-        emulator.world.finish(start(one), outcome)
+        emulator.engine.finish(start(one), outcome)
     await until(lambda: len(database.events) == 6)
 
     assert [database.runs(asset) for asset in ("good", "bad", "any")] == [[1], [2, 3], [1, 2, 3]]
@@ -191,7 +191,7 @@ async def test_runs_that_end_in_another_order_than_they_start_are_all_told(
     runs = [start(one) for _ in range(3)]
     for run in (runs[1], runs[2], runs[0]):
         await looks(emulator, 2)
-        emulator.world.finish(run)
+        emulator.engine.finish(run)
 
     await until(lambda: len(database.events) == 3)
 
@@ -204,12 +204,12 @@ async def test_runs_that_end_in_another_order_than_they_start_are_all_told(
 @shares_streams
 async def test_a_new_watcher_begins_with_what_ends_from_now_on(emulator, pipeline, start, database, triggerer):
     one = pipeline()
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     running = start(one)
     triggerer.watch(watcher(pipeline_id=one))
     await looks(emulator, 2)
 
-    emulator.world.finish(running)
+    emulator.engine.finish(running)
     await until(lambda: database.events)
 
     assert database.runs() == [running]
@@ -219,7 +219,7 @@ async def test_a_new_watcher_begins_with_what_ends_from_now_on(emulator, pipelin
 async def test_a_new_watcher_can_begin_with_the_last_run(emulator, pipeline, start, database, triggerer):
     one = pipeline()
     for outcome in ("succeeded", "succeeded", "failed"):
-        emulator.world.finish(start(one), outcome)
+        emulator.engine.finish(start(one), outcome)
 
     triggerer.watch(watcher(pipeline_id=one, start_from="last_run"))
     await until(lambda: database.events)
@@ -245,7 +245,7 @@ async def test_what_ends_while_no_triggerer_runs_is_told_once_one_does(emulator,
         new = [start(one) for _ in range(40)]
         told += [run, *new]
         for ended in (*new, run):
-            emulator.world.finish(ended)
+            emulator.engine.finish(ended)
         triggerer.watch(watcher(pipeline_id=one))
         await stored(database, len(told))
         await looks(emulator, 3)
@@ -259,7 +259,7 @@ async def test_an_event_that_airflow_has_not_stored_is_told_again(emulator, pipe
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.state)
     triggerer.sends = False
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     await looks(emulator, 3)
     await triggerer.die()
 
@@ -280,7 +280,7 @@ async def test_a_triggerer_that_wakes_up_beside_the_one_that_took_over_repeats_n
     asleep.watch(watcher(pipeline_id=one, poll_interval=0.5))
     await until(lambda: database.state)
     triggerer.watch(watcher(pipeline_id=one))
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     await until(lambda: database.events)
 
     await looks(emulator, 40)
@@ -294,7 +294,7 @@ async def test_a_watcher_of_two_assets_has_one_position_for_both(emulator, pipel
     one = pipeline()
     triggerer.watch(watcher(pipeline_id=one), "a", "b")
     await until(lambda: len(database.state) == 2)
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     await until(lambda: len(database.events) == 2)
     await looks(emulator, 2)
 
@@ -319,7 +319,7 @@ async def test_a_fault_ends_no_watch_and_is_logged_once(emulator, pipeline, star
     await until(lambda: database.state)
     run = start(one)
     emulator.fail("history", kind=kind, times=3)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
 
     await until(lambda: database.events)
 
@@ -336,7 +336,7 @@ async def test_a_watch_goes_on_when_flowengine_is_back(emulator, pipeline, start
     run = start(one)
     emulator.stop()
     await until(lambda: "It is repeated." in log.ours)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
 
     emulator.start()
     await until(lambda: database.events)
@@ -350,7 +350,7 @@ async def test_a_pipeline_that_is_not_there_yet_is_waited_for(emulator, pipeline
     triggerer.watch(watcher(pipeline_key="later", start_from="last_run"))
     await until(lambda: "no pipeline of key 'later'" in log.ours)
 
-    emulator.world.finish(start(pipeline("later")))
+    emulator.engine.finish(start(pipeline("later")))
     await until(lambda: database.events)
 
     assert database.runs() == [1]
@@ -362,7 +362,7 @@ async def test_nothing_is_told_while_the_position_cannot_be_read(emulator, pipel
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.state)
     database.is_down = True
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     await looks(emulator, 3)
     untold = list(database.events)
 
@@ -391,11 +391,11 @@ async def test_a_cursor_that_cannot_be_parsed_starts_anew_with_a_warning(
     emulator, pipeline, start, database, triggerer, log, content
 ):
     one = pipeline()
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     await replace_cursor(database, triggerer, emulator, one, content)
     run = start(one)
     await looks(emulator, 2)
-    emulator.world.finish(run)
+    emulator.engine.finish(run)
     await until(lambda: database.events)
 
     assert database.runs() == [run]
@@ -405,13 +405,13 @@ async def test_a_cursor_that_cannot_be_parsed_starts_anew_with_a_warning(
 @shares_streams
 async def test_a_cursor_beyond_every_id_starts_anew_with_a_warning(emulator, pipeline, start, database, triggerer, log):
     one = pipeline()
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     running = start(one)
     beyond = {"latest": 1_000_000, "open": [], "known": [], "ends": []}
     await replace_cursor(database, triggerer, emulator, one, beyond)
-    emulator.world.finish(running)
+    emulator.engine.finish(running)
     await until(lambda: database.events)
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     await until(lambda: len(database.events) == 2)
 
     assert database.runs() == [2, 3]
@@ -426,11 +426,11 @@ async def test_a_run_that_is_resumed_and_ends_again_between_two_polls_is_reporte
     run = start(one)
     triggerer.watch(watcher(pipeline_id=one, outcomes="all", poll_interval=0.3))
     await until(lambda: database.state)
-    emulator.world.finish(run, "failed")
+    emulator.engine.finish(run, "failed")
     await until(lambda: database.events)
 
-    emulator.world.resume(run)
-    emulator.world.finish(run)
+    emulator.engine.resume(run)
+    emulator.engine.finish(run)
     await until(lambda: len(database.events) == 2)
 
     assert [payload["state"] for _, payload in database.events] == ["failed", "succeeded"]
@@ -441,10 +441,10 @@ async def test_a_run_that_is_resumed_and_ends_again_between_two_polls_is_reporte
 
 async def test_it_polls_alone_where_airflow_shares_no_streams(emulator, pipeline, start):
     one = pipeline()
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     stream = watcher(pipeline_id=one, start_from="last_run").run()
     first = await anext(stream)
-    emulator.world.finish(start(one))
+    emulator.engine.finish(start(one))
     second = await anext(stream)
     assert [first.payload["run_id"], second.payload["run_id"]] == [1, 2]
 

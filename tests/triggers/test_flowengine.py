@@ -57,8 +57,8 @@ def test_building_it_reads_no_connection_and_asks_nothing(trigger, emulator):
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "stopped"])
 async def test_it_fires_when_the_run_has_ended_and_says_how(trigger, emulator, pipeline, outcome):
-    emulator.world.start(pipeline(duration="forever"))
-    threading.Timer(0.2, emulator.world.finish, [1, outcome]).start()
+    emulator.engine.start(pipeline(duration="forever"))
+    threading.Timer(0.2, emulator.engine.finish, [1, outcome]).start()
     event = await fired(trigger())
 
     assert event["outcome"] == "ended"
@@ -66,14 +66,14 @@ async def test_it_fires_when_the_run_has_ended_and_says_how(trigger, emulator, p
 
 
 async def test_ids_are_taken_as_digits_too(trigger, emulator, pipeline):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     event = await fired(trigger(engine_id="6", pipeline_id="1", run_id="1", deadline=time.time() + 5))
 
     assert event["outcome"] == "ended"
 
 
 async def test_it_does_not_repeat_the_handshake(trigger, emulator, pipeline):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     await fired(trigger())
 
     assert {call["name"] for call in emulator.calls()} == {"history"}
@@ -82,7 +82,7 @@ async def test_it_does_not_repeat_the_handshake(trigger, emulator, pipeline):
 async def test_triggers_of_one_pipeline_share_their_looks(trigger, emulator, pipeline):
     pipeline_id = pipeline(duration=0.5)
     for _ in range(20):
-        emulator.world.start(pipeline_id)
+        emulator.engine.start(pipeline_id)
     began = time.monotonic()
     events = await asyncio.gather(*(fired(trigger(run_id=run_id, poll_interval=0.1)) for run_id in range(1, 21)))
     took = time.monotonic() - began
@@ -93,8 +93,8 @@ async def test_triggers_of_one_pipeline_share_their_looks(trigger, emulator, pip
 
 async def test_it_waits_for_a_run_to_come(trigger, emulator, pipeline):
     pipeline_id = pipeline()
-    emulator.world.add_history(pipeline_id, [emulator.clock.now() - 3600])
-    threading.Timer(0.2, emulator.world.start, [pipeline_id]).start()
+    emulator.engine.add_history(pipeline_id, [emulator.clock.now() - 3600])
+    threading.Timer(0.2, emulator.engine.start, [pipeline_id]).start()
     event = await fired(trigger(run_id=None, started_after=datetime.now(UTC).isoformat()))
 
     assert event["run"]["run_id"] == 2
@@ -102,7 +102,7 @@ async def test_it_waits_for_a_run_to_come(trigger, emulator, pipeline):
 
 
 async def test_its_deadline_is_a_moment_and_says_timeout(trigger, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     event = await fired(trigger(deadline=time.time() + 0.2))
 
     assert event["outcome"] == "timeout"
@@ -111,7 +111,7 @@ async def test_its_deadline_is_a_moment_and_says_timeout(trigger, emulator, pipe
 
 
 async def test_a_server_that_is_silent_for_too_long_says_unreachable(trigger, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     emulator.fail("history", status=502, times=100)
     event = await fired(trigger(unreachable_timeout=0.01))
 
@@ -120,7 +120,7 @@ async def test_a_server_that_is_silent_for_too_long_says_unreachable(trigger, em
 
 
 async def test_a_look_that_fails_is_followed_by_another_one(trigger, emulator, pipeline):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     emulator.fail("history", kind="reset")
 
     assert (await fired(trigger()))["outcome"] == "ended"
@@ -128,7 +128,7 @@ async def test_a_look_that_fails_is_followed_by_another_one(trigger, emulator, p
 
 async def test_a_run_that_was_resumed_has_not_ended_as_it_had_before(trigger, emulator, pipeline):
     pipeline_id = pipeline(outcome="failed")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     before = (await fired(trigger()))["run"]
     # The history still tells of the end before the resume; so the trigger goes on, until its deadline here.
     event = await fired(trigger(pre_resume_run=before, deadline=time.time() + 0.2, started_at=time.time()))
@@ -140,15 +140,15 @@ async def test_a_run_that_was_resumed_has_not_ended_as_it_had_before(trigger, em
 
 
 async def test_it_stops_the_run_when_a_person_ends_the_task(trigger, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     await trigger().on_kill()
 
     assert emulator.count("stop") == 1
-    assert emulator.world.run(1).stopping
+    assert emulator.engine.run(1).stopping
 
 
 async def test_it_stops_the_run_though_airflow_cancels_it_again_and_again(trigger, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     emulator.fail("stop", kind="status", status=503)
     killing = asyncio.create_task(trigger().on_kill())
     while not killing.done():
@@ -156,18 +156,18 @@ async def test_it_stops_the_run_though_airflow_cancels_it_again_and_again(trigge
         killing.cancel()
 
     assert emulator.count("stop") == 2
-    assert emulator.world.run(1).stopping
+    assert emulator.engine.run(1).stopping
 
 
 async def test_it_leaves_the_run_alone_where_nothing_is_to_be_cancelled(trigger, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     await trigger(cancel_on_kill=False).on_kill()
 
     assert emulator.calls() == []
 
 
 async def test_a_run_that_has_ended_needs_no_stop(trigger, emulator, pipeline):
-    emulator.world.start(pipeline())
+    emulator.engine.start(pipeline())
     await trigger().on_kill()
 
     assert emulator.count("stop") == 0
@@ -175,7 +175,7 @@ async def test_a_run_that_has_ended_needs_no_stop(trigger, emulator, pipeline):
 
 async def test_a_stop_that_fails_is_logged_with_where_to_look(trigger, emulator, pipeline, log):
     emulator.options.refuse_stop = "没有权限"
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     await trigger(run_url="http://gw/run/1").on_kill()
 
     assert "Run 1 could not be stopped and may be going on: http://gw/run/1" in log.text
@@ -191,7 +191,7 @@ async def test_a_stop_without_its_connection_is_logged_with_where_to_look(trigge
 
 async def test_being_cancelled_stops_no_run(trigger, emulator, pipeline):
     # A triggerer that shuts down, or hands a trigger to another one, cancels it.
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     waiting = asyncio.create_task(fired(trigger()))
     while not emulator.count("history"):
         await asyncio.sleep(0.01)

@@ -104,18 +104,18 @@ async def until(true, seconds=15):
 
 
 def finish_later(emulator, seconds):
-    threading.Timer(seconds, emulator.world.finish, [1]).start()
+    threading.Timer(seconds, emulator.engine.finish, [1]).start()
 
 
 @writes_xcom
 async def test_a_run_that_only_ends_costs_one_read_and_one_write(trigger, supervisor, emulator, pipeline, monkeypatch):
     monkeypatch.setenv("AIRFLOW__FLOWENGINE__NODE_REQUESTS_PER_SECOND", "0")
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     waiting = asyncio.create_task(fire(trigger()))
     await until(lambda: supervisor.writes)  # what the run's start time adds to what the worker knew
     await asyncio.sleep(1.1)
     supervisor.writes.clear()
-    emulator.world.finish(1)
+    emulator.engine.finish(1)
     event = await waiting
 
     assert supervisor.told == [("succeeded", {})]
@@ -126,7 +126,7 @@ async def test_a_run_that_only_ends_costs_one_read_and_one_write(trigger, superv
 
 @writes_xcom
 async def test_an_unchanged_run_is_not_written_again(trigger, supervisor, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     waiting = asyncio.create_task(fire(trigger()))
     await until(lambda: supervisor.writes and supervisor.told[-1][1])
     await asyncio.sleep(1.1)
@@ -153,8 +153,8 @@ async def test_each_change_of_a_node_is_written_at_most_once_a_second(trigger, s
     nodes = [{"nodeId": f"n{number}", "type": "TASK", "indexType": "PYTHON3"} for number in range(8)]
     edges = [{"id": str(n), "srcNodeId": f"n{n}", "destNodeId": f"n{n + 1}"} for n in range(7)]
     body = {"pipelineKey": "p", "data": {"name": "p", "nodes": nodes, "edges": edges}}
-    emulator.world.create_pipeline(body)
-    emulator.world.start(1)
+    emulator.engine.create_pipeline(body)
+    emulator.engine.start(1)
     began = time.monotonic()
     await fire(trigger())
     took = time.monotonic() - began
@@ -168,7 +168,7 @@ async def test_each_change_of_a_node_is_written_at_most_once_a_second(trigger, s
 @writes_xcom
 async def test_what_the_worker_has_read_of_the_pipeline_stays(trigger, supervisor, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
-    emulator.world.start(pipeline_id)
+    emulator.engine.start(pipeline_id)
     known = Pipeline(
         1,
         "Nightly",
@@ -186,7 +186,7 @@ async def test_what_the_worker_has_read_of_the_pipeline_stays(trigger, superviso
 
 
 async def test_a_trigger_without_a_task_writes_nothing(trigger, supervisor, emulator, pipeline):
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     finish_later(emulator, 0.2)
     event = await fire(trigger(task_instance=None))
 
@@ -200,7 +200,7 @@ async def test_a_write_that_fails_is_logged_once_and_harms_no_wait(trigger, supe
         raise OSError("Airflow's API server is down")
 
     supervisor.fails = fail
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     finish_later(emulator, 1.5)
     event = await fire(trigger())
 
@@ -215,7 +215,7 @@ async def test_a_write_that_hangs_holds_the_end_up_for_a_bounded_time(
     monkeypatch.setattr(progress, "MAX_WRITE_TIME", 0.2)
     hanging = threading.Event()
     supervisor.fails = lambda: hanging.wait(5)
-    emulator.world.start(pipeline(duration="forever"))
+    emulator.engine.start(pipeline(duration="forever"))
     finish_later(emulator, 0.2)
     began = time.monotonic()
     event = await fire(trigger())
@@ -234,9 +234,9 @@ async def test_the_log_of_a_deferred_task_tells_its_nodes(trigger, emulator, pip
         {"nodeId": name, **job, "params": {"values": [{"key": "duration", "value": text, "type": "TEXT"}]}}
         for name, text in texts.items()
     ]
-    emulator.world.start(emulator.world.create_pipeline({"data": {"name": "two", "nodes": nodes, "edges": []}}).id)
+    emulator.engine.start(emulator.engine.create_pipeline({"data": {"name": "two", "nodes": nodes, "edges": []}}).id)
     waiting = asyncio.create_task(fire(trigger()))
     await until(lambda: "node load: succeeded" in log.ours)
-    emulator.world.finish(1)
+    emulator.engine.finish(1)
 
     assert {each["id"] for each in (await waiting)["run"]["nodes"]} == {"load", "train"}
