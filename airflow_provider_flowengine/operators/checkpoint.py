@@ -247,13 +247,20 @@ class CheckpointStore:
         self._write(Phase.STARTING, pipeline_id, None, intent)
 
     def save(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
-        """Save how far the task has come with its run; what is saved already isn't written twice."""
+        """
+        Save how far the task has come with its run; what is saved already isn't written twice.
+
+        Once there is a run, no failure of Airflow's store may fail the task: it is logged.
+        """
         before = self.checkpoint
         same_run = before is not None and (before.pipeline_id, before.run_id) in (
             (pipeline_id, run_id),
             (pipeline_id, None),
         )
-        self._write(phase, pipeline_id, run_id, before.intent if before and same_run else {})
+        try:
+            self._write(phase, pipeline_id, run_id, before.intent if before and same_run else {})
+        except Exception:
+            log.warning("Run %s could not be saved in the task state store", run_id, exc_info=True)
 
     def restore(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
         """Take for granted, without a question, what an earlier part of this try has saved."""

@@ -8,11 +8,9 @@ from airflow_provider_flowengine.operators.pipelines import (
     FlowEngineUpdatePipelineOperator,
     FlowEngineUploadFileOperator,
 )
-from airflow_provider_flowengine.operators.runs import (
-    FlowEngineResumePipelineRunOperator,
-    FlowEngineStartPipelineOperator,
-    FlowEngineStopPipelineRunOperator,
-)
+from airflow_provider_flowengine.operators.resume import FlowEngineResumePipelineRunOperator
+from airflow_provider_flowengine.operators.start import FlowEngineStartPipelineOperator
+from airflow_provider_flowengine.operators.stop import FlowEngineStopPipelineRunOperator
 
 __all__ = [
     "FlowEngineCreatePipelineOperator",

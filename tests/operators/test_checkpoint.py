@@ -150,12 +150,19 @@ def test_what_is_saved_already_is_not_written_twice():
     assert store.writes == 1
 
 
+def test_a_start_whose_intent_cannot_be_recorded_is_not_sent():
+    store = Store()
+    store.refuses = True
+
+    with pytest.raises(LookupError):
+        store_of(store, 1).record_intent(1, {})
+
+
 def test_a_write_that_failed_is_made_again():
     store = Store()
     one = store_of(store, 1)
     store.refuses = True
-    with pytest.raises(LookupError):
-        one.save(Phase.POLLING, 1, 7)
+    one.save(Phase.POLLING, 1, 7)  # fails no task: there is a run already
     store.refuses = False
     one.save(Phase.POLLING, 1, 7)
 

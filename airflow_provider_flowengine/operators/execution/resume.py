@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
-    from airflow_provider_flowengine.operators.execution.task import RunOptions
+    from airflow_provider_flowengine.operators.execution.options import RunOptions
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 

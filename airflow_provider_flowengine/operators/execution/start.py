@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.arguments import IfRunning
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.operators.checkpoint import Checkpoint
-    from airflow_provider_flowengine.operators.execution.task import RunOptions
+    from airflow_provider_flowengine.operators.execution.options import RunOptions
     from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -160,7 +160,7 @@ class StartTask(RunTask):
             self.log.warning("%s The task was cleared since, and none of them goes on.", error)
             return None
         if run:
-            self._save(Phase.POLLING, run)
+            self.store.save(Phase.POLLING, run.pipeline_id, run.id)
         return run
 
     def find_unconfirmed_run(self, timeout: float, request_timeout: float) -> PipelineRun | None:

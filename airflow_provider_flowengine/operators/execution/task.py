@@ -11,36 +11,34 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import RUN_KEY
 from airflow_provider_flowengine.operators.checkpoint import CheckpointStore, Phase
 from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_event
+from airflow_provider_flowengine.operators.execution.exits import RunExit, was_ended_by_user
 from airflow_provider_flowengine.operators.execution.report import RunReport
-from airflow_provider_flowengine.operators.exit_policy import Action, Ending, classify_ending, exit_policy
+from airflow_provider_flowengine.operators.exit_policy import Ending, classify_ending
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunError,
-    RunLostError,
     RunTimeoutError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep, with_deadline
+from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
 from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
-from airflow_provider_flowengine.protocol.stopping import stop
 from airflow_provider_flowengine.protocol.waiting import (
     PollOptions,
     RunMonitor,
-    describe_limit,
     poll_once,
 )
 from airflow_provider_flowengine.retry import fail_at_once
@@ -53,59 +51,13 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.operators.checkpoint import Checkpoint
-    from airflow_provider_flowengine.operators.exit_policy import Row
+    from airflow_provider_flowengine.operators.execution.options import RunOptions
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 log = logging.getLogger(__name__)
-
-STOP_TIMEOUT = 60.0
-"""Seconds to stop a run in when its task gives up."""
-
-REQUEST_TIMEOUT = 30.0
-"""Seconds that a request may take meanwhile."""
-
-KILL_TIMEOUT = 4.0
-"""Seconds to stop a run in when the task's process is told to end: Airflow kills it after 5."""
-
-ACTIVE_STATES = (
-    None,
-    "running",
-    "queued",
-    "scheduled",
-    "deferred",
-    "up_for_retry",
-    "up_for_reschedule",
-    "awaiting_input",
-)
-"""States of a task that the user hasn't ended: its run is left to this or the next try."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """
-    How a task goes about its run; lengths of time are in seconds, None is without end.
-
-    :param wait_for_completion: whether the task ends when the run has ended.
-    :param deferrable: whether to wait in the triggerer.
-    :param poll_interval: between two polls at most.
-    :param timeout: that the run may take, counted from the try's start.
-    :param execution_timeout: that Airflow allows the task.
-    :param cancel_on_kill: whether the run is stopped when the task ends before it.
-    :param durable: whether a later try goes on with the run of an earlier one.
-    :param unreachable_timeout: that FlowEngine may give no usable answer while the run is waited for.
-    """
-
-    wait_for_completion: bool
-    deferrable: bool
-    poll_interval: float
-    timeout: float | None
-    execution_timeout: float | None
-    cancel_on_kill: bool
-    durable: bool
-    unreachable_timeout: float
 
 
 class RunTask(ABC):
@@ -214,7 +166,8 @@ class RunTask(ABC):
             self.owned_run = run
             if event.get("outcome") == "ended":
                 return self._finish(run)
-            self._save(Phase.POLLING, run)  # if the task is cleared now, its run was not waited for in the triggerer
+            # If the task is cleared now, its run was not waited for in the triggerer.
+            self.store.save(Phase.POLLING, run.pipeline_id, run.id)
             raise error_from_event(event)
 
     def fail_deferral(self, cause: Exception) -> NoReturn:
@@ -242,7 +195,7 @@ class RunTask(ABC):
     def kill(self) -> None:
         """Interrupt the task; if it executes in another thread, decide about its run here."""
         if self.interrupt.request():
-            self._decide_about_run(Ending.INTERRUPTED, Interrupted())
+            self._settle_run(Ending.INTERRUPTED, Interrupted())
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -255,19 +208,12 @@ class RunTask(ABC):
         """
         self.owned_run = run
         if not self._is_about_to_defer(run):
-            self._save(Phase.POLLING, run)
+            self.store.save(Phase.POLLING, run.pipeline_id, run.id)
         self.report.publish(run)
 
     def _is_about_to_defer(self, run: PipelineRun) -> bool:
         has_ended = run.state.is_final and self.pre_resume_run is None
         return self.options.wait_for_completion and self.options.deferrable and not has_ended
-
-    def _save(self, phase: Phase, run: PipelineRun) -> None:
-        """Save how far the task has come; once there is a run, no failure of Airflow's store may fail the task."""
-        try:
-            self.store.save(phase, run.pipeline_id, run.id)
-        except Exception:
-            self.log.warning("Run %s could not be saved in the task state store", run.id, exc_info=True)
 
     def _monitor(self, run: PipelineRun) -> RunMonitor:
         return RunMonitor(
@@ -282,22 +228,9 @@ class RunTask(ABC):
         )
 
     def _poll_options(self) -> PollOptions:
-        """
-        Return how the run is waited for: at most ``timeout`` after the try's start.
-
-        Deferred, ``execution_timeout`` counts too, since Airflow doesn't enforce it then; in the worker Airflow does.
-        """
-        options = PollOptions(self.options.poll_interval, unreachable_timeout=self.options.unreachable_timeout)
-        limits = {"timeout": self.options.timeout}
-        if self.options.deferrable:
-            limits["execution_timeout"] = self.options.execution_timeout
-        given = [(seconds, name) for name, seconds in limits.items() if seconds is not None]
-        if not given:
-            return options
-        seconds, name = min(given)
+        """Return how the run is waited for: at most ``timeout`` after the try's start."""
         started = getattr(self.context.get("ti"), "start_date", None)
-        deadline = (started.timestamp() if started else self.hook.api.now()) + seconds
-        return replace(options, deadline=deadline, limit=describe_limit(name, seconds))
+        return self.options.poll_options(started.timestamp() if started else self.hook.api.now())
 
     def _history(self, pipeline_id: Identifier) -> History:
         return History(self.hook.api, pipeline_id)
@@ -326,7 +259,7 @@ class RunTask(ABC):
         """Wait in the triggerer."""
         # User actions: the run is stopped by its trigger then, and if that doesn't come to it, by the next try.
         if self.owned_run:
-            self._save(Phase.DEFERRED, self.owned_run)
+            self.store.save(Phase.DEFERRED, self.owned_run.pipeline_id, self.owned_run.id)
         self._settle_end_before_deferral()
         self.log.info("Waiting in the triggerer.")
         self._hand_over(monitor, "execute_complete", cancel_on_kill=self.options.cancel_on_kill)
@@ -338,7 +271,7 @@ class RunTask(ABC):
         User actions: Airflow tells neither this process, which is about to end, nor a trigger, which isn't there yet.
         """
         self.interrupt.checkpoint()
-        if compat.can_ask_state(self.context) and self._was_ended_by_user():
+        if compat.can_ask_state(self.context) and was_ended_by_user(self.context, self.store):
             raise Interrupted
 
     def _hand_over(
@@ -374,7 +307,7 @@ class RunTask(ABC):
         return detailed if detailed.nodes else run
 
     def _deliver(self, run: PipelineRun) -> Identifier:
-        self._save(Phase.DELIVERED, run)
+        self.store.save(Phase.DELIVERED, run.pipeline_id, run.id)
         self.report.tell_outlets(run)
         return run.id
 
@@ -389,7 +322,7 @@ class RunTask(ABC):
             known = ti.xcom_pull(key=RUN_KEY, task_ids=task_id, map_indexes=map_index)
             self.owned_run = run_from_dict(known) if isinstance(known, dict) else None
         if self.owned_run:
-            self._save(Phase.POLLING, self.owned_run)  # it isn't deferred any more
+            self.store.save(Phase.POLLING, self.owned_run.pipeline_id, self.owned_run.id)  # it isn't deferred any more
 
     # --- ends before the run's ----------------------------------------------------------------------------------------
 
@@ -404,7 +337,7 @@ class RunTask(ABC):
                     fail_at_once(error, retry_stopped=self.retry_stopped)
                 ending = classify_ending(error)
                 if ending:
-                    aftermath = self._decide_about_run(ending, error)
+                    aftermath = self._settle_run(ending, error)
                     if isinstance(error, RunError):
                         error.aftermath = aftermath
                 if ending is Ending.INTERRUPTED:
@@ -413,87 +346,22 @@ class RunTask(ABC):
                     ) from None
                 raise
 
-    def _decide_about_run(self, ending: Ending, error: BaseException) -> str:
+    def _settle_run(self, ending: Ending, error: BaseException) -> str:
         """Do about the run what the exit policy says; return what became of it, as a sentence."""
-        if isinstance(error, RunLostError) and error.gone and self.owned_run:
-            self._save(Phase.LOST, self.owned_run)
-        is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
-        if ending is Ending.RUN_ENDED or not (self.owned_run or is_starting):
-            return ""
-        by_user = ending is Ending.INTERRUPTED and self._was_ended_by_user()
-        if ending is Ending.INTERRUPTED and not by_user:
-            self.log.warning("The task's process was told to end, but the user hasn't ended the task.")
-        row = self._exit_row(ending, error, by_user=by_user)
-        aftermath = ""
-        if row.action is Action.LEAVE:
-            aftermath = self._leave(row)
-        elif by_user or self.store.is_current_try():
-            aftermath = self._stop(row)
-        elif self.owned_run:
-            self.log.warning(
-                "%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.owned_run)
-            )
-        self.owned_run = None
-        return aftermath
-
-    def _exit_row(self, ending: Ending, error: BaseException, *, by_user: bool) -> Row:
-        """Apply the exit policy; the task's retry policy is asked only if its answer decides."""
-        is_last = self.store.is_last_try or isinstance(error, AirflowFailException)
-        row, row_of_last = (
-            exit_policy(ending, by_user=by_user, last_try=last, reconnects=self.reconnects) for last in (is_last, True)
+        end = RunExit(
+            run=self.owned_run,
+            context=self.context,
+            hook=self.hook,
+            store=self.store,
+            report=self.report,
+            cancel_on_kill=self.options.cancel_on_kill,
+            reconnects=self.reconnects,
+            find_unconfirmed_run=self.find_unconfirmed_run,
         )
-        decides = row.action is not row_of_last.action and self.options.cancel_on_kill
-        return row_of_last if decides and compat.is_non_retryable(self.context, error) else row
-
-    def _leave(self, row: Row) -> str:
-        run = self.owned_run
-        what = f"Leaving {self.report.name(run)} running" if run else "Leaving the start as it is"
-        self.log.warning("%s; %s. %s", what, row.reason, self.report.link(run) if run else "")
-        return f"The run was left running; {row.reason}."
-
-    def _stop(self, row: Row) -> str:
-        """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged and returned, and never hides why."""
-        timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
-        if row.ending is Ending.INTERRUPTED:
-            timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
-        deadline = self.hook.api.now() + timeout
-        run = self.owned_run or self.find_unconfirmed_run(timeout / 2, request_timeout)
-        if run is None:
-            return ""
-        name, url = self.report.name(run), self.report.link(run)
-        if not self.options.cancel_on_kill:
-            self.log.warning("%s; %s goes on, since cancel_on_kill is off. %s", row.reason, name, url)
-            return "The run goes on, since cancel_on_kill is off."
-        self.log.info("%s: stopping %s. %s", row.reason, name, url)
-        try:
-            api = self.hook.api.without_retries(request_timeout)
-            timeout = deadline - api.now()
-            flow = stop(api, History(api, run.pipeline_id), run.id, timeout=timeout, assume_exists=True)
-            if self.hook.client.run(with_deadline(flow, deadline, api.now)):
-                self.log.info("Requested cancellation of run %s.", run.id)
-                if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
-                    self._save(Phase.CANCELLED, run)
-                return "The run was stopped."
-            self.log.info("Run %s had already finished.", run.id)
-            return "The run had already finished."
-        except Exception as error:
-            is_unforeseen = not isinstance(error, FlowEngineError)
-            message = "Run %s could not be stopped and may be going on: %s %s"
-            self.log.error(message, run.id, error, url, exc_info=is_unforeseen)
-            return "The run could not be stopped and may be going on: the log says why."
-
-    def _was_ended_by_user(self) -> bool:
-        """Whether the user has ended this task, and this try is the one that owns the run."""
-        if not compat.can_ask_state(self.context):
-            return True
-        try:
-            state = compat.fetch_task_state(self.context)
-        except Exception:
-            self.log.warning("Airflow cannot be asked whether the user has ended the task", exc_info=True)
-            return False
-        if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
-            return True
-        return state not in ACTIVE_STATES and self.store.is_current_try()
+        aftermath = end.settle(ending, error)
+        if ending is not Ending.RUN_ENDED:
+            self.owned_run = None
+        return aftermath
 
 
 def _pause(delay: float) -> Flow[None]:

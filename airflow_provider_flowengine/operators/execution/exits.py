@@ -1,0 +1,170 @@
+"""Carry out the exit policy: what becomes of a try's run when the try ends before it does."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.operators.checkpoint import Phase
+from airflow_provider_flowengine.operators.exit_policy import Action, Ending, exit_policy
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError
+from airflow_provider_flowengine.protocol.flow import with_deadline
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.stopping import stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
+    from airflow_provider_flowengine.operators.checkpoint import CheckpointStore
+    from airflow_provider_flowengine.operators.execution.report import RunReport
+    from airflow_provider_flowengine.operators.exit_policy import Row
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT = 60.0
+"""Seconds to stop a run in when its task gives up."""
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds that a request may take meanwhile."""
+
+KILL_TIMEOUT = 4.0
+"""Seconds to stop a run in when the task's process is told to end: Airflow kills it after 5."""
+
+ACTIVE_STATES = (
+    None,
+    "running",
+    "queued",
+    "scheduled",
+    "deferred",
+    "up_for_retry",
+    "up_for_reschedule",
+    "awaiting_input",
+)
+"""States of a task that the user hasn't ended: its run is left to this or the next try."""
+
+
+def was_ended_by_user(context: Context, store: CheckpointStore) -> bool:
+    """
+    Whether the user has ended the task, and this try is the one that owns the run.
+
+    :param context: the task's context.
+    :param store: the task's checkpoint, which Airflow lets only the current try write.
+    """
+    if not compat.can_ask_state(context):
+        return True
+    try:
+        state = compat.fetch_task_state(context)
+    except Exception:
+        log.warning("Airflow cannot be asked whether the user has ended the task", exc_info=True)
+        return False
+    if state == "restarting":  # cleared while it ran: it has a new id already, and this process is the old one
+        return True
+    return state not in ACTIVE_STATES and store.is_current_try()
+
+
+@dataclass(frozen=True)
+class RunExit:
+    """
+    The end of a try, and the run that it owns.
+
+    :param run: the run; None if the try owns none, or doesn't know it yet.
+    :param context: the task's context.
+    :param hook: the task's hook.
+    :param store: the task's checkpoint.
+    :param report: what others see of the run.
+    :param cancel_on_kill: whether a run is stopped at all.
+    :param reconnects: whether a later try, by retry or by clear, reconnects to the run.
+    :param find_unconfirmed_run: looks for the run of a start whose outcome isn't known, by the seconds that it may
+        take to appear, and that a request may take.
+    """
+
+    run: PipelineRun | None
+    context: Context
+    hook: FlowEngineHook
+    store: CheckpointStore
+    report: RunReport
+    cancel_on_kill: bool
+    reconnects: bool
+    find_unconfirmed_run: Callable[[float, float], PipelineRun | None]
+
+    def settle(self, ending: Ending, error: BaseException) -> str:
+        """
+        Do about the run what the exit policy says.
+
+        :param ending: why the try ends.
+        :param error: what it raises.
+        :return: what became of the run, as a sentence; empty if nothing was to be decided.
+        """
+        if isinstance(error, RunLostError) and error.gone and self.run:
+            self.store.save(Phase.LOST, self.run.pipeline_id, self.run.id)
+        is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
+        if ending is Ending.RUN_ENDED or not (self.run or is_starting):
+            return ""
+        by_user = ending is Ending.INTERRUPTED and was_ended_by_user(self.context, self.store)
+        if ending is Ending.INTERRUPTED and not by_user:
+            log.warning("The task's process was told to end, but the user hasn't ended the task.")
+        row = self._policy_row(ending, error, by_user=by_user)
+        if row.action is Action.LEAVE:
+            return self._leave(row)
+        if by_user or self.store.is_current_try():
+            return self._stop(row)
+        if self.run:
+            log.warning("%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.run))
+        return ""
+
+    def _policy_row(self, ending: Ending, error: BaseException, *, by_user: bool) -> Row:
+        """Apply the exit policy; the task's retry policy is asked only if its answer decides."""
+        is_last = self.store.is_last_try or isinstance(error, AirflowFailException)
+        row, row_of_last = (
+            exit_policy(ending, by_user=by_user, last_try=last, reconnects=self.reconnects) for last in (is_last, True)
+        )
+        decides = row.action is not row_of_last.action and self.cancel_on_kill
+        return row_of_last if decides and compat.is_non_retryable(self.context, error) else row
+
+    def _leave(self, row: Row) -> str:
+        what = f"Leaving {self.report.name(self.run)} running" if self.run else "Leaving the start as it is"
+        log.warning("%s; %s. %s", what, row.reason, self.report.link(self.run) if self.run else "")
+        return f"The run was left running; {row.reason}."
+
+    def _stop(self, row: Row) -> str:
+        """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged and returned, and never hides why."""
+        timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
+        if row.ending is Ending.INTERRUPTED:
+            timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
+        deadline = self.hook.api.now() + timeout
+        run = self.run or self.find_unconfirmed_run(timeout / 2, request_timeout)
+        if run is None:
+            return ""
+        name, url = self.report.name(run), self.report.link(run)
+        if not self.cancel_on_kill:
+            log.warning("%s; %s goes on, since cancel_on_kill is off. %s", row.reason, name, url)
+            return "The run goes on, since cancel_on_kill is off."
+        log.info("%s: stopping %s. %s", row.reason, name, url)
+        try:
+            is_stopped = self._request_stop(run, deadline, request_timeout)
+        except Exception as error:
+            is_unforeseen = not isinstance(error, FlowEngineError)
+            message = "Run %s could not be stopped and may be going on: %s %s"
+            log.error(message, run.id, error, url, exc_info=is_unforeseen)
+            return "The run could not be stopped and may be going on: the log says why."
+        if not is_stopped:
+            log.info("Run %s had already finished.", run.id)
+            return "The run had already finished."
+        log.info("Requested cancellation of run %s.", run.id)
+        if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
+            self.store.save(Phase.CANCELLED, run.pipeline_id, run.id)
+        return "The run was stopped."
+
+    def _request_stop(self, run: PipelineRun, deadline: float, request_timeout: float) -> bool:
+        """Stop the run; return whether it needed that."""
+        api = self.hook.api.without_retries(request_timeout)
+        flow = stop(api, History(api, run.pipeline_id), run.id, timeout=deadline - api.now(), assume_exists=True)
+        return bool(self.hook.client.run(with_deadline(flow, deadline, api.now)))

@@ -1,0 +1,50 @@
+"""How a task goes about its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from airflow_provider_flowengine.protocol.waiting import PollOptions, describe_limit
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """
+    How a task goes about its run; lengths of time are in seconds, None is without end.
+
+    :param wait_for_completion: whether the task ends when the run has ended.
+    :param deferrable: whether to wait in the triggerer.
+    :param poll_interval: between two polls at most.
+    :param timeout: that the run may take, counted from the try's start.
+    :param execution_timeout: that Airflow allows the task.
+    :param cancel_on_kill: whether the run is stopped when the task ends before it.
+    :param durable: whether a later try goes on with the run of an earlier one.
+    :param unreachable_timeout: that FlowEngine may give no usable answer while the run is waited for.
+    """
+
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float
+    timeout: float | None
+    execution_timeout: float | None
+    cancel_on_kill: bool
+    durable: bool
+    unreachable_timeout: float
+
+    def poll_options(self, started_at: float) -> PollOptions:
+        """
+        Return how the run is waited for.
+
+        Deferred, ``execution_timeout`` counts too, since Airflow doesn't enforce it then; in the worker Airflow does.
+
+        :param started_at: when the try was started, in seconds since 1970.
+        """
+        options = PollOptions(self.poll_interval, unreachable_timeout=self.unreachable_timeout)
+        limits = {"timeout": self.timeout}
+        if self.deferrable:
+            limits["execution_timeout"] = self.execution_timeout
+        given = [(seconds, name) for name, seconds in limits.items() if seconds is not None]
+        if not given:
+            return options
+        seconds, name = min(given)
+        return replace(options, deadline=started_at + seconds, limit=describe_limit(name, seconds))
