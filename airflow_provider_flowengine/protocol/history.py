@@ -56,6 +56,9 @@ MAX_REQUESTS = 128
 _SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MAX_RUNS_BACK = 5_000
 _MAX_PAGES_BACK = 80
+_MAX_SEEN = 1_000
+"""How many runs are kept, at about, whose rows needn't be read again while they are as they were."""
+
 _MAX_NEW_SEARCHES = 3
 """How many older runs are searched for in one poll, of those whose page isn't known yet."""
 
@@ -402,7 +405,8 @@ class History:
         if settings is not self._seen_by:  # other words or another zone read the same rows differently
             self._seen, self._seen_by = {}, settings
         response = yield from (self._ask(1, size) if page == 1 else self._further_page(page, size))
-        self._seen = {run.id: run for run in response.runs}
+        fresh = {run.id: run for run in response.runs}
+        self._seen = fresh if len(self._seen) > _MAX_SEEN else self._seen | fresh
         return response
 
     def _ask(self, page: int, size: int) -> Flow[HistoryPage]:

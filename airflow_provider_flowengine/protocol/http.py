@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Response:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def server_time(self) -> datetime | None:
         """What the server's clock said, from its ``Date`` header; None if it sent none."""
         return parse_date(self.headers.get("date", ""))

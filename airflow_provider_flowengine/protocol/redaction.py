@@ -60,16 +60,21 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._fixed = tuple(secret for secret in secrets if len(secret) >= MIN_SECRET)
         self._learned: tuple[str, ...] = ()
+        self._secrets = self._longest_first()
+
+    def _longest_first(self) -> tuple[str, ...]:
+        return tuple(sorted({*self._fixed, *self._learned}, key=lambda secret: (-len(secret), secret)))
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secrets, the longest first, so that no part of one is left when another is within it."""
-        return tuple(sorted({*self._fixed, *self._learned}, key=lambda secret: (-len(secret), secret)))
+        return self._secrets
 
     def learn(self, *secrets: str) -> None:
         """Hide more secrets from now on: a session's token, a proxy's password."""
         fresh = [secret for secret in secrets if len(secret) >= MIN_SECRET and secret not in self.secrets]
         self._learned = (*self._learned, *fresh)[-MAX_LEARNED:]
+        self._secrets = self._longest_first()
 
     def __call__(self, text: str, limit: int = MAX_TEXT) -> str:
         """

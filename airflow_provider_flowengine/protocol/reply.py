@@ -185,18 +185,18 @@ class Reply:
         run_id = identifier(_first(row, "id", "pipelineRunId", "runId"))
         if run_id is None:
             raise self.unexpected("a run with an id", row)
-        word = row.get("status")
+        word, began, ended = row.get("status"), _first(row, *_STARTED), _first(row, *_ENDED)
         return PipelineRun(
             id=run_id,
             pipeline_id=pipeline_id,
             status=self.settings.redact(as_text(word)),
             state=self.settings.vocabulary.state_of(word),
-            started=self.time(_first(row, *_STARTED)),
-            ended=self.time(_first(row, *_ENDED)),
+            started=self.time(began),
+            ended=self.time(ended),
             trigger=self._message(row, *_TRIGGER),
             message=self._message(row, *_MESSAGE),
             nodes=self._node_runs(row),
-            is_zone_certain=not any(self._is_guessed(_first(row, *names)) for names in (_STARTED, _ENDED)),
+            is_zone_certain=not (self._is_guessed(began) or self._is_guessed(ended)),
             content=row,
         )
 
@@ -302,7 +302,11 @@ def _objects(values: Json) -> list[JsonObject]:
 
 
 def _first(content: Mapping[str, Json], *names: str) -> Json:
-    return next((content[name] for name in names if content.get(name) not in (None, "")), None)
+    for name in names:  # a loop: each row of a history comes here a dozen times
+        value = content.get(name)
+        if value is not None and value != "":
+            return value
+    return None
 
 
 def as_text(value: Json) -> str:

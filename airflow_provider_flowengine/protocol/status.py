@@ -52,8 +52,11 @@ STOPPING_WORDS = frozenset("stopping terminating cancelling canceling killing å
 """The running words that say that a stop has been asked for already."""
 
 
+_IGNORED = str.maketrans("", "", " _-\t")
+
+
 def _fold(word: object) -> str:
-    return "".join(character for character in str(word).casefold() if character not in " _-\t")
+    return str(word).casefold().translate(_IGNORED)
 
 
 _MEANINGS = {_fold(word): state for state, words in _WORDS.items() for word in words.split()}

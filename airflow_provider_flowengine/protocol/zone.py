@@ -28,8 +28,10 @@ def local_time(value: Json) -> datetime | None:
     :return: the wall clock's time, naive; None for any other value, also for text that names a zone.
     """
     found = _LOCAL_TIME.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
     try:
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()) if found else (0,) * 6
         return datetime(year, month, day, hour, minute, second)
     except ValueError:
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_provider_flowengine.protocol.envelope import transport_error
 from airflow_provider_flowengine.protocol.flow import Finished, Flow, Sleep, T, advance
@@ -247,12 +247,14 @@ class Server:
             self._pass(min(request.timeout, 30.0))
             return transport_error(request, "no answer in time", **_UNKNOWN)
         self._pass(REQUEST_SECONDS)
-        path, query = urlsplit(request.url).path, dict(parse_qsl(urlsplit(request.url).query))
+        url = urlsplit(request.url)
+        path = url.path
         if "/k8s/info" in path:
             return self._ok({"url": "/engine/15/demo"})
         if "getParam" in path:
             return self._ok({"engineId": 6})
         if path.endswith("/historyList"):
+            query = dict(part.split("=") for part in url.query.split("&"))
             return self._ok(self._page(int(query["page"]), int(query["size"])))
         if path.endswith("/stopHistory"):
             return self._stop(path.split("/")[-2])
@@ -314,26 +316,26 @@ class Server:
         lag = world.replicas[self._reads % len(world.replicas)]
         self._reads += 1
         shown = [run for run in self.runs if run.created + run.shows_after + lag <= self.now]
-        rows = [self._row(run) for run in shown]
+        total = len(shown) if world.total == "right" else 10**12
         if world.order == "newest":
-            rows.reverse()
+            shown.reverse()
         if world.order == "any":
-            rows.sort(key=lambda row: zlib.crc32(f"{row['id']} {self._reads}".encode()))
-        if world.paging != "whole":
-            rows = self._cut(rows, page, min(size, world.page_size))
-        if world.total == "none":
-            return rows
-        return {"list": rows, "total": len(shown) if world.total == "right" else 10**12}
+            shown.sort(key=lambda run: zlib.crc32(f"{run.id} {self._reads}".encode()))
+        if world.paging == "whole":
+            rows = [self._row(run) for run in shown]
+        else:
+            rows = self._rows(shown, page, min(size, world.page_size))
+        return rows if world.total == "none" else {"list": rows, "total": total}
 
-    def _cut(self, rows: list[dict[str, object]], page: int, size: int) -> list[dict[str, object]]:
-        last = max(1, -(-len(rows) // size))
+    def _rows(self, shown: list[Run], page: int, size: int) -> list[dict[str, object]]:
+        last = max(1, -(-len(shown) // size))
         if page > last and self.world.paging == "wraps":
             page = 1 + (page - 1) % last
         if page > last and self.world.paging == "repeats":
             page = last
         if page > last and self.world.paging == "endless":
             return [{"id": f"odd-{page}-{place}", "status": "succeeded"} for place in range(size)]
-        return rows[(page - 1) * size : page * size]
+        return [self._row(run) for run in shown[(page - 1) * size : page * size]]
 
 
 _UNPROCESSED: dict[str, Any] = {"may_have_been_processed": False}
