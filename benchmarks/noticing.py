@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_flowengine.protocol.waiting import delay
+from airflow_provider_flowengine.protocol.monitor import delay
 
 LENGTHS = {"1 s": 1, "10 s": 10, "1 min": 60, "10 min": 600, "1 h": 3600, "6 h": 21600}
 

@@ -16,10 +16,11 @@ from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.job_params import resolve_job_params
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit, poll_once
+from airflow_provider_flowengine.protocol.waiting import poll_once
 
 if TYPE_CHECKING:
     import argparse

@@ -23,7 +23,8 @@ from airflow_provider_flowengine.client.shared_connection import SharedConnectio
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, FlowEngineError
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
-from airflow_provider_flowengine.protocol.history import MIN_PAGE_SIZE, History
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.latest_runs import MIN_PAGE_SIZE
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.monitor import RunMonitor
     from airflow_provider_flowengine.protocol.settings import Settings
-    from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 log = logging.getLogger(__name__)
 

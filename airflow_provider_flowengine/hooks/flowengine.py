@@ -21,11 +21,12 @@ from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.job_params import JobParams, resolve_job_params
 from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit, poll_until_done
+from airflow_provider_flowengine.protocol.waiting import poll_until_done
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.client.sync import Client

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
-    from airflow_provider_flowengine.protocol.waiting import RunMonitor
+    from airflow_provider_flowengine.protocol.monitor import RunMonitor
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
 DEFERRAL_TIMEOUT_MARGIN = timedelta(minutes=5)

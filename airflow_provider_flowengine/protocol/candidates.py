@@ -25,9 +25,9 @@ from airflow_provider_flowengine.protocol.zone import local_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow_provider_flowengine.protocol.history import LatestRuns
     from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.job_params import JobParams
+    from airflow_provider_flowengine.protocol.latest_runs import LatestRuns
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 CLOCK_SKEW_TOLERANCE = timedelta(seconds=30)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
-from airflow_provider_flowengine.protocol.history import is_newer
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
@@ -61,7 +60,7 @@ class Cursor:
 
     def has_seen(self, run: PipelineRun) -> bool:
         """Whether the watcher has seen a run before."""
-        return not is_newer(run, self.latest, self.known)
+        return run.id <= self.latest if isinstance(run.id, int) else run.id in self.known
 
     def is_beyond(self, snapshot: Snapshot) -> bool:
         """Whether a snapshot shows only runs with ids below the latest one: the database may have been restored."""

@@ -92,7 +92,7 @@ def start_once(
     history = History(api, pipeline_id)
     intent = Intent.from_baseline(pipeline_id, (yield from history.latest()), api.now())
     body: JsonObject = {node: dict(params) for node, params in (job_params or {}).items()}
-    polls = replace(history, api=api.without_retries(max(confirmation_timeout, 1.0)))
+    polls = history.with_api(api.without_retries(max(confirmation_timeout, 1.0)))
     for attempt in range(1, MAX_STARTS + 1):
         first_sent = intent if attempt > 1 else None
         outcome = yield from _send_start(api, body, intent, first_sent, save_intent, discard_intent)

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
-    from airflow_provider_flowengine.protocol.waiting import RunMonitor
+    from airflow_provider_flowengine.protocol.monitor import RunMonitor
 
 OUTAGE_KEY = "flowengine_outage"
 OUTAGE_FIELDS = ("unavailable_since", "suspect_since")
@@ -291,7 +291,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
         """Return what builds a monitor as of now, once the pipeline is known."""
-        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit
+        from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
         outage = self._load_outage(context)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.client.aio import AsyncClient
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.monitor import RunMonitor
     from airflow_provider_flowengine.protocol.settings import Settings
-    from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 __all__ = ["FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"]
 
@@ -176,7 +176,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
     def _monitor(self) -> RunMonitor:
         from airflow_provider_flowengine.protocol.models import run_from_dict
-        from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
+        from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 
         started_after = self.started_after
         return RunMonitor(

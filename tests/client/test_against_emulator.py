@@ -16,11 +16,12 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.flow import Retry
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.job_params import resolve_job_params
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_until_done
+from airflow_provider_flowengine.protocol.waiting import poll_until_done
 
 pytest.importorskip("fastapi")
 

@@ -23,8 +23,8 @@ from airflow_provider_flowengine.protocol.errors import (
     StatusUnavailableError,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.emulator.server import Emulator
@@ -130,7 +130,7 @@ async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplo
         await waiting.task(one, run)
 
     runs = start(emulator, one, 2)
-    logger, handler = logging.getLogger("airflow_provider_flowengine.protocol.waiting"), Owners()
+    logger, handler = logging.getLogger("airflow_provider_flowengine.protocol.monitor"), Owners()
     logger.addHandler(handler)
     caplog.set_level(logging.INFO)
     tasks = [asyncio.create_task(wait(run)) for run in runs]

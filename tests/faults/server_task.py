@@ -19,11 +19,12 @@ from airflow_provider_flowengine.protocol.errors import (
     StatusUnavailableError,
 )
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.stopping import stop
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, poll_until_done
+from airflow_provider_flowengine.protocol.waiting import poll_until_done
 
 from .server_world import BEGIN, LOST, NAMES_NONE, NAMES_RUN, PIPELINE, REJECTED, Server
 

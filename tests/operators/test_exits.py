@@ -7,7 +7,7 @@ from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineResumePipelineRunOperator,
     FlowEngineStartPipelineOperator,
 )
-from airflow_provider_flowengine.protocol.waiting import RunMonitor
+from airflow_provider_flowengine.protocol.monitor import RunMonitor
 
 needs_task_state_store = pytest.mark.needs_task_state_store
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])

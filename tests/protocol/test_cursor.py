@@ -128,6 +128,24 @@ def test_ids_that_are_no_numbers_are_reported_once_too():
     assert (first, second, third) == ([], ["0c"], [])
 
 
+@pytest.mark.parametrize(
+    ("run_id", "latest", "known", "has_seen"),
+    [
+        (43, 42, set(), False),
+        (42, 42, set(), True),
+        (41, 42, set(), True),
+        (1, 0, set(), False),
+        ("b", 0, {"a"}, False),
+        ("a", 0, {"a"}, True),
+        ("b", 42, set(), False),
+    ],
+)
+def test_a_run_was_seen_if_its_id_is_not_greater_or_was_known(run_id, latest, known, has_seen):
+    run = PipelineRun(run_id, 19, "", RunState.RUNNING)
+
+    assert Cursor(latest, known=frozenset(known)).has_seen(run) is has_seen
+
+
 def test_a_cursor_stays_small_where_runs_never_end(caplog):
     many = Snapshot(
         tuple(PipelineRun(number, 19, "running", RunState.RUNNING) for number in range(MAX_OPEN_RUNS + 5, 0, -1))

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.candidates import Intent
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, RequestRejectedError
-from airflow_provider_flowengine.protocol.history import History, is_newer
-from airflow_provider_flowengine.protocol.models import PipelineRun, newest_first
+from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
 
 from .conftest import NOW, FakeServer, ok, refused, sample
-
-NOBODY = frozenset()
 
 
 def by_hash(row):
@@ -381,22 +379,6 @@ def test_text_ids_are_new_when_they_werent_known(server):
     server.add_run("run-0")
 
     assert ids(server.drive(after(server.history(), Intent(19, "run-b", known)))) == ["run-0"]
-
-
-@pytest.mark.parametrize(
-    ("run_id", "newest", "known", "newer"),
-    [
-        (43, 42, NOBODY, True),
-        (42, 42, NOBODY, False),
-        (41, 42, NOBODY, False),
-        (1, None, NOBODY, True),
-        ("b", "a", frozenset({"a"}), True),
-        ("a", "a", frozenset({"a"}), False),
-        ("b", 42, NOBODY, True),
-    ],
-)
-def test_newer_is_what_has_a_higher_id_or_wasnt_known(run_id, newest, known, newer):
-    assert is_newer(PipelineRun(run_id, 19, "", RunState.RUNNING), newest, known) is newer
 
 
 # --- since a moment ---------------------------------------------------------------------------------------------------

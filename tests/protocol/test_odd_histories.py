@@ -6,7 +6,7 @@ import random
 import pytest
 
 from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
-from airflow_provider_flowengine.protocol.history import MAX_REQUESTS
+from airflow_provider_flowengine.protocol.history_pages import MAX_REQUESTS
 from airflow_provider_flowengine.protocol.starting import start_once
 
 from .conftest import NOW, no_reply, ok

@@ -17,14 +17,9 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import PipelineRun
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, delay
 from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
-from airflow_provider_flowengine.protocol.waiting import (
-    PollOptions,
-    RunMonitor,
-    delay,
-    poll_once,
-    poll_until_done,
-)
+from airflow_provider_flowengine.protocol.waiting import poll_once, poll_until_done
 
 from .conftest import NOW, answer, no_reply, not_connected, ok, refused
 

@@ -18,7 +18,7 @@ from airflow_provider_flowengine.protocol.errors import (
     RunStoppedError,
     StatusUnavailableError,
 )
-from airflow_provider_flowengine.protocol.waiting import PollOptions
+from airflow_provider_flowengine.protocol.monitor import PollOptions
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])

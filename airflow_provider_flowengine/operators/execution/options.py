@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from airflow_provider_flowengine.protocol.waiting import PollOptions, describe_limit
+from airflow_provider_flowengine.protocol.monitor import PollOptions, describe_limit
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.models import run_from_dict
+from airflow_provider_flowengine.protocol.monitor import RunMonitor
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import RunMonitor
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

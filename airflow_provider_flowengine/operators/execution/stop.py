@@ -14,8 +14,9 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
 from airflow_provider_flowengine.protocol.stopping import active_runs
-from airflow_provider_flowengine.protocol.waiting import PollOptions, RunMonitor, describe_limit, poll_until_done
+from airflow_provider_flowengine.protocol.waiting import poll_until_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

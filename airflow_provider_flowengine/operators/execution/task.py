@@ -1,7 +1,7 @@
 """
 One try's work with its run: acquire it, poll or defer, finish; and when the try ends early, decide about the run.
 
-How a run is waited for is decided in :mod:`airflow_provider_flowengine.protocol.waiting`, what becomes of it when the
+How a run is waited for is decided in :mod:`airflow_provider_flowengine.protocol.monitor`, what becomes of it when the
 try ends before it in :mod:`airflow_provider_flowengine.operators.exit_policy`. Here stands what Airflow adds:
 interrupts, deferral, tries.
 """
@@ -33,14 +33,11 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
-from airflow_provider_flowengine.protocol.waiting import (
-    PollOptions,
-    RunMonitor,
-    poll_once,
-)
+from airflow_provider_flowengine.protocol.waiting import poll_once
 from airflow_provider_flowengine.retry import fail_at_once
 
 if TYPE_CHECKING:

@@ -1,0 +1,126 @@
+"""
+Older runs of a history, which its newest page doesn't hold: by the one-run call, or by bisection, since ids grow.
+
+Of many such runs only some are looked up in one poll, and the others in the next ones.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowengine.protocol.identifiers import identifier
+from airflow_provider_flowengine.protocol.latest_runs import GROWN_SIZE
+from airflow_provider_flowengine.protocol.page_order import Order, ids_are_ordered, ids_of
+from airflow_provider_flowengine.protocol.page_search import last_page_before
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.history_pages import HistoryPages
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.page_order import Runs
+
+log = logging.getLogger(__name__)
+
+_MAX_NEW_SEARCHES = 3
+"""How many older runs are searched for in one poll, of those whose page isn't known yet."""
+
+_MAX_KNOWN_PAGES = 20
+"""How many pages are read in one poll for older runs that were on them at the last one."""
+
+
+@dataclass
+class OlderRunsReader:
+    """
+    Looks up older runs, and remembers on which page each was found.
+
+    :param pages: the history's pages.
+    """
+
+    pages: HistoryPages
+    _found_on: dict[Identifier, int] = field(default_factory=dict)
+    _next_search: int = 0  # whose turn it is, of the runs that are searched for
+    _warned: bool = False
+
+    def read_own_run(self, run_id: Identifier) -> Flow[PipelineRun | None]:
+        """Return a run by the one-run call, if it says that it is this pipeline's: ids are shared by all pipelines."""
+        pipeline_id = self.pages.pipeline_id
+        run = yield from self.pages.api.read_run(pipeline_id, run_id)
+        return run if run and identifier(run.content.get("pipelineId")) == pipeline_id else None
+
+    def find(self, missing: list[Identifier], order: Order) -> Flow[dict[Identifier, PipelineRun | None]]:
+        """
+        Look up runs that the newest page doesn't hold: some of them, and the others at the next polls.
+
+        :param missing: the runs.
+        :param order: the history's order.
+        :return: each run that was looked up, by its id; None for one that the history doesn't hold.
+        """
+        start = self._next_search % len(missing) if missing else 0
+        found: dict[Identifier, PipelineRun | None] = {}
+        searches = pages = 0
+        for run_id in missing[start:] + missing[:start]:
+            if run_id in found:
+                continue
+            searches, pages = (searches, pages + 1) if run_id in self._found_on else (searches + 1, pages)
+            if searches > _MAX_NEW_SEARCHES or pages > _MAX_KNOWN_PAGES:
+                self._warn_of_searches(len(missing))
+                break
+            rows = yield from self._read_page_of(run_id, order, by_id=len(missing) <= _MAX_NEW_SEARCHES)
+            found[run_id] = None
+            found |= {run.id: run for run in rows if run.id in missing}
+            self._next_search += 1
+        return found
+
+    def _warn_of_searches(self, number: int) -> None:
+        if not self._warned:
+            log.warning(
+                "%d runs of pipeline %s that are polled are older than the newest page of its history. Each poll looks "
+                "up some of them, so their ends are noticed later.",
+                number,
+                self.pages.pipeline_id,
+            )
+        self._warned = True
+
+    def _read_page_of(self, run_id: Identifier, order: Order, *, by_id: bool) -> Flow[Iterable[PipelineRun]]:
+        """Return runs among which an older run is, if there is such a run: it alone by its id, or its page."""
+        if by_id and run_id not in self._found_on:
+            run = yield from self.read_own_run(run_id)
+            if run:
+                return (run,)
+        if not isinstance(run_id, int):
+            return ()
+        page, rows = yield from self._bisect(run_id, order)
+        for run in rows:
+            self._found_on[run.id] = page
+        return rows
+
+    def _bisect(self, run_id: int, order: Order) -> Flow[tuple[int, Runs]]:
+        """
+        Find the page on which a run is by its id; the next time, begin where it was found.
+
+        :param run_id: the run.
+        :param order: the history's order.
+        :return: the page and its rows.
+        :raises UnexpectedResponseError: if the pages are in no order of ids, so that a run cannot be found.
+        """
+
+        def is_beyond(rows: Runs) -> bool:
+            ids = [run.id for run in rows if isinstance(run.id, int)]
+            return not ids or (min(ids) > run_id if order is Order.OLDEST_FIRST else max(ids) < run_id)
+
+        page = self._found_on.pop(run_id, 1)
+        rows = (yield from self.pages.read(page, GROWN_SIZE)).runs
+        if page > 1 and is_beyond(rows):
+            page, rows = 1, (yield from self.pages.read(1, GROWN_SIZE)).runs
+        if is_beyond(rows) or run_id in ids_of(rows):
+            return page, rows
+        if not ids_are_ordered(rows):
+            if ids_of((yield from self.pages.read(page + 1, GROWN_SIZE)).runs) <= ids_of(rows):
+                return page, rows  # it isn't paged at all
+            raise self.pages.error(f"run {run_id} is not on its first page, and its pages are in no order of ids")
+        return (yield from last_page_before(self.pages.read, is_beyond, page, rows, GROWN_SIZE, order))
