@@ -1,8 +1,10 @@
 """The house's rules: who may import whom, and what a DAG file that imports the operators loads."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -74,6 +76,22 @@ MUST_DO_WITHOUT = {
     "emulator": {"airflow", "requests", "aiohttp"},
 }
 
+# What a package on an index is called, where its module is called otherwise.
+DISTRIBUTIONS = {
+    "airflow": "apache-airflow",
+    "attr": "attrs",
+    "openlineage": "apache-airflow-providers-openlineage",
+    "yaml": "pyyaml",
+}
+
+# Imported only by what is made of it, or only to check types: whoever loads the module has it.
+BROUGHT_BY_ITS_USER = {
+    "connection_form": {"flask_appbuilder", "wtforms"},  # the web server of Airflow 2.11
+    "plugins": {"starlette"},  # the web server of Airflow 3
+    "emulator": {"pytest"},  # pytest itself, whose plugin this is
+    "protocol": {"_typeshed"},  # type checkers
+}
+
 # What people's DAGs import: a name here is kept, or deprecated first.
 PUBLIC = {
     "hooks.flowengine": {"FlowEngineHook"},
@@ -132,6 +150,23 @@ def test_each_part_does_without_the_libraries_of_others(path):
     used = {module.split(".")[0] for module in imports(path)}
 
     assert not used & MUST_DO_WITHOUT.get(part(module_of(path)), set())
+
+
+def declared(part):
+    """Return the packages that pyproject.toml promises to a part, an extra's if the part belongs to one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = {"emulator": "emulator", "lineage": "openlineage"}.get(part)
+    lines = project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    return {re.match(r"[\w-]+", line)[0] for line in lines}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_what_a_module_imports_is_declared_and_not_left_to_airflow(path):
+    own = part(module_of(path))
+    used = {module.split(".")[0] for module in imports(path)} - {PACKAGE} - BROUGHT_BY_ITS_USER.get(own, set())
+    libraries = {DISTRIBUTIONS.get(name, name) for name in used if name not in sys.stdlib_module_names}
+
+    assert libraries <= declared(own)
 
 
 def test_no_modules_import_each_other_in_a_circle():
