@@ -20,7 +20,6 @@ from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     PipelineExistsError,
     RequestRejectedError,
-    ServiceUnavailableError,
     UnexpectedResponseError,
     known,
 )
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.cli.workspace import Definition
     from airflow_provider_flowengine.definitions.plan import Step
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
-    from airflow_provider_flowengine.protocol.models import Pipeline
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 
 class PipelineInUseError(FlowEngineError):
     """The pipeline is not as it was when it was planned, or a run of it is going on; it was not written."""
 
 
-_ABOUT_ONE = (PipelineInUseError, RequestRejectedError)
+_ABOUT_ONE = (PipelineExistsError, PipelineInUseError, RequestRejectedError)
 """Errors that are about one pipeline: those after it can be applied all the same."""
 
 NO_VERSIONS = (
@@ -69,7 +68,7 @@ def apply(arguments: argparse.Namespace) -> int:
     return apply_steps(engine, steps, arguments.output, force=arguments.force)
 
 
-def make_plan(engine: Engine, definitions: Iterable[Definition], uploads: Mapping[str, str]) -> list[Step]:
+def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mapping[str, str]) -> list[Step]:
     """
     Return what is to be done to an engine.
 
@@ -78,10 +77,9 @@ def make_plan(engine: Engine, definitions: Iterable[Definition], uploads: Mappin
     :param uploads: the files to upload, by ``node.key``; with one definition only.
     :raises ConfigurationError: if a FILE param has no file.
     """
-    listed = engine.pipelines()
     steps = []
-    for definition in definitions:
-        existing = find_existing(listed, definition)
+    existing_ones = engine.existing(key_and_name(definition.content) for definition in definitions)
+    for definition, existing in zip(definitions, existing_ones, strict=True):
         current = engine.pipeline(existing.id).content if existing else None
         without_file = [name for name in missing_files(definition.content) if name not in uploads]
         if without_file:
@@ -99,21 +97,6 @@ def make_plan(engine: Engine, definitions: Iterable[Definition], uploads: Mappin
             )
         )
     return steps
-
-
-def find_existing(pipelines: Iterable[Pipeline], definition: Definition) -> Pipeline | None:
-    """
-    Return the pipeline of a definition's key, or of its name if it has no key.
-
-    :raises PipelineExistsError: if there is more than one, so that nothing tells which is meant.
-    """
-    key, name = key_and_name(definition.content)
-    field, wanted = ("key", key) if key else ("name", name)
-    matches = [pipeline for pipeline in pipelines if getattr(pipeline, field) == wanted]
-    if len(matches) > 1:
-        ids = ", ".join(str(pipeline.id) for pipeline in matches)
-        raise PipelineExistsError(f"{definition.source}: {len(matches)} pipelines have the {field} {wanted!r}: {ids}")
-    return matches[0] if matches else None
 
 
 def read_uploads(given: Iterable[str], definitions: Sequence[Definition]) -> dict[str, str]:
@@ -219,7 +202,7 @@ def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:
         _refuse_while_running(engine, step)
     content = _with_uploads(engine, step)
     if step.action == "create":
-        pipeline_id = _create(engine, step, content).id
+        pipeline_id = _create(engine, step, content)
     else:
         pipeline_id = step.pipeline_id if step.pipeline_id is not None else ""
         current = engine.pipeline(pipeline_id).content
@@ -247,18 +230,20 @@ def _refuse_while_running(engine: Engine, step: Step) -> None:
         )
 
 
-def _create(engine: Engine, step: Step, content: JsonObject) -> Pipeline:
-    """Create a pipeline; if the answer is lost, the list says whether it was taken."""
-    from airflow_provider_flowengine.cli.workspace import Definition
-
-    try:
-        return engine.create(content)
-    except (ServiceUnavailableError, UnexpectedResponseError) as error:
-        created = find_existing(engine.pipelines(), Definition(step.source, content))
-        if created is None:
-            raise
-        output.note(f"{error} But pipeline {created.id} exists now.")
-        return created
+def _create(engine: Engine, step: Step, content: JsonObject) -> Identifier:
+    """Create a pipeline that the engine doesn't have, and return its id."""
+    created = engine.create(content)
+    if not created.is_new:
+        raise PipelineInUseError(
+            f"Pipeline {step.label!r} was created on the engine meanwhile (id {created.pipeline.id}), and is not "
+            "written; plan again"
+        )
+    if not created.is_confirmed and not diff(engine.pipeline(created.pipeline.id).content, content).is_empty:
+        raise PipelineInUseError(
+            f"The answer was lost, and pipeline {step.label!r} that is on the engine now (id {created.pipeline.id}) "
+            "isn't as it was sent: somebody else may have created it; plan again"
+        )
+    return created.pipeline.id
 
 
 def _with_uploads(engine: Engine, step: Step) -> JsonObject:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli.commands import DEFAULT_CONN_ID
 from airflow_provider_flowengine.client.sync import Client
+from airflow_provider_flowengine.definitions.content import key_and_name
 from airflow_provider_flowengine.protocol.api import Api
+from airflow_provider_flowengine.protocol.creating import create_once, only_match
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.job_params import resolve_job_params
@@ -24,9 +26,10 @@ from airflow_provider_flowengine.protocol.waiting import poll_once
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from airflow_provider_flowengine.protocol.creating import Created
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.job_params import JobParams
@@ -85,9 +88,21 @@ class Engine:
             f"Engine {self.api.engine_key!r} has no pipeline of key, id or name {wanted!r}; {known('pipelines', names)}"
         )
 
-    def create(self, content: JsonObject) -> Pipeline:
-        """Create a pipeline (call 03)."""
-        return self.client.run(self.api.create_pipeline(content))
+    def existing(self, names: Iterable[tuple[str, str]]) -> list[Pipeline | None]:
+        """
+        Return the engine's pipeline for each key and name, None if it has none.
+
+        :param names: key and name; the name counts if the key is empty.
+        :raises PipelineExistsError: if several have one of them.
+        :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
+        """
+        listing = self.client.run(self.api.read_listing())
+        return [only_match(listing, self.api.engine_key, key=key, name=name) for key, name in names]
+
+    def create(self, content: JsonObject) -> Created:
+        """Create a pipeline (call 03), unless there is one of its key or name."""
+        key, name = key_and_name(content)
+        return self.client.run(create_once(self.api, content, key=key, name=name))
 
     def update(self, content: JsonObject) -> None:
         """Write a whole pipeline back (call 07)."""

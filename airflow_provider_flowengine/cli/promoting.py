@@ -7,18 +7,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import output
-from airflow_provider_flowengine.cli.applying import apply_steps, find_existing, make_plan, read_uploads, show_plan
+from airflow_provider_flowengine.cli.applying import apply_steps, make_plan, read_uploads, show_plan
 from airflow_provider_flowengine.cli.engine import connect_by_name
 from airflow_provider_flowengine.cli.exporting import chosen
 from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, read_overlay
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
-from airflow_provider_flowengine.definitions.content import without_server_fields
+from airflow_provider_flowengine.definitions.content import key_and_name, without_server_fields
 from airflow_provider_flowengine.definitions.overlay import overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_flowengine.cli.engine import Engine
     from airflow_provider_flowengine.protocol.http import Json
@@ -45,16 +45,15 @@ def promote(arguments: argparse.Namespace) -> int:
     return show_plan(arguments.output, steps)
 
 
-def _with_targets_files(target: Engine, definitions: Iterable[Definition]) -> list[Definition]:
+def _with_targets_files(target: Engine, definitions: Sequence[Definition]) -> list[Definition]:
     """Give FILE params the paths that the target has for them: the source's are on the source's own disk."""
-    pipelines = target.pipelines()
     result = []
-    for definition in definitions:
+    existing_ones = target.existing(key_and_name(definition.content) for definition in definitions)
+    for definition, existing in zip(definitions, existing_ones, strict=True):
         content = copy.deepcopy(definition.content)
         params = file_params(content)
-        existing = find_existing(pipelines, definition) if params else None
         paths: dict[tuple[str, Json], Json] = {}
-        if existing:
+        if existing and params:
             theirs = file_params(target.pipeline(existing.id).content)
             paths = {(node, param.get("key")): param.get("value") for node, param in theirs}
         for node, param in params:

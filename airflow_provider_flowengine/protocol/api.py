@@ -34,7 +34,7 @@ from airflow_provider_flowengine.protocol.http import (
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.pages import Listing, read_pages
-from airflow_provider_flowengine.protocol.pipelines import Kind, all_matches, choose, matches, not_found, pipelines_of
+from airflow_provider_flowengine.protocol.pipelines import Kind, choose, matches, not_found, pipelines_of
 from airflow_provider_flowengine.protocol.reply import Reply
 from airflow_provider_flowengine.protocol.resending import is_engine_absent, may_have_moved, may_resend
 
@@ -261,7 +261,7 @@ class Api:
 
     def list_pipelines(self) -> Flow[list[Pipeline]]:
         """05: return the engine's pipelines, all pages of them."""
-        listing = yield from read_pages(self._fetch_pipelines)
+        listing = yield from self.read_listing()
         if listing.doubt:
             log.warning(
                 "Engine %s: only %d pipelines could be listed, and %s.",
@@ -270,6 +270,19 @@ class Api:
                 listing.doubt,
             )
         return pipelines_of(listing)
+
+    def read_listing(self, kind: Kind = "name", wanted: str = "") -> Flow[Listing]:
+        """
+        05: return the engine's list of pipelines, with what is known of it.
+
+        :param kind: ``key`` or ``name``, default a name.
+        :param wanted: what is looked for, default nothing; of a key, the first page that shows it is enough.
+        """
+
+        def is_found(listing: Listing) -> bool:
+            return kind == "key" and bool(matches(listing, kind, wanted))
+
+        return (yield from read_pages(self._fetch_pipelines, is_found))
 
     def _fetch_pipelines(self, page: int, size: int) -> Flow[Reply]:
         return (yield from self.call(lambda engine: endpoints.list_pipelines(engine, page, size)))
@@ -303,24 +316,8 @@ class Api:
         :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
         """
         kind: Kind = "key" if key else "name"
-        listing = yield from self._read_until_found(kind, str(key or name))
+        listing = yield from self.read_listing(kind, str(key or name))
         return choose(listing, self.engine_key, kind, str(key or name))
-
-    def find_pipelines(self, kind: Kind, wanted: str) -> Flow[list[Pipeline]]:
-        """
-        Return the pipelines of a key or name; by key, those of the first page that shows one.
-
-        :param kind: ``key`` or ``name``.
-        :param wanted: the key or the name.
-        :raises UnexpectedResponseError: if it cannot be determined that there is none, since the list is not whole.
-        """
-        return all_matches((yield from self._read_until_found(kind, wanted)), kind, wanted)
-
-    def _read_until_found(self, kind: Kind, wanted: str) -> Flow[Listing]:
-        def is_found(listing: Listing) -> bool:
-            return kind == "key" and bool(matches(listing, kind, wanted))
-
-        return (yield from read_pages(self._fetch_pipelines, is_found))
 
     def create_pipeline(self, pipeline: JsonObject) -> Flow[Pipeline]:
         """03: create a pipeline and return it as FlowEngine made it."""

@@ -237,6 +237,19 @@ def test_a_create_whose_answer_is_lost_is_looked_for(flowengine, flowengine_emul
     assert flowengine_emulator.count("create") == 1
 
 
+def test_a_create_whose_answer_is_lost_while_somebody_else_creates_it_is_not_taken_for_ours(
+    flowengine, flowengine_emulator, file, churn
+):
+    flowengine_emulator.fail("create", kind="reset", where="before")
+    flowengine_emulator.on_next_call("create", lambda: flowengine_emulator.world.create_pipeline(theirs(churn)))
+
+    result = flowengine("apply", file)
+
+    assert result.code == 1
+    assert "somebody else may have created it" in result.err
+    assert flowengine_emulator.count("create") == 1
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineUpdatePipelineOperator,
     FlowEngineUploadFileOperator,
 )
+from airflow_provider_flowengine.protocol import creating
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     PipelineExistsError,
@@ -227,7 +228,8 @@ def test_a_create_whose_answer_is_lost_is_found_in_the_list(create, emulator, lo
     assert "But pipeline 1 is there now." in log.ours
 
 
-def test_a_create_that_came_to_nothing_fails(create, emulator):
+def test_a_create_that_came_to_nothing_fails(create, emulator, monkeypatch):
+    monkeypatch.setattr(creating, "CONFIRMATION_DELAYS", (0.0,))
     emulator.fail("create", kind="reset", where="before")
     task = create(pipeline=PIPELINE)
 

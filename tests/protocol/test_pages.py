@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from airflow_provider_flowengine.protocol.creating import find_existing
 from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, UnexpectedResponseError
 from airflow_provider_flowengine.protocol.pages import MAX_PAGES
 
@@ -84,8 +85,8 @@ def test_whether_there_is_a_pipeline_is_not_decided_by_a_list_that_lacks_some(se
     with pytest.raises(UnexpectedResponseError, match="says that it holds 1000000000000"):
         server.drive(server.api().find_pipeline(key="key-31"))
     with pytest.raises(UnexpectedResponseError, match="says that it holds 1000000000000"):
-        server.drive(server.api().find_pipelines("name", "Name 31"))
-    assert [found.id for found in server.drive(server.api().find_pipelines("name", "Name 30"))] == [30]
+        server.drive(find_existing(server.api(), key="", name="Name 31"))
+    assert server.drive(find_existing(server.api(), key="", name="Name 30")).id == 30
 
 
 def test_a_list_that_lies_about_its_length_is_listed_as_far_as_it_goes_and_told(server, caplog):

@@ -7,17 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowengine import definition_files
 from airflow_provider_flowengine.definitions.content import key_and_name, pipeline_object
 from airflow_provider_flowengine.definitions.diff import diff
-from airflow_provider_flowengine.definitions.files import from_text
 from airflow_provider_flowengine.operators.arguments import rendered_mapping, rendered_text
-from airflow_provider_flowengine.protocol.errors import (
-    ConfigurationError,
-    PipelineExistsError,
-    ServiceUnavailableError,
-    UnexpectedResponseError,
-)
-from airflow_provider_flowengine.protocol.pipelines import KEY, NAME
+from airflow_provider_flowengine.protocol.creating import create_once
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineExistsError
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.arguments import IfExists
@@ -39,12 +34,7 @@ def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObjec
     :raises ConfigurationError: when it is none of these, or there is no such file.
     """
     if isinstance(pipeline, str) and pipeline.endswith(".json"):
-        folder = str(Path(pipeline).parent)
-
-        def read(name: str) -> str:
-            return _read_file(operator, str(Path(folder, name)))
-
-        found = from_text(_read_file(operator, pipeline), pipeline, read)
+        found = definition_files.read_definition(_find_file(operator, pipeline))
     else:
         found = pipeline_object(rendered_mapping("pipeline", pipeline))
     if not isinstance(found.get("data"), Mapping):
@@ -52,18 +42,18 @@ def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObjec
     return found
 
 
-def _read_file(operator: FlowEngineOperator, path: str) -> str:
-    """Read a file beside the DAG, in its template_searchpath, or by its own path; it isn't rendered."""
+def _find_file(operator: FlowEngineOperator, path: str) -> str:
+    """Return where a file is: beside the DAG, in its template_searchpath, or at its own path."""
     environment = operator.get_template_env()
     if environment.loader is not None:
         try:
-            return environment.loader.get_source(environment, path)[0]
+            _, place, _ = environment.loader.get_source(environment, path)
+            return place or path
         except LookupError:
             pass
-    found = Path(path)
-    if not found.is_file():
+    if not Path(path).is_file():
         raise ConfigurationError(f"pipeline: no file {path!r} beside the DAG or in its template_searchpath")
-    return found.read_text(encoding="utf-8")
+    return path
 
 
 def create_pipeline(
@@ -95,20 +85,22 @@ def create_pipeline(
         data["describe"] = description
     named = {} if pipeline_key is None else {"pipelineKey": rendered_text("pipeline_key", pipeline_key)}
     wanted = merge(merge(definition, {"data": data, **named}), changes)
-    existing = _find_existing(operator, wanted)
-    if existing is None:
-        created = _create(operator, wanted)
-        operator.log.info("Created %s", page_of(operator, created))
-        return created.id
+    key, own_name = key_and_name(wanted)
+    hook = operator.hook
+    created = hook.client.run(create_once(hook.api, wanted, key=key, name=own_name))
+    existing = created.pipeline
+    if created.is_new:
+        operator.log.info("Created %s", page_of(operator, existing))
+        return existing.id
     if if_exists == "fail":
         raise PipelineExistsError(
-            f"Engine {operator.hook.api.engine_key!r} has pipeline {existing.id} of key {existing.key!r} and name "
+            f"Engine {hook.api.engine_key!r} has pipeline {existing.id} of key {existing.key!r} and name "
             f"{existing.name!r} already; choose another pipeline_key, or set if_exists to skip or update"
         )
     if if_exists == "skip":
         operator.log.info("Kept as it is, since if_exists is skip: %s", page_of(operator, existing))
         return existing.id
-    current = operator.hook.get_pipeline(existing.id)
+    current = hook.get_pipeline(existing.id)
     write(operator, current, diff(current.content, wanted, unnamed="keep").content)
     return existing.id
 
@@ -158,28 +150,3 @@ def page_of(operator: FlowEngineOperator, pipeline: Pipeline) -> str:
     known = ", ".join(word for word in (pipeline.key, pipeline.name) if word)
     url = operator.hook.run_url(pipeline.id, "")
     return f"pipeline {pipeline.id}{f' ({known})' if known else ''}: {url}"
-
-
-def _find_existing(operator: FlowEngineOperator, wanted: JsonObject) -> Pipeline | None:
-    key, name = key_and_name(wanted)
-    kind, word = (KEY, key) if key else (NAME, name)
-    hook = operator.hook
-    matches = hook.client.run(hook.api.find_pipelines(kind, word)) if word else []
-    if len(matches) > 1:
-        raise PipelineExistsError(
-            f"{len(matches)} pipelines of engine {operator.hook.api.engine_key!r} have the {kind} {word!r} already: "
-            f"{', '.join(str(one.id) for one in matches)}; nothing tells which is meant. Give a pipeline_key"
-        )
-    return matches[0] if matches else None
-
-
-def _create(operator: FlowEngineOperator, wanted: JsonObject) -> Pipeline:
-    try:
-        return operator.hook.create_pipeline(wanted)
-    except (ServiceUnavailableError, UnexpectedResponseError) as error:
-        # Whether it was taken isn't known: the list says.
-        created = _find_existing(operator, wanted)
-        if created is None:
-            raise
-        operator.log.warning("%s But pipeline %s is there now.", error, created.id)
-        return created
