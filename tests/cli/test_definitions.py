@@ -237,17 +237,55 @@ def test_a_create_whose_answer_is_lost_is_looked_for(flowengine, flowengine_emul
     assert flowengine_emulator.count("create") == 1
 
 
-def test_a_create_whose_answer_is_lost_while_somebody_else_creates_it_is_not_taken_for_ours(
-    flowengine, flowengine_emulator, file, churn
+@pytest.fixture
+def somebody_else(flowengine_emulator, churn, monkeypatch):
+    """Let somebody else create the pipeline at the moment in which the command sends it."""
+    create = flowengine_emulator.engine.create_pipeline
+    theirs = {**churn, "data": {**churn["data"], "describe": "theirs"}}
+
+    def somebody_else(*, ours_arrives):
+        def both(body):
+            pipeline = create(theirs)
+            return create(body) if ours_arrives else pipeline
+
+        monkeypatch.setattr(flowengine_emulator.engine, "create_pipeline", both)
+
+    return somebody_else
+
+
+def test_somebody_elses_pipeline_is_not_taken_for_one_whose_answer_was_lost(
+    flowengine, flowengine_emulator, file, somebody_else
 ):
-    flowengine_emulator.fail("create", kind="reset", where="before")
-    flowengine_emulator.on_next_call("create", lambda: flowengine_emulator.world.create_pipeline(theirs(churn)))
+    somebody_else(ours_arrives=False)
+    flowengine_emulator.fail("create", kind="reset", where="after")
 
     result = flowengine("apply", file)
 
     assert result.code == 1
     assert "somebody else may have created it" in result.err
     assert flowengine_emulator.count("create") == 1
+
+
+def test_two_applies_that_create_at_once_are_told_of_the_second_pipeline(flowengine, file, somebody_else):
+    somebody_else(ours_arrives=True)
+
+    assert "2 pipelines of engine 'demo' have the key 'churn' already: 1, 2" in flowengine("apply", file).err
+    assert flowengine("plan", file).code == 1
+
+
+def test_a_list_that_lacks_some_pipelines_creates_none(flowengine, flowengine_emulator, file, existing, churn):
+    for number in range(9):
+        flowengine_emulator.engine.create_pipeline({**churn, "pipelineKey": f"other-{number}"})
+    flowengine_emulator.options.pipelines_paging = "always"
+    flowengine_emulator.options.pipelines_page_size = 3
+    flowengine_emulator.options.totals = "huge"
+    file.write_text(json.dumps({**churn, "pipelineKey": "new"}))
+
+    result = flowengine("apply", file)
+
+    assert result.code == 1
+    assert "a list with an end" in result.err
+    assert flowengine_emulator.count("create") == 0
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------------------
