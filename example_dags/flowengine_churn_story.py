@@ -154,6 +154,7 @@ with DAG(
         task_id="train_longer", pipeline_id=create.output, job_params=job_params(rounds=400), poll_interval=2
     )
 
-    published = publish()
-    [create, upload] >> train >> judge() >> [train_longer, published]
+    judged, published = judge(), publish()
+    [create, upload] >> train >> judged
+    judged >> [train_longer, published]
     train_longer >> judge_again() >> published

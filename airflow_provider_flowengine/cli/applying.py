@@ -42,6 +42,9 @@ class PipelineInUseError(FlowEngineError):
 _ABOUT_ONE = (PipelineExistsError, PipelineInUseError, RequestRejectedError)
 """Errors that are about one pipeline: those after it can be applied all the same."""
 
+FAILED, NOT_DONE = "failed", "not done"
+"""States of a step, beside what was done."""
+
 NO_VERSIONS = (
     "FlowEngine's API has no version of a pipeline: what somebody saves at this very moment can still be overwritten."
 )
@@ -171,28 +174,42 @@ def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool
     :param form: how the result is shown.
     :param force: whether to write also while a run is going on.
     """
-    results: list[JsonObject] = []
-    errors: list[FlowEngineError] = []
     if any(step.action == "change" for step in steps):
         output.note(NO_VERSIONS)
-    for step in steps:
-        state = "not done"
-        if all(isinstance(error, _ABOUT_ONE) and not isinstance(error, AccessDeniedError) for error in errors):
-            try:
-                state = _apply_step(engine, step, force=force)
-            except FlowEngineError as raised:
-                errors.append(raised)
-                state = "failed"
-        results.append({"pipeline": step.label, "state": state, "source": step.source})
+    states, errors = _apply_each(engine, steps, force=force)
+    done = list(zip(steps, states, strict=True))
+    results: list[JsonObject] = [
+        {"pipeline": step.label, "state": state, "source": step.source} for step, state in done
+    ]
     output.rows(form, results, ("pipeline", "state", "source"))
     for error in errors:
         output.note(f"Error: {error}", style="red")
-    left = [str(result["pipeline"]) for result in results if result["state"] in ("failed", "not done")]
+    left = [step.label for step, state in done if state in (FAILED, NOT_DONE)]
     if left:
         output.note(
             f"Not applied: {', '.join(left)}. Run apply again to continue; what is done already stays as it is."
         )
     return exit_codes.ERROR if errors else exit_codes.OK
+
+
+def _apply_each(engine: Engine, steps: Iterable[Step], *, force: bool) -> tuple[list[str], list[FlowEngineError]]:
+    """Do what each step says, up to an error that isn't about one pipeline; return the states, and the errors."""
+    states: list[str] = []
+    errors: list[FlowEngineError] = []
+    for step in steps:
+        state = NOT_DONE
+        if all(_concerns_one_pipeline(error) for error in errors):
+            try:
+                state = _apply_step(engine, step, force=force)
+            except FlowEngineError as raised:
+                errors.append(raised)
+                state = FAILED
+        states.append(state)
+    return states, errors
+
+
+def _concerns_one_pipeline(error: FlowEngineError) -> bool:
+    return isinstance(error, _ABOUT_ONE) and not isinstance(error, AccessDeniedError)
 
 
 def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:

@@ -36,16 +36,7 @@ def dag(arguments: argparse.Namespace) -> int:
     for pipeline in pipelines:
         label = pipeline.key or pipeline.name
         try:
-            file = DagFile(
-                key=pipeline.key,
-                pipeline_id=pipeline.id,
-                schedule=_schedule(pipeline, arguments.schedule),
-                zone=zone,
-                written=datetime.now(ZoneInfo(zone)),
-                params=settable_params(pipeline.content, arguments.params),
-                conn_id=arguments.conn_id or DEFAULT_CONN_ID,
-                engine_key=arguments.engine_key or "",
-            )
+            file = _dag_file(pipeline, zone, arguments)
         except ConfigurationError as error:
             output.note(f"{label}: no DAG is written: {error}", style="red")
             code = exit_codes.ERROR
@@ -54,6 +45,19 @@ def dag(arguments: argparse.Namespace) -> int:
         for note in (*file.notes(), *_zone_notes(file)):
             output.note(f"{label}: {note}")
     return code
+
+
+def _dag_file(pipeline: Pipeline, zone: str, arguments: argparse.Namespace) -> DagFile:
+    return DagFile(
+        key=pipeline.key,
+        pipeline_id=pipeline.id,
+        schedule=_schedule(pipeline, arguments.schedule),
+        zone=zone,
+        written=datetime.now(ZoneInfo(zone)),
+        params=settable_params(pipeline.content, arguments.params),
+        conn_id=arguments.conn_id or DEFAULT_CONN_ID,
+        engine_key=arguments.engine_key or "",
+    )
 
 
 def _write(file: DagFile, folder: str | None) -> None:

@@ -105,20 +105,25 @@ class RunExit:
         """
         if isinstance(error, RunLostError) and error.gone and self.run:
             self.store.save(Phase.LOST, self.run.pipeline_id, self.run.id)
-        is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
-        if ending is Ending.RUN_ENDED or not (self.run or is_starting):
+        if ending is Ending.RUN_ENDED or not self._may_own_a_run():
             return ""
-        by_user = ending is Ending.INTERRUPTED and was_ended_by_user(self.context, self.store)
-        if ending is Ending.INTERRUPTED and not by_user:
-            log.warning("The task's process was told to end, but the user hasn't ended the task.")
+        by_user = ending is Ending.INTERRUPTED and self._was_ended_by_user()
         row = self._policy_row(ending, error, by_user=by_user)
         if row.action is Action.LEAVE:
             return self._leave(row)
         if by_user or self.store.is_current_try():
             return self._stop(row)
-        if self.run:
-            log.warning("%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.run))
-        return ""
+        return self._leave_to_newer_try(row)
+
+    def _may_own_a_run(self) -> bool:
+        is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
+        return self.run is not None or is_starting
+
+    def _was_ended_by_user(self) -> bool:
+        by_user = was_ended_by_user(self.context, self.store)
+        if not by_user:
+            log.warning("The task's process was told to end, but the user hasn't ended the task.")
+        return by_user
 
     def _policy_row(self, ending: Ending, error: BaseException, *, by_user: bool) -> Row:
         """Apply the exit policy; the task's retry policy is asked only if its answer decides."""
@@ -133,6 +138,11 @@ class RunExit:
         what = f"Leaving {self.report.name(self.run)} running" if self.run else "Leaving the start as it is"
         log.warning("%s; %s. %s", what, row.reason, self.report.link(self.run) if self.run else "")
         return f"The run was left running; {row.reason}."
+
+    def _leave_to_newer_try(self, row: Row) -> str:
+        if self.run:
+            log.warning("%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.run))
+        return ""
 
     def _stop(self, row: Row) -> str:
         """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged and returned, and never hides why."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_flowengine.assets import attach_run_to_outlet_events
 from airflow_provider_flowengine.links import RUN_KEY, push_run_link
@@ -61,13 +61,16 @@ class RunReport:
         return f"run {run.id} of {self.pipeline_name(run)}"
 
     def pipeline_name(self, run: PipelineRun) -> str:
-        """Return how logs name a run's pipeline."""
-        known = self.progress or {}
-        key = (self.pipeline and self.pipeline.key) or known.get("pipeline_key")
-        name = (self.pipeline and self.pipeline.name) or known.get("pipeline_name")
-        if not key and not name:
-            return f"pipeline {run.pipeline_id}"
-        return f"pipeline {key or run.pipeline_id} ({name})" if name and name != key else f"pipeline {key}"
+        """Return how logs name a run's pipeline: by its key, else its id; with its name, if that says more."""
+        key, name = self._known_of_pipeline("key"), self._known_of_pipeline("name")
+        label = f"pipeline {key or run.pipeline_id}"
+        return f"{label} ({name})" if name and name != key else label
+
+    def _known_of_pipeline(self, field: Literal["key", "name"]) -> object:
+        """Return what is known of the pipeline, from the pipeline itself or an earlier part of this try; or None."""
+        return (getattr(self.pipeline, field) if self.pipeline else None) or (self.progress or {}).get(
+            f"pipeline_{field}"
+        )
 
     def link(self, run: PipelineRun) -> str:
         """Return the address of a run's page; empty if it can't be told."""

@@ -119,6 +119,10 @@ class StartTask(RunTask):
             checkpoint = (self.store.checkpoint or checkpoint) if run else checkpoint
             decision = self._decide(checkpoint, run, cleared, maybe_cleared) if run else Decision.SUBMIT
         self.log.info("Try %d left %s. %s", tried, self._describe(checkpoint, run), DECISION_MESSAGES[decision])
+        return self._carry_out(decision, checkpoint, run)
+
+    def _carry_out(self, decision: Decision, checkpoint: Checkpoint, run: PipelineRun | None) -> PipelineRun | None:
+        """Return the run that this try goes on with, or None to submit a new one."""
         match decision:
             case Decision.RECONNECT:
                 return run or run_from_dict(_known(checkpoint))
