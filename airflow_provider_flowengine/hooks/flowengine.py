@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -16,6 +16,7 @@ from airflow_provider_flowengine.hooks.diagnosis import describe_connection
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, FlowEngineError, RunNotFoundError
+from airflow_provider_flowengine.protocol.flow import Client
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
@@ -27,9 +28,6 @@ from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import poll_until_done
-
-if TYPE_CHECKING:
-    from airflow_provider_flowengine.client.sync import Client
 
 DEFAULT_CONN_ID = "flowengine_default"
 
@@ -89,9 +87,9 @@ class FlowEngineHook(BaseHook):
     @cached_property
     def client(self) -> Client:
         """The pooled HTTP client, which drives flows."""
-        from airflow_provider_flowengine.client.sync import Client
+        from airflow_provider_flowengine.client import sync
 
-        return Client(self.settings)
+        return sync.Client(self.settings)
 
     def get_conn(self) -> Client:
         """Return the HTTP client."""

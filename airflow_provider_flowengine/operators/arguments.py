@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_flowengine.protocol.arguments import (
     Seconds,
@@ -18,22 +21,25 @@ from airflow_provider_flowengine.protocol.arguments import (
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, XComArg
+    from airflow.providers.common.compat.sdk import BaseOperator
 
-    TemplateFunction = Callable[..., Any]
-    """A function of ``context`` and ``jinja_env`` that returns the argument's value when the task runs."""
+TemplateFunction = Callable[..., Any]
+"""A function of ``context`` and ``jinja_env`` that returns the argument's value when the task runs."""
 
-    Text = str | XComArg | TemplateFunction
-    """A templated text."""
+Text = str | XComArg | TemplateFunction
+"""A templated text."""
 
-    Id = int | str | XComArg | TemplateFunction
-    """A templated id."""
+Id = int | str | XComArg | TemplateFunction
+"""A templated id."""
 
-    Flag = bool | str | XComArg | TemplateFunction
-    """A templated yes or no."""
+Flag = bool | str | XComArg | TemplateFunction
+"""A templated yes or no."""
 
-    Object = Mapping[str, Any] | str | XComArg | TemplateFunction
-    """A templated object: a dict, or its text."""
+Object = Mapping[str, Any] | str | XComArg | TemplateFunction
+"""A templated object: a dict, or its text."""
+
+Time = datetime | str | XComArg | TemplateFunction
+"""A templated moment."""
 
 IfExists = Literal["fail", "skip", "update"]
 IfRunning = Literal["start", "reuse", "wait", "skip", "stop", "fail"]
@@ -164,10 +170,16 @@ def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
 
 __all__ = [
     "RENDERED",
+    "Flag",
+    "Id",
     "IfExists",
     "IfRunning",
+    "Object",
     "RetryMode",
     "Seconds",
+    "TemplateFunction",
+    "Text",
+    "Time",
     "is_template",
     "rendered_flag",
     "rendered_id",

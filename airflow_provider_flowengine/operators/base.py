@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_flowengine.operators.arguments import (
+    Id,
+    Text,
     rendered_id,
     rendered_text,
     require_exactly_one,
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
-    from airflow_provider_flowengine.operators.arguments import Id, Text
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import literal
 
 from airflow_provider_flowengine.operators.arguments import (
+    Flag,
+    Id,
+    IfExists,
+    Object,
+    Text,
     rendered_flag,
     rendered_mapping,
     rendered_text,
@@ -23,11 +29,9 @@ from airflow_provider_flowengine.operators.base import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.operators.arguments import Flag, Id, IfExists, Object, Text
     from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 

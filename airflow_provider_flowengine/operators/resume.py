@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowengine.operators.arguments import validate_arguments
+from airflow_provider_flowengine.operators.arguments import Id, Seconds, Text, validate_arguments
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
 
@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.operators.arguments import (
-        Id,
-        Seconds,
-        Text,
-    )
     from airflow_provider_flowengine.operators.execution.resume import ResumeTask
 
 

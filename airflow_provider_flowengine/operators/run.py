@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import FlowEngineRunLink
-from airflow_provider_flowengine.operators.arguments import seconds, to_seconds, validate_arguments
+from airflow_provider_flowengine.operators.arguments import Id, Seconds, Text, seconds, to_seconds, validate_arguments
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID, FlowEnginePipelineOperator
 from airflow_provider_flowengine.operators.deferral import is_deferrable
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_flowengine.operators.arguments import (
-        Id,
-        Seconds,
-        Text,
-    )
     from airflow_provider_flowengine.operators.execution.options import RunOptions
     from airflow_provider_flowengine.operators.execution.task import RunTask
     from airflow_provider_flowengine.protocol.http import JsonObject

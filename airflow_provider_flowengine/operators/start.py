@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_flowengine.operators.arguments import to_seconds, validate_arguments
+from airflow_provider_flowengine.operators.arguments import (
+    Id,
+    IfRunning,
+    Object,
+    RetryMode,
+    Seconds,
+    Text,
+    to_seconds,
+    validate_arguments,
+)
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
 
@@ -13,14 +22,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.operators.arguments import (
-        Id,
-        IfRunning,
-        Object,
-        RetryMode,
-        Seconds,
-        Text,
-    )
     from airflow_provider_flowengine.operators.execution.start import StartTask
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 

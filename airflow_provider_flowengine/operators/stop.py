@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowengine.operators.arguments import seconds, to_seconds, validate_arguments
+from airflow_provider_flowengine.operators.arguments import (
+    Flag,
+    Id,
+    Seconds,
+    Text,
+    seconds,
+    to_seconds,
+    validate_arguments,
+)
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID, FlowEnginePipelineOperator
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -13,12 +21,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.operators.arguments import (
-        Flag,
-        Id,
-        Seconds,
-        Text,
-    )
     from airflow_provider_flowengine.protocol.identifiers import Identifier
 
 

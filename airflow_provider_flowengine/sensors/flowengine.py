@@ -21,6 +21,10 @@ from airflow_provider_flowengine.links import RUN_KEY, FlowEngineRunLink, push_r
 from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.operators.arguments import (
     RENDERED,
+    Id,
+    Seconds,
+    Text,
+    Time,
     rendered_id,
     require_exactly_one,
     seconds,
@@ -52,7 +56,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_flowengine.operators.arguments import Seconds
     from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
@@ -104,19 +107,19 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def __init__(
         self,
         *,
-        pipeline_id: int | str | None = None,
-        pipeline_key: str | None = None,
-        pipeline_name: str | None = None,
-        run_id: int | str | None = None,
-        started_after: datetime | str | None = None,
+        pipeline_id: Id | None = None,
+        pipeline_key: Text | None = None,
+        pipeline_name: Text | None = None,
+        run_id: Id | None = None,
+        started_after: Time | None = None,
         started_within: Seconds | None = None,
         deferrable: bool | None = None,
         poke_interval: Seconds = 60,
         timeout: Seconds | None = None,
         soft_fail: bool = False,
         unreachable_timeout: Seconds = 900,
-        flowengine_conn_id: str = DEFAULT_CONN_ID,
-        engine_key: str | None = None,
+        flowengine_conn_id: Text = DEFAULT_CONN_ID,
+        engine_key: Text | None = None,
         **kwargs: Any,
     ) -> None:
         if timeout is not None:  # Airflow 2.11 takes no None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable  # noqa: TC003 - pydantic reads it
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.protocol.arguments import parse_id, parse_text, seconds
+from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, parse_text, seconds
 from airflow_provider_flowengine.protocol.cursor import (
     Cursor,
     RestartDetector,
@@ -31,11 +31,10 @@ except ImportError:  # TODO: remove when dropping 2.11, which has no event-drive
     BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]  # the class there is
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 
     from airflow_provider_flowengine.client.watch import Observation
     from airflow_provider_flowengine.compat import AssetStateStore
-    from airflow_provider_flowengine.protocol.arguments import Seconds
     from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
