@@ -80,7 +80,7 @@ docs: $(READY) ## Build the documentation, English and Chinese, into docs/_build
 translations: $(READY) ## Bring the Chinese catalogues up to date with the English pages
 	@rm -rf docs/_build/gettext
 	@$(BIN)/sphinx-build -q -b gettext docs docs/_build/gettext
-	@cd docs/_build/gettext && rm -rf reference project versions.pot  # which stay English
+	@cd docs/_build/gettext && rm -rf project versions.pot sphinx.pot  # English, or kept by hand
 	@cd docs && ../$(BIN)/sphinx-intl update -p _build/gettext -l zh_CN -d locale --no-obsolete
 
 build: $(READY) ## Build the wheel and the source archive into dist

@@ -1,7 +1,7 @@
 """How Sphinx builds the documentation: ``make docs``, English and Chinese from one source.
 
 The pages are written in English. Their Chinese stands in ``locale/zh_CN``; ``make translations`` brings its catalogues
-up to date with the pages. The reference, made of docstrings, stays English.
+up to date with the pages. Docstrings, and tables made from the code, stay English.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ author = "the airflow-provider-flowengine authors"
 copyright = f"2026, {author}"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search", "from_code"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search", "from_code", "proof"]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_root", "locale", "performance/*", "reliability/*"]  # the latter are included
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
@@ -35,8 +35,10 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
+autodoc_typehints = "both"
 autodoc_typehints_description_target = "documented"
+maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
 add_module_names = True  # the path to import it by
 
 language = os.environ.get("DOCS_LANGUAGE", "en")
@@ -49,6 +51,7 @@ html_title = "FlowEngine for Airflow"
 html_search_language = "zh" if language == "zh_CN" else "en"
 html_static_path = ["_static"]
 html_show_sourcelink = False
+html_show_sphinx = False
 html_css_files = ["site.css"]
 html_sidebars = {
     "**": [

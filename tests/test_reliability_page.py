@@ -20,7 +20,7 @@ def test_a_test_that_the_page_names_is_there(file, test):
 
 def test_each_row_of_what_fails_names_a_test():
     failures = PAGE.split("## Failures and their effects")[1].split("### System test results")[0]
-    tables = re.findall(r":::\{list-table\}(.*?)\n:::\n\n<details class=\"proof\">(.*?)</details>", failures, re.S)
+    tables = re.findall(r":::\{list-table\}(.*?)\n:::\n\n:::\{proof\}(.*?)\n:::", failures, re.S)
 
     assert len(tables) == failures.count("{list-table}") >= 7
     for rows, proofs in tables:

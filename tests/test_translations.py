@@ -13,8 +13,11 @@ from babel.messages.pofile import read_po
 
 ROOT = Path(__file__).parent.parent
 CATALOGUES = ROOT / "docs/locale/zh_CN/LC_MESSAGES"
-STAYS_ENGLISH = ("reference/", "project/", "versions")
-"""Docstrings, files that are read in the repository, and a table that a tool writes."""
+STAYS_ENGLISH = ("project/", "versions")
+"""Files that are read in the repository, and tables that a tool writes."""
+
+MADE_BY_TOOLS = ("system-tests",)
+"""Pages that hold a table of results: its new rows may wait for their translation."""
 
 UNITS = {"s", "ms", "min", "h", "kB", "req"}
 
@@ -26,7 +29,7 @@ def templates(tmp_path_factory):
     command = ["-q", "-b", "gettext", "-d", folder / "doctrees", ROOT / "docs", folder / "pot"]
     subprocess.run([sys.executable, "-m", "sphinx", *command], check=True, capture_output=True)
     pages = {str(path.relative_to(folder / "pot").with_suffix("")): path for path in (folder / "pot").rglob("*.pot")}
-    return {page: path for page, path in pages.items() if not page.startswith(STAYS_ENGLISH)}
+    return {page: path for page, path in pages.items() if not page.startswith((*STAYS_ENGLISH, "sphinx"))}
 
 
 def messages(path):
@@ -42,6 +45,8 @@ def has_words(text):
 def test_each_sentence_of_the_guides_is_translated(templates):
     untranslated = {}
     for page, template in templates.items():
+        if page in MADE_BY_TOOLS:
+            continue
         catalogue = CATALOGUES / f"{page}.po"
         known = messages(catalogue) if catalogue.exists() else {}
         missing = [text for text in messages(template) if not (known.get(text) and known[text].string)]
@@ -55,7 +60,7 @@ def test_no_translation_is_fuzzy_or_of_a_sentence_that_is_gone(templates):
     stale = []
     for catalogue in CATALOGUES.rglob("*.po"):
         page = str(catalogue.relative_to(CATALOGUES).with_suffix(""))
-        if page == "sphinx":
+        if page in ("sphinx", *MADE_BY_TOOLS):
             continue
         wanted = messages(templates[page]) if page in templates else {}
         stale += [(page, text) for text, message in messages(catalogue).items() if message.fuzzy or text not in wanted]
@@ -72,3 +77,30 @@ def test_code_and_links_are_the_same_in_both_languages():
                     differ.append((catalogue.stem, text, message.string))
 
     assert not differ
+
+
+def blocks(text):
+    """Return the code blocks of a page, each without its fences and its indentation."""
+    return [
+        "\n".join(line.strip() for line in block.splitlines())
+        for block in re.findall(r"(?ms)^ *```(?:[a-z]+)?\n(.*?)^ *```", text)
+    ]
+
+
+def test_no_code_block_is_there_to_be_translated(templates):
+    translatable = []
+    for page, template in templates.items():
+        source = ROOT / "docs" / f"{page}.md"
+        code = set(blocks(source.read_text(encoding="utf-8")))
+        texts = {"\n".join(line.strip() for line in text.splitlines()) for text in messages(template)}
+        translatable += [(page, text) for text in texts if text in code or f"{text}\n" in code]
+
+    assert not translatable
+
+
+def test_both_readmes_have_the_same_code_and_links():
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    links = [set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.zh-CN.md"} for text in (english, chinese)]
+
+    assert blocks(english) == blocks(chinese)
+    assert links[0] == links[1]

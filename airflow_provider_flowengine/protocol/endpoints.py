@@ -2,7 +2,7 @@
 Every call of FlowEngine's API, as a value.
 
 The numbers (01 to 12) are those of the vendor's API page, which decides where sources differ; what differs between the
-generations stands in :mod:`.versions`.
+generations stands in :mod:`.versions`. Each call says what its answer holds in ``data``, and which source tells of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def engine_info(engine_key: str) -> Request:
-    """01: ask the gateway where an engine is; the slash before the query is the API's own."""
+    """
+    01: ask the gateway where an engine is; the slash before the query is the API's own.
+
+    :answer: ``url``, the engine's path below the gateway: ``engineUrl``.
+    :source: the vendor's API page.
+    """
     return Request(
         name=f"resolve engine {engine_key!r}",
         method="GET",
@@ -38,7 +43,12 @@ def engine_info(engine_key: str) -> Request:
 
 
 def engine_param(engine_key: str, engine_url: str, version: ApiVersion) -> Request:
-    """02: ask the engine for its id."""
+    """
+    02: ask the engine for its id.
+
+    :answer: ``engineId``.
+    :source: the vendor's API page.
+    """
     return Request(
         name=f"ask engine {engine_key!r} for its id",
         method="GET",
@@ -91,7 +101,12 @@ def _segment(identifier: Identifier) -> str:
 
 
 def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
-    """03: create a pipeline from the whole pipeline object."""
+    """
+    03: create a pipeline from the whole pipeline object.
+
+    :answer: the pipeline, or its id.
+    :source: the vendor's API page; that it may be the id is inferred.
+    """
     return _request(
         engine,
         f"create a pipeline on engine {engine.key!r}",
@@ -102,7 +117,12 @@ def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
 
 
 def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Request:
-    """04: upload a file for a FILE parameter; it alone takes no query. What ``target`` means isn't said anywhere."""
+    """
+    04: upload a file for a FILE parameter; it alone takes no query. What ``target`` means isn't said anywhere.
+
+    :answer: not documented; passed on as it is.
+    :source: the vendor's API page.
+    """
     return Request(
         name=f"upload {file.name!r}",
         method="POST",
@@ -112,7 +132,12 @@ def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Request:
 
 
 def list_pipelines(engine: Engine, page: int = 0, size: int = 0) -> Request:
-    """05: list the engine's pipelines; some servers page the list (a client in the wild), 0 asks for no page."""
+    """
+    05: list the engine's pipelines; some servers page the list (a client in the wild), 0 asks for no page.
+
+    :answer: a list of pipelines, bare or under a name, with the total where it is paged.
+    :source: the vendor's API page; its pages: a client in the wild.
+    """
     return _request(
         engine,
         f"list pipelines of engine {engine.key!r}",
@@ -124,7 +149,12 @@ def list_pipelines(engine: Engine, page: int = 0, size: int = 0) -> Request:
 
 
 def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Request:
-    """06: read one whole pipeline."""
+    """
+    06: read one whole pipeline.
+
+    :answer: the pipeline.
+    :source: the vendor's API page.
+    """
     return _request(
         engine,
         f"read pipeline {pipeline_id}",
@@ -135,7 +165,12 @@ def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Request:
 
 
 def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
-    """07: write a whole pipeline back; sending the same object twice leaves the same pipeline."""
+    """
+    07: write a whole pipeline back; sending the same object twice leaves the same pipeline.
+
+    :answer: not read.
+    :source: the vendor's API page.
+    """
     return _request(
         engine,
         f"update pipeline {pipeline.get('id')}",
@@ -147,7 +182,12 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
 
 
 def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Request:
-    """08: turn the pipeline's own schedule on or off."""
+    """
+    08: turn the pipeline's own schedule on or off.
+
+    :answer: not read.
+    :source: the vendor's API page.
+    """
     path = f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}"
     if enabled:
         return _request(
@@ -170,7 +210,12 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Requ
 
 
 def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[str, Json]) -> Request:
-    """09: start a pipeline once. Never to be sent twice: each is a run."""
+    """
+    09: start a pipeline once. Never to be sent twice: each is a run.
+
+    :answer: ``status``, and perhaps the run's ``id``: checked against the history.
+    :source: the vendor's API page; the answer: a client in the wild.
+    """
     return _request(
         engine,
         f"start pipeline {pipeline_id}",
@@ -182,7 +227,12 @@ def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[
 
 
 def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> Request:
-    """10: one page of a pipeline's run history, or the whole of it where it isn't paged; pages count from 1."""
+    """
+    10: one page of a pipeline's run history, or the whole of it where it isn't paged; pages count from 1.
+
+    :answer: a list of runs in any order, bare or under a name, with the total where it is paged.
+    :source: the vendor's API page; the list's order: a client in the wild.
+    """
     return _request(
         engine,
         f"list runs of pipeline {pipeline_id} (page {page})",
@@ -194,7 +244,12 @@ def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> 
 
 
 def stop_run(engine: Engine, run_id: Identifier) -> Request:
-    """11: stop a run; it passes through "stopping"."""
+    """
+    11: stop a run; it passes through "stopping".
+
+    :answer: not read.
+    :source: the vendor's API page.
+    """
     return _request(
         engine,
         f"stop run {run_id}",
@@ -206,7 +261,12 @@ def stop_run(engine: Engine, run_id: Identifier) -> Request:
 
 
 def resume_run(engine: Engine, run_id: Identifier) -> Request:
-    """12: go on with a failed or stopped run from where it ended; the run keeps its id."""
+    """
+    12: go on with a failed or stopped run from where it ended; the run keeps its id.
+
+    :answer: not read.
+    :source: the vendor's API page.
+    """
     return _request(
         engine,
         f"resume run {run_id}",
@@ -218,5 +278,10 @@ def resume_run(engine: Engine, run_id: Identifier) -> Request:
 
 
 def get_run(engine: Engine, run_id: Identifier) -> Request:
-    """Read one run with its nodes. Only the vendor's older client has this call: it may be missing."""
+    """
+    Read one run with its nodes. Only the vendor's older client has this call: it may be missing.
+
+    :answer: the run, with its nodes if the server tells them.
+    :source: the vendor's older client.
+    """
     return _request(engine, f"read run {run_id}", "GET", f"pipeline/{_segment(run_id)}/get", idempotent=True)
