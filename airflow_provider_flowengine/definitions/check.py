@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.definitions.content import is_empty, is_object
 from airflow_provider_flowengine.definitions.schedule import schedule_problem
 from airflow_provider_flowengine.protocol.errors import known
+from airflow_provider_flowengine.protocol.http import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,15 +50,11 @@ def _problems(pipeline: Mapping[str, Json]) -> Iterator[str]:
     elif not _is_list_of_objects(edges):
         yield "edges must be a list of objects"
     else:
-        yield from _graph_problems(_objects(nodes), _objects(edges))
+        yield from _graph_problems(objects(nodes), objects(edges))
 
 
 def _is_list_of_objects(value: Json) -> bool:
     return value is None or (isinstance(value, list) and all(map(is_object, value)))
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if is_object(item)] if isinstance(value, list) else []
 
 
 def _graph_problems(nodes: list[JsonObject], edges: list[JsonObject]) -> Iterator[str]:
@@ -71,6 +68,10 @@ def _graph_problems(nodes: list[JsonObject], edges: list[JsonObject]) -> Iterato
             yield f"two nodes have the nodeId {node_id!r}"
         ids[node_id] = None
         yield from (f"node {node_id!r}: {reason}" for reason in _node_problems(node))
+    yield from _edge_problems(ids, edges)
+
+
+def _edge_problems(ids: Mapping[str, None], edges: list[JsonObject]) -> Iterator[str]:
     upstream: dict[Json, set[Json]] = {node_id: set() for node_id in ids}
     for number, edge in enumerate(edges, 1):
         ends = [edge.get("srcNodeId"), edge.get("destNodeId")]
@@ -85,11 +86,7 @@ def _graph_problems(nodes: list[JsonObject], edges: list[JsonObject]) -> Iterato
 
 
 def _node_problems(node: JsonObject) -> Iterator[str]:
-    node_type, job_type = node.get("type"), node.get("indexType")
-    if node_type not in NODE_TYPES:
-        yield f"type {node_type!r} isn't known; {known('types', NODE_TYPES)}"
-    if job_type not in JOB_TYPES and not (job_type is None and node_type == "START"):
-        yield f"indexType {job_type!r} isn't known; {known('types', JOB_TYPES)}"
+    yield from _type_problems(node.get("type"), node.get("indexType"))
     params, execution = node.get("params"), node.get("executionConfig")
     if not (params is None or (is_object(params) and _is_list_of_objects(params.get("values")))):
         yield "params must be an object whose values are a list of objects"
@@ -98,6 +95,13 @@ def _node_problems(node: JsonObject) -> Iterator[str]:
     for name in _NODE_HOOKS:
         if node.get(name) and not _is_hook(node[name]):
             yield f"{name} must be a script, or an object with indexType {' or '.join(HOOK_TYPES)} and indexSource"
+
+
+def _type_problems(node_type: Json, job_type: Json) -> Iterator[str]:
+    if node_type not in NODE_TYPES:
+        yield f"type {node_type!r} isn't known; {known('types', NODE_TYPES)}"
+    if job_type not in JOB_TYPES and not (job_type is None and node_type == "START"):
+        yield f"indexType {job_type!r} isn't known; {known('types', JOB_TYPES)}"
 
 
 def _is_hook(hook: Json) -> bool:
@@ -117,9 +121,9 @@ def file_params(pipeline: Mapping[str, Json]) -> list[tuple[str, JsonObject]]:
     data = pipeline.get("data")
     return [
         (str(node.get("nodeId")), param)
-        for node in _objects(data.get("nodes") if is_object(data) else None)
+        for node in objects(data.get("nodes") if is_object(data) else None)
         for params in [node.get("params")]
-        for param in _objects(params.get("values") if is_object(params) else None)
+        for param in objects(params.get("values") if is_object(params) else None)
         if param.get("type") == "FILE"
     ]
 

@@ -101,14 +101,16 @@ def combine(current: Mapping[str, Json], wanted: Mapping[str, Json], shape: Shap
     :param shape: what kind of object it is.
     :param unnamed: what becomes of fields that ``wanted`` doesn't name.
     """
+    own = shape.server | (shape.incidental & current.keys())
     combined: JsonObject = {}
     for name, value in current.items():
-        own = name in shape.server | shape.incidental
-        if own or name not in wanted:
-            kept = own or unnamed == "keep" or name not in definition_of({name: value}, shape)
+        if name in own:
+            combined[name] = copy.deepcopy(value)
+        elif name not in wanted:
+            kept = unnamed == "keep" or name not in definition_of({name: value}, shape)
             combined[name] = copy.deepcopy(value) if kept else None
     for name, value in wanted.items():
-        if name not in shape.server and not (name in shape.incidental and name in current):
+        if name not in own:
             combined[name] = _combine_field(current.get(name), value, name, shape, unnamed)
     return combined
 

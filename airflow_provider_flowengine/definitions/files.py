@@ -41,7 +41,7 @@ def to_files(content: Mapping[str, Json], stem: str, *, inline: bool = False) ->
     :raises ConfigurationError: if the pipeline holds what stands for a file here.
     """
     pipeline = without_server_fields(content)
-    if any(REFERENCE in item for item in _objects(pipeline)):
+    if any(REFERENCE in item for item in _all_objects(pipeline)):
         raise ConfigurationError(f"A field of the pipeline is called {REFERENCE!r}, which stands for a file here")
     scripts = {} if inline else _take_scripts_out(pipeline, stem)
     return {f"{stem}.json": to_json(pipeline), **scripts}
@@ -61,11 +61,11 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _objects(value: Json) -> Iterator[JsonObject]:
+def _all_objects(value: Json) -> Iterator[JsonObject]:
     if is_object(value):
         yield value
     for item in value.values() if is_object(value) else value if isinstance(value, list) else ():
-        yield from _objects(item)
+        yield from _all_objects(item)
 
 
 def _take_scripts_out(pipeline: JsonObject, stem: str) -> dict[str, str]:

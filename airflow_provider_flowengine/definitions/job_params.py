@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.definitions.content import is_object
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+from airflow_provider_flowengine.protocol.http import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,20 +77,25 @@ def job_params(params: Iterable[JobParam]) -> dict[str, dict[str, str]]:
 def _settable(pipeline: Mapping[str, Json]) -> Iterator[JobParam]:
     data = pipeline.get("data")
     definition = data if is_object(data) else {}
-    fed = {edge.get("destSlotId") for edge in _objects(definition.get("edges"))} - {None, ""}
-    for node in _objects(definition.get("nodes")):
-        params, node_id = node.get("params"), str(node.get("nodeId"))
-        for param in _objects(params.get("values") if is_object(params) else None):
-            fixed = param.get("startParam") is False or param.get("id") in fed
-            if param.get("key") and (param.get("type") or "TEXT") == "TEXT" and not fixed:
-                yield JobParam(
-                    node_id,
-                    str(node.get("title") or node.get("name") or node_id),
-                    str(param["key"]),
-                    "" if param.get("value") is None else str(param["value"]),
-                    str(param.get("describe") or ""),
-                )
+    fed = {edge.get("destSlotId") for edge in objects(definition.get("edges"))} - {None, ""}
+    for node in objects(definition.get("nodes")):
+        params = node.get("params")
+        for param in objects(params.get("values") if is_object(params) else None):
+            if param.get("id") not in fed and _is_settable(param):
+                yield _job_param(node, param)
 
 
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if is_object(item)] if isinstance(value, list) else []
+def _is_settable(param: JsonObject) -> bool:
+    is_text = (param.get("type") or "TEXT") == "TEXT"
+    return bool(param.get("key")) and is_text and param.get("startParam") is not False
+
+
+def _job_param(node: JsonObject, param: JsonObject) -> JobParam:
+    node_id, value = str(node.get("nodeId")), param.get("value")
+    return JobParam(
+        node=node_id,
+        node_name=str(node.get("title") or node.get("name") or node_id),
+        key=str(param["key"]),
+        value="" if value is None else str(value),
+        description=str(param.get("describe") or ""),
+    )

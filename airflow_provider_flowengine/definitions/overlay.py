@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.definitions.content import is_object, key_and_name
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+from airflow_provider_flowengine.protocol.http import objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,30 +50,38 @@ def _merge(value: JsonObject, changes: JsonObject, where: str, *, strict: bool) 
         place, old = f"{where}, {name}", merged.get(name)
         if change is None:
             merged.pop(name, None)
-        elif name == "nodes" and is_object(change):
-            merged[name] = _merge_items(old, change, "nodeId", place, strict=strict)
-        elif name == "params" and is_object(change) and "values" not in change:
-            params = old if is_object(old) else {}
-            values = {key: {"value": setting} for key, setting in change.items()}
-            merged[name] = params | {"values": _merge_items(params.get("values"), values, "key", place, strict=strict)}
-        elif is_object(change):
-            merged[name] = _merge(old if is_object(old) else {}, change, place, strict=strict)
-        else:
+        elif not is_object(change):
             merged[name] = copy.deepcopy(change)
+        elif name == "nodes":
+            merged[name] = _merge_items(old, change, "nodeId", place, strict=strict)
+        elif name == "params" and "values" not in change:
+            merged[name] = _merge_params(_object(old), change, place, strict=strict)
+        else:
+            merged[name] = _merge(_object(old), change, place, strict=strict)
     return merged
+
+
+def _object(value: Json) -> JsonObject:
+    return value if is_object(value) else {}
+
+
+def _merge_params(params: JsonObject, changes: JsonObject, where: str, *, strict: bool) -> JsonObject:
+    values: JsonObject = {key: {"value": value} for key, value in changes.items()}
+    return params | {"values": _merge_items(params.get("values"), values, "key", where, strict=strict)}
 
 
 def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where: str, *, strict: bool) -> list[Json]:
     """Merge changes into the items of a list by what names them; for all pipelines, into those that it has."""
     listed = items if isinstance(items, list) else []
-    names = [item.get(named_by) for item in listed if is_object(item)]
+    names = [item.get(named_by) for item in objects(items)]
     strangers = [name for name in changes if name not in names]
     if strangers and strict:
         raise ConfigurationError(
             f"{where}: the pipeline has no {strangers[0]!r}; {known('names', names, wanted=strangers[0])}"
         )
-    merged: list[Json] = []
-    for item in listed:
-        change = changes.get(str(item.get(named_by))) if is_object(item) else None
-        merged.append(_merge(item, change, where, strict=strict) if is_object(item) and is_object(change) else item)
-    return merged
+
+    def merge(item: Json) -> Json:
+        change = changes.get(str(_object(item).get(named_by)))
+        return _merge(item, change, where, strict=strict) if is_object(item) and is_object(change) else item
+
+    return [merge(item) for item in listed]

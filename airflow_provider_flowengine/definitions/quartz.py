@@ -180,6 +180,6 @@ def _cron_day(quartz: Quartz) -> tuple[str, str]:
             raise ValueError(f"it fires {day.nth} days before a month's last day, which Airflow's cron can't say")
         case "working day":
             raise ValueError("it fires on the working day (W) nearest to a date, which Airflow's cron can't say")
-    if not any(date <= _DAYS_OF_MONTH[month - 1] for month in quartz.months for date in day.values):
+    if min(day.values) > max(_DAYS_OF_MONTH[month - 1] for month in quartz.months):
         raise ValueError("it never fires: no month that it names has such a day")
     return _DAY_OF_MONTH.cron(day.values), "*"

@@ -17,7 +17,7 @@ from airflow_provider_flowengine.definitions.quartz import parse_quartz, to_cron
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_flowengine.protocol.http import Json
 
@@ -85,28 +85,45 @@ def parse_schedule(execution: Mapping[str, Json]) -> Schedule:
     mode = execution.get("runMode") or "SINGLE"
     if mode == "SINGLE":
         return Manual()
+    _check_explained(execution)
+    return _PARSERS[str(mode)](execution)
+
+
+def _check_explained(execution: Mapping[str, Json]) -> None:
     if unexplained := [name for name in _UNEXPLAINED if not is_empty(execution.get(name)) and execution[name] != 0]:
         raise ConfigurationError(
             f"executionConfig: {unexplained[0]} is {execution[unexplained[0]]!r}, and FlowEngine's documentation does "
             "not say what it does; choose the DAG's schedule yourself with --schedule"
         )
-    if mode == "CRONTAB":
-        quartz = str(execution.get("cronExpression"))
-        try:
-            return Cron(to_cron(quartz), quartz)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"cronExpression {quartz!r} can't be translated: {error}. Choose the DAG's schedule yourself with "
-                "--schedule"
-            ) from None
-    if mode == "PERIODICAL":
-        amount = float(str(execution.get("interval")))
-        return Every(
-            int(amount) if amount.is_integer() else amount, UNITS[str(execution.get("intervalUnit") or "MINUTE")]
-        )
+
+
+def _parse_cron(execution: Mapping[str, Json]) -> Cron:
+    quartz = str(execution.get("cronExpression"))
+    try:
+        return Cron(to_cron(quartz), quartz)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"cronExpression {quartz!r} can't be translated: {error}. Choose the DAG's schedule yourself with "
+            "--schedule"
+        ) from None
+
+
+def _parse_interval(execution: Mapping[str, Json]) -> Every:
+    amount = float(str(execution.get("interval")))
+    return Every(int(amount) if amount.is_integer() else amount, UNITS[str(execution.get("intervalUnit") or "MINUTE")])
+
+
+def _parse_topics(execution: Mapping[str, Json]) -> Message:
     topics = execution.get("triggerList")
     named = [execution.get("trigger"), *(topics if isinstance(topics, list) else [])]
     return Message(tuple(dict.fromkeys(str(topic) for topic in named if topic)))
+
+
+_PARSERS: dict[str, Callable[[Mapping[str, Json]], Schedule]] = {
+    "CRONTAB": _parse_cron,
+    "PERIODICAL": _parse_interval,
+    "MESSAGE": _parse_topics,
+}
 
 
 def schedule_problem(execution: Mapping[str, Json]) -> str:

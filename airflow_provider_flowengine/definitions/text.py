@@ -32,16 +32,23 @@ def describe(path: tuple[str, ...], before: Json, after: Json) -> list[str]:
     where = place(path)
     if _holds_secret(path):
         before, after = (None if value is None else HIDDEN for value in (before, after))
-    if before is None or after is None:
-        sign, value = ("+", after) if before is None else ("-", before)
-        if isinstance(value, dict) and path[-2:-1] == ("values",):
-            value = value.get("value")
-        if isinstance(value, str) and "\n" in value:
-            return [f"{sign} {where}:", *(f"    {sign}{line}" for line in value.splitlines())]
-        return [f"{sign} {where}" if _is_item(path) else f"{sign} {where}: {show(value)}"]
+    if before is None:
+        return _describe_one("+", path, after)
+    if after is None:
+        return _describe_one("-", path, before)
     if isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
         return [f"~ {where}:", *(f"    {line}" for line in _unified(before, after))]
     return [f"~ {where}: {show(before)} → {show(after)}"]
+
+
+def _describe_one(sign: str, path: tuple[str, ...], value: Json) -> list[str]:
+    """Return what is there on one side alone as lines."""
+    where = place(path)
+    if isinstance(value, dict) and path[-2:-1] == ("values",):
+        value = value.get("value")
+    if isinstance(value, str) and "\n" in value:
+        return [f"{sign} {where}:", *(f"    {sign}{line}" for line in value.splitlines())]
+    return [f"{sign} {where}" if _is_item(path) else f"{sign} {where}: {show(value)}"]
 
 
 def place(path: tuple[str, ...]) -> str:

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .jobs import COMMANDS, Ended, Script, run_job
-from .simulation import simulated_duration, simulated_outcome
+from .simulation import simulated_duration, simulated_outcome, times_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from .definition import Definition, Node
     from .engine import Engine
     from .files import Files
@@ -100,27 +102,19 @@ class Execution:
     def _run_nodes(self, run: Run, definition: Definition, stop: threading.Event) -> str:
         """Run the nodes of a run, each once those before it have succeeded; tells how it went."""
         states = {node.node_id: node for node in run.nodes}
-        waiting = {node.id: (number, node) for number, node in enumerate(definition.nodes)}
-        for node_id, state in states.items():
-            if state.succeeded:
-                del waiting[node_id]
+        waiting = {number: node for number, node in enumerate(definition.nodes) if not states[node.id].succeeded}
         under_way: dict[Future[NodeRun], str] = {}
         with ThreadPoolExecutor(_AT_ONCE, f"flowengine-run-{run.id}") as pool:
             while True:
-                ready = [
-                    (number, node)
-                    for number, node in waiting.values()
-                    if all(states[before].succeeded for before in node.upstream)
-                ]
-                for number, node in [] if stop.is_set() else ready:
-                    del waiting[node.id]
+                for number in [] if stop.is_set() else _ready(waiting, states):
+                    node = waiting.pop(number)
                     future = pool.submit(self._node, run, number, node, dict(states), stop)
                     under_way[future] = node.id
                 if not under_way:
                     break
                 for done in wait(under_way, return_when=FIRST_COMPLETED).done:
                     states[under_way.pop(done)] = done.result()
-        return "succeeded" if all(state.succeeded for state in states.values()) else "failed"
+        return "succeeded" if _all_succeeded(states.values()) else "failed"
 
     def _node(self, run: Run, number: int, node: Node, states: dict[str, NodeRun], stop: threading.Event) -> NodeRun:
         now = self._engine.clock.now
@@ -179,7 +173,7 @@ class Execution:
     def _simulate(self, node: Node, state: NodeRun, stop: threading.Event) -> Ended:
         """Let time pass as a simulated node does."""
         duration = simulated_duration(node, state.params, self._engine.options.node_seconds)
-        if node.limit is not None and (duration is None or duration > node.limit):
+        if times_out(node, duration):
             late = Ended("timed out", f"timed out after {node.limit:g} s")
             return Ended("stopped") if stop.wait(node.limit) else late
         if stop.wait(duration):
@@ -190,3 +184,12 @@ class Execution:
         why = f"{kind} is simulated here"
         said = state.params.get("message", "") or ("" if node.type == "START" else why)
         return Ended(simulated_outcome(state.params, state.attempts), said)
+
+
+def _ready(waiting: Mapping[int, Node], states: Mapping[str, NodeRun]) -> list[int]:
+    """Return the numbers of the nodes before which all have succeeded."""
+    return [number for number, node in waiting.items() if _all_succeeded(map(states.__getitem__, node.upstream))]
+
+
+def _all_succeeded(states: Iterable[NodeRun]) -> bool:
+    return all(state.succeeded for state in states)

@@ -131,11 +131,9 @@ def apply_fault(fault: Fault, response: Response, options: Options) -> Response:
     :param response: the right answer.
     :param options: how FlowEngine answers.
     """
-    body = bytes(response.body)
-    headers = {"Retry-After": fault.retry_after} if fault.retry_after else None
     match fault.kind:
         case "status":
-            return gateway_error(fault.status, headers)
+            return gateway_error(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else None)
         case "html":
             return login_page()
         case "redirect":
@@ -145,11 +143,14 @@ def apply_fault(fault: Fault, response: Response, options: Options) -> Response:
         case "hang":
             return ConnectionDropped(fault.seconds)
         case "truncated":
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            return ConnectionDropped(partial=head.encode() + body[: len(body) // 2])
+            return _truncated(bytes(response.body))
         case "broken_json":
-            return Response(body[: len(body) // 2], 200, None, "application/json")
+            return Response(response.body[: len(response.body) // 2], 200, None, "application/json")
         case "envelope":
             return json_answer(serialization.envelope(options, None, serialization.FAILURE, fault.msg))
-        case "slow" | "away":
-            return response
+    return response  # slow, or away
+
+
+def _truncated(body: bytes) -> ConnectionDropped:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return ConnectionDropped(partial=head.encode() + body[: len(body) // 2])

@@ -16,6 +16,8 @@ from .definition import LONGEST
 from .models import NodeRun, past
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .definition import Definition, Node
 
 
@@ -45,6 +47,11 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
     return min(length, LONGEST) if 0 <= length < math.inf else otherwise
 
 
+def times_out(node: Node, duration: float | None) -> bool:
+    """Whether a node takes longer than it may."""
+    return node.limit is not None and (duration is None or duration > node.limit)
+
+
 def simulated_outcome(params: dict[str, str], attempt: int) -> str:
     """
     How an attempt of a simulated node ends.
@@ -61,21 +68,25 @@ def _simulate(node: Node, at: float, params: dict[str, str], attempts: int, othe
     """Play one node from its start to its end, its own retries included."""
     duration = simulated_duration(node, params, otherwise)
     begun = node_run(node, start=at, params=params, attempts_before=attempts)
+    timed_out = times_out(node, duration)
+    length = node.limit if timed_out else duration
+    if length is None:
+        return replace(begun, attempts=attempts + 1)
     end = at
     for again in range(node.retries + 1):
         attempts += 1
-        if node.limit is not None and (duration is None or duration > node.limit):
-            outcome, message, length = "failed", f"timed out after {node.limit:g} s", node.limit
-        elif duration is None:
-            return replace(begun, attempts=attempts)
-        else:
-            outcome, message, length = simulated_outcome(params, attempts), params.get("message", ""), duration
         end += length + (node.retry_gap if again else 0)
+        outcome = "failed" if timed_out else simulated_outcome(params, attempts)
         if outcome == "succeeded":
             break
-    if outcome == "failed":
-        message = message or f"node {node.name or node.id} failed"
+    message = f"timed out after {length:g} s" if timed_out else params.get("message", "")
+    if outcome == "failed" and not message:
+        message = f"node {_label(node)} failed"
     return replace(begun, end=end, outcome=outcome, message=message, attempts=attempts)
+
+
+def _label(node: Node) -> str:
+    return node.name or node.id
 
 
 def plan(
@@ -104,15 +115,20 @@ def plan(
         if before and before.succeeded:
             played[node.id] = before
             continue
-        attempts = before.attempts if before else 0
-        params = node.values(job_params)
-        upstream = [played[node_id] for node_id in node.upstream]
-        if all(run.succeeded for run in upstream):
-            ready = max([at, *(run.end for run in upstream if run.end is not None)])
-            played[node.id] = _simulate(node, ready, params, attempts, node_seconds)
-        else:
+        attempts, params = before.attempts if before else 0, node.values(job_params)
+        ready = _ready_at(at, [played[node_id] for node_id in node.upstream])
+        if ready is None:
             played[node.id] = node_run(node, params=params, attempts=attempts, attempts_before=attempts)
+        else:
+            played[node.id] = _simulate(node, ready, params, attempts, node_seconds)
     return tuple(played.values())
+
+
+def _ready_at(at: float, upstream: Sequence[NodeRun]) -> float | None:
+    """When a node can start in a run that starts or is resumed then; never if one before it doesn't succeed."""
+    if not all(run.succeeded for run in upstream):
+        return None
+    return max([at, *(run.end for run in upstream if run.end is not None)])
 
 
 def to_be_executed(

@@ -217,15 +217,21 @@ def judge(
     if run.started is None:
         ids_count = isinstance(run.id, int) and intent.ids_grow is not False
         return Verdict.POSSIBLE if ids_count else Verdict.FOREIGN
-    earliest, zone_explains = intent.earliest_start, intent.zone_explains(run)
+    return _judge_by_start(run, run.started, intent, latest_start, is_confirmed=is_confirmed)
+
+
+def _judge_by_start(
+    run: PipelineRun, started: datetime, intent: Intent, latest_start: datetime, *, is_confirmed: bool
+) -> Verdict:
+    earliest = intent.earliest_start
     if earliest is None:
         return Verdict.UNCERTAIN
-    if run.started < earliest:
+    zone_explains = intent.zone_explains(run)
+    if started < earliest:
         return Verdict.UNCERTAIN if zone_explains or not intent.server_time else Verdict.FOREIGN
-    is_in_time = run.started <= latest_start + CLOCK_SKEW_TOLERANCE or zone_explains
-    if is_in_time or (is_confirmed and not _has_no_zone(run)):
-        return Verdict.POSSIBLE
-    return Verdict.UNCERTAIN
+    is_in_time = started <= latest_start + CLOCK_SKEW_TOLERANCE or zone_explains
+    is_certain = is_in_time or (is_confirmed and not _has_no_zone(run))
+    return Verdict.POSSIBLE if is_certain else Verdict.UNCERTAIN
 
 
 def _has_no_zone(run: PipelineRun) -> bool:

@@ -272,14 +272,19 @@ def completed_since(
             ended.append(run)
         still_open.discard(run.id)
         ends[run.id] = _end(run)
-    ids = [run.id for run in snapshot.runs]
+    newest = newest_first(snapshot.runs)[:MAX_ENDS]
     moved = Cursor(
-        latest=max([cursor.latest, *(run_id for run_id in ids if isinstance(run_id, int))]),
+        latest=max([cursor.latest, *_numbers(snapshot.runs)]),
         open=_limit_open(still_open),
-        known=frozenset(run_id for run_id in ids if not isinstance(run_id, int)),
-        ends=frozenset((run.id, ends[run.id]) for run in newest_first(snapshot.runs)[:MAX_ENDS] if run.id in ends),
+        known=frozenset(run.id for run in snapshot.runs) - set(_numbers(snapshot.runs)),
+        ends=frozenset((run.id, ends[run.id]) for run in newest if run.id in ends),
     )
     return moved, [run for run in reversed(newest_first(ended)) if run.state in outcomes]
+
+
+def _numbers(runs: Iterable[PipelineRun]) -> list[int]:
+    """Return the ids that are numbers."""
+    return [run.id for run in runs if isinstance(run.id, int)]
 
 
 def _has_ended_since(run: PipelineRun, cursor: Cursor, ends: Mapping[Identifier, str]) -> bool:

@@ -43,6 +43,11 @@ MISSING_CALL_STATUSES = frozenset({404, 405})
 """What a server answers for a call of another generation: it surely did nothing."""
 
 
+def objects(value: Json) -> list[JsonObject]:
+    """Return the objects in a JSON list; what is no list holds none."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 @dataclass(frozen=True)
 class Request:
     """

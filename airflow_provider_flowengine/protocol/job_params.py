@@ -55,14 +55,17 @@ def _node(pipeline: Pipeline, name: str) -> Node:
     found = by_id or [node for node in pipeline.nodes if node.name == name]
     if len(found) == 1:
         return found[0]
+    raise NodeNotFoundError(f"job_params: {_why_not_one(pipeline, name, found)}")
+
+
+def _why_not_one(pipeline: Pipeline, name: str, found: list[Node]) -> str:
+    """Say why a name is not that of one node."""
     if found:
-        raise NodeNotFoundError(
-            f"job_params: {len(found)} nodes of pipeline {pipeline.id} are called {name!r}; name one by its id: "
-            f"{', '.join(node.id for node in found)}"
-        )
+        ids = ", ".join(node.id for node in found)
+        return f"{len(found)} nodes of pipeline {pipeline.id} are called {name!r}; name one by its id: {ids}"
     names = known("nodes", map(_label, pipeline.nodes))
     likely = closest(name, [each for node in pipeline.nodes for each in (node.id, node.name) if each])
-    raise NodeNotFoundError(f"job_params: pipeline {pipeline.id} has no node {name!r}; {likely}{names}")
+    return f"pipeline {pipeline.id} has no node {name!r}; {likely}{names}"
 
 
 def _label(node: Node) -> str:

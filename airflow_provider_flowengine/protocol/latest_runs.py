@@ -24,13 +24,14 @@ from airflow_provider_flowengine.protocol.page_order import (
 from airflow_provider_flowengine.protocol.page_search import last_page_of, read_until_ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.history_pages import HistoryPages
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.page_order import Runs
 
 MIN_PAGE_SIZE = 2
 GROWN_SIZE = 100
@@ -207,14 +208,23 @@ class LatestRunsReader:
         """
         latest = yield from self.grow_page_until(lambda runs: len(runs) >= number or any(map(reached, runs)))
         runs = {run.id: run for run in latest.runs}
-        page, step = (self.last_page, -1) if self.last_page else (latest.pages, 1)
         is_reached = latest.is_complete or any(map(reached, latest.runs))
-        for _ in range(_MAX_PAGES_BACK):
+        for page in self._older_pages(latest):
             if is_reached or len(runs) >= number:
                 break
-            page += step
-            rows = (yield from self.pages.read(page, self.size)).runs if page else ()
-            is_over = not rows or (step > 0 and ids_of(rows) <= runs.keys())
+            rows = yield from self._read_older(page, runs.keys())
             runs |= {run.id: run for run in rows}
-            is_reached = is_over or any(map(reached, rows))
+            is_reached = not rows or any(map(reached, rows))
         return newest_first(runs.values()), is_reached
+
+    def _read_older(self, page: int, known: Collection[Identifier]) -> Flow[Runs]:
+        """Return a page of older runs; nothing if the history had begun before it."""
+        rows = (yield from self.pages.read(page, self.size)).runs if page else ()
+        is_repeated = self.order is Order.NEWEST_FIRST and ids_of(rows) <= set(known)
+        return () if is_repeated else rows
+
+    def _older_pages(self, latest: LatestRuns) -> Iterable[int]:
+        """Return the numbers of the pages that follow, from newer runs to older ones; 0 is beyond the end."""
+        if self.last_page is None:
+            return range(latest.pages + 1, latest.pages + 1 + _MAX_PAGES_BACK)
+        return range(self.last_page - 1, max(self.last_page - 1 - _MAX_PAGES_BACK, -1), -1)

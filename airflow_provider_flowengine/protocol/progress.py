@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.models import NodeRun, run_from_dict
 from airflow_provider_flowengine.protocol.status import RunState
 
@@ -46,12 +47,16 @@ def describe_progress(
     return {
         "run_id": about_run.pop("run_id"),
         "pipeline_id": about_run.pop("pipeline_id"),
-        "pipeline_key": (pipeline.key if pipeline else "") or known.get("pipeline_key") or "",
-        "pipeline_name": (pipeline.name if pipeline else "") or known.get("pipeline_name") or "",
+        "pipeline_key": _known_text(pipeline.key if pipeline else "", known.get("pipeline_key")),
+        "pipeline_name": _known_text(pipeline.name if pipeline else "", known.get("pipeline_name")),
         **about_run,
-        "nodes": _nodes(run, pipeline, _rows(known, "nodes")),
+        "nodes": _nodes(run, pipeline, objects(known.get("nodes"))),
         "edges": _edges(pipeline) or known.get("edges") or [],
     }
+
+
+def _known_text(text: str, earlier: Json) -> Json:
+    return text or earlier or ""
 
 
 def run_from_progress(content: Mapping[str, Json]) -> PipelineRun:
@@ -70,7 +75,7 @@ def run_from_progress(content: Mapping[str, Json]) -> PipelineRun:
             ended=_parse_moment(node.get("ended")),
             message=str(node.get("message") or ""),
         )
-        for node in _rows(content, "nodes")
+        for node in objects(content.get("nodes"))
         if node.get("state") in set(RunState)
     )
     return replace(run_from_dict(content), nodes=nodes)
@@ -109,19 +114,10 @@ def _node(
 def _edges(pipeline: Pipeline | None) -> list[Json]:
     """Return the node ids that edges connect (``srcNodeId``, ``destNodeId``: the vendor's API page)."""
     definition = pipeline.content.get("data") if pipeline else None
-    edges = definition.get("edges") if isinstance(definition, dict) else None
-    pairs = [
-        (edge.get("srcNodeId"), edge.get("destNodeId"))
-        for edge in (edges if isinstance(edges, list) else ())
-        if isinstance(edge, dict)
-    ]
+    edges = objects(definition.get("edges")) if isinstance(definition, dict) else ()
+    pairs = [(edge.get("srcNodeId"), edge.get("destNodeId")) for edge in edges]
     unique = dict.fromkeys((str(source), str(target)) for source, target in pairs if source and target)
     return [list(pair) for pair in unique]
-
-
-def _rows(content: Mapping[str, Json], name: str) -> list[JsonObject]:
-    rows = content.get(name)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _parse_moment(value: Json) -> datetime | None:

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import pendulum
 
 from airflow_provider_flowengine.protocol.envelope import unexpected_response
+from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Node, NodeRun, Param, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE, local_time
@@ -168,7 +169,7 @@ class Reply:
             id=pipeline_id,
             name=as_text(_first(definition, "name") or _first(content, "name")),
             key=as_text(_first(content, "pipelineKey") or _first(definition, "pipelineKey")),
-            nodes=tuple(map(_node, _objects(nodes))),
+            nodes=tuple(map(_node, objects(nodes))),
             content=content,
         )
 
@@ -226,10 +227,10 @@ class Reply:
 
         Node details decorate a run: what can't be parsed of them must not hide the run itself.
         """
-        places = _objects([row, row.get("data"), row.get("pipeline")])
+        places = objects([row, row.get("data"), row.get("pipeline")])
         nodes = next((found for place in places if (found := _first(place, *_NODE_LISTS))), None)
         try:
-            return tuple(map(self._node_run, _objects(nodes)))
+            return tuple(map(self._node_run, objects(nodes)))
         except Exception:
             return ()
 
@@ -290,15 +291,10 @@ def _node(content: JsonObject) -> Node:
         type=as_text(content.get("indexType")),
         params=tuple(
             Param(as_text(value.get("key")), value.get("value"), as_text(value.get("type")) or "TEXT")
-            for value in _objects(values)
+            for value in objects(values)
             if value.get("key")
         ),
     )
-
-
-def _objects(values: Json) -> list[JsonObject]:
-    """Return the objects of a list; what is no list holds none."""
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def _first(content: Mapping[str, Json], *names: str) -> Json:
