@@ -50,8 +50,9 @@ def time_limit(request: Request) -> float:
 
 
 def headers_of(request: Request, upload: Upload | None) -> dict[str, str]:
-    """Return the headers that a request is sent with."""
-    return {"Accept-Encoding": ACCEPT_ENCODING, **request.headers, **(upload.headers if upload else {})}
+    """Return the headers that a request is sent with, each once, however its name is written."""
+    groups = ({"Accept-Encoding": ACCEPT_ENCODING}, request.headers, upload.headers if upload else {})
+    return dict({name.lower(): (name, value) for group in groups for name, value in group.items()}.values())
 
 
 def request_failed(request: Request, error: Exception, *, is_sent: bool, timeout: float) -> ServiceUnavailableError:

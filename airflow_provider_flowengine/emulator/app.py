@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from . import redact, serialization
@@ -269,6 +270,11 @@ async def _refused_control(request: Request, error: Exception) -> Response:
     return json_answer({"detail": problem.detail}, problem.status_code)
 
 
+async def _client_gone(request: Request, error: Exception) -> Response:
+    """Answer a client that hung up in the middle of its request's body: with nothing done, and to nobody."""
+    return Response(status_code=400)
+
+
 class _Json(JSONResponse):
     """JSON that may hold halves of surrogate pairs, as answers of the engine may."""
 
@@ -296,6 +302,7 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
     app = FastAPI(openapi_url=None, default_response_class=_Json)  # without pages that load scripts from the network
     app.add_exception_handler(RequestValidationError, _invalid_control)
     app.add_exception_handler(HTTPException, _refused_control)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
     app.state.engine, app.state.faults, app.state.files = engine, faults, files
     app.include_router(control_router)
     mount_page(app, engine)

@@ -29,6 +29,12 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_ENGINE_PATIENCE = 60.0
 MAX_SECONDS = 86_400.0
 USER, SESSION = "user", "session"
+_TRANSPORT_HEADERS = frozenset(
+    "connection content-encoding content-length expect keep-alive proxy-connection te trailer transfer-encoding "
+    "upgrade".split()
+)
+"""Headers that say how the bytes of one request are sent (RFC 9110, 9112): a wrong one breaks the next request too."""
+
 _SECRET_NAME = re.compile("key|token|auth|cookie|secret|password", re.IGNORECASE)
 MAX_CONNECT_TIMEOUT = 10.0
 """Seconds that a connection may take to come about, whatever a request's timeout."""
@@ -107,7 +113,7 @@ class Settings:
         :param user_id: with ``session``: sent as ``X-FlowEngine-UserId``; default ``1``.
         :param verify: true, false, or the path of a CA bundle.
         :param timeout: seconds, more than 0, at most a day; default 30.
-        :param headers: more headers for every request.
+        :param headers: more headers for every request; none that says how a single one is sent (``Content-Length``).
         :param timezone: a zone's name, e.g. ``Asia/Shanghai``.
         :param engine_patience: seconds, at most a day; default 60; 0 waits for no engine.
         :param status_words: more status words by what they mean.
@@ -223,6 +229,10 @@ def _header(name: str, value: object) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", text):
         raise ConfigurationError(
             f"The header {name!r} can't be sent: its name must be a word, its value plain ASCII on one line"
+        )
+    if name.lower() in _TRANSPORT_HEADERS:
+        raise ConfigurationError(
+            f"headers: {name!r} can't be set, since it says how a single request is sent; the client sets it. Remove it"
         )
     return text
 

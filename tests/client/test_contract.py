@@ -262,6 +262,19 @@ def test_a_client_that_was_closed_opens_anew(conversation):
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
+def test_a_header_is_sent_once_however_the_connection_writes_its_name(server, talk, tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_bytes(b"x")
+    engine(server).replies.append(http(ok({})))
+
+    talk(server, headers={"content-type": "text/plain", "accept-encoding": "identity"}).upload(path)
+
+    request = server.requests[-1]
+    assert len(request.header("Content-Type")) == 1
+    assert request.header("Content-Type")[0].startswith("multipart/form-data")
+    assert request.header("Accept-Encoding") == ["identity"]
+
+
 def test_headers_are_sent_as_the_connection_says(server, talk):
     talk(
         server,

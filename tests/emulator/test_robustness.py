@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -223,6 +224,25 @@ def test_a_big_pipeline_that_fires_each_second_for_a_year_is_caught_up_with_in_t
     prober.ask("POST", "/__control__/clock/advance", {"seconds": 365 * 86400})
     assert prober.engine("GET", "/pipeline/1/historyList", page=1, size=1).json()["data"]["total"] > 0
     assert time.monotonic() - begun < 10
+
+
+BODIES = {
+    "a call": ("/engine/15/demo/kernel/v1/pipeline/6/1/start", "application/json"),
+    "an upload": ("/engine/15/demo/kernel/v1/template/uploadJobFileParam/1", "multipart/form-data; boundary=x"),
+    "a control endpoint": ("/__control__/faults", "application/json"),
+}
+
+
+@pytest.mark.parametrize(("path", "kind"), BODIES.values(), ids=BODIES)
+def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_error(emulator, caplog, path, kind):
+    head = f"POST {path} HTTP/1.1\r\nHost: {emulator.host}\r\nX-FlowEngine-UserId: 1\r\nContent-Type: {kind}\r\n"
+    with socket.create_connection((emulator.host, emulator.port)) as client:
+        client.sendall(f"{head}Content-Length: 9\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 100")  # now the body is waited for
+        client.sendall(b"{")
+    emulator.stop()
+
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("moment", [-1, MAX_TIME + 1, float("nan"), float("inf"), HUGE])

@@ -121,6 +121,16 @@ def test_credentials_in_the_host_are_refused_and_not_repeated(url):
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "Expect", "Content-Encoding"])
+def test_a_header_that_says_how_one_request_is_sent_is_refused(name):
+    with pytest.raises(ConfigurationError, match=f"headers: '{name}' can't be set"):
+        build(headers={name: "5"})
+
+
+def test_another_host_may_be_named_to_a_gateway_that_is_reached_by_its_address():
+    assert build(fl_url="http://10.0.0.7", headers={"Host": "gw.example.com"}).headers["Host"] == "gw.example.com"
+
+
 @pytest.mark.parametrize(
     "headers", [{"X Y": "1"}, {"X-Key": "a\r\nX-More: b"}, {"X-Key": "密钥"}, {"": "1"}, {"X-Key": "a\0"}]
 )
