@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.links import RUN_KEY, FlowEngineRunLink, push_run_link
+from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.operators.arguments import (
     RENDERED,
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
+    from airflow_provider_flowengine.operators.execution.report import ProgressXCom
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.monitor import RunMonitor
@@ -150,8 +150,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         self._monitor: RunMonitor | None = None
         self._history: History | None = None
         self._pipeline: Pipeline | None = None
-        self._progress: JsonObject | None = None
-        self._is_published = False
+        self._xcom: ProgressXCom | None = None
 
     @failing_at_once()
     def execute(self, context: Context) -> Any:
@@ -206,13 +205,14 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         :param event: the trigger's event.
         :return: the run.
         """
+        from airflow_provider_flowengine.operators.execution.report import ProgressXCom
         from airflow_provider_flowengine.protocol.progress import run_from_progress
 
         if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
             raise FlowEngineError(f"The trigger's event can't be parsed: {event!r}")
         if event.get("outcome") != "ended":
             self._fail(error_from_event(event))
-        self._progress, self._is_published = event["run"], bool(event.get("published"))
+        self._xcom = ProgressXCom(event["run"], is_written=bool(event.get("published")))
         url = str(event.get("run_url") or "")
         push_run_link(context, url)
         return self._succeed(context, run_from_progress(event["run"]), url)
@@ -262,17 +262,10 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         raise error
 
     def _publish(self, context: Context, run: PipelineRun) -> None:
-        """Write the run's progress to XCom, if it has changed; a write that fails must not fail the task."""
-        from airflow_provider_flowengine.protocol.progress import describe_progress
+        from airflow_provider_flowengine.operators.execution.report import ProgressXCom
 
-        progress = describe_progress(run, self._pipeline, self._progress)
-        if progress == self._progress and self._is_published:
-            return
-        try:
-            context["ti"].xcom_push(key=RUN_KEY, value=progress)
-            self._progress, self._is_published = progress, True
-        except Exception:
-            self.log.warning("The XCom %s can't be written", RUN_KEY, exc_info=True)
+        self._xcom = self._xcom or ProgressXCom()
+        self._xcom.update(context, run, self._pipeline, time.time())
 
     # --- waiting --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,8 +20,37 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
+log = logging.getLogger(__name__)
+
 MIN_INTERVAL = 1.0
 """Seconds between two writes of it at least, but for the run's end."""
+
+
+class ProgressXCom:
+    """
+    The XCom ``flowengine_run`` of a task, as this process has left it. A write that fails never fails the task.
+
+    :param progress: what it held when this process began, as far as is known.
+    :param is_written: whether the XCom holds that already.
+    """
+
+    def __init__(self, progress: JsonObject | None = None, *, is_written: bool = False) -> None:
+        self.progress = progress
+        self._is_written = is_written
+        self._written_at: float | None = None
+
+    def update(self, context: Context, run: PipelineRun, pipeline: Pipeline | None, now: float) -> None:
+        """Write what has changed since the last write, at most once a second; the run's end at once."""
+        progress = describe_progress(run, pipeline, self.progress)
+        is_early = self._written_at is not None and 0 <= now - self._written_at < MIN_INTERVAL
+        if (progress == self.progress and self._is_written) or (is_early and not run.state.is_final):
+            return
+        try:
+            context["ti"].xcom_push(key=RUN_KEY, value=progress)
+        except Exception:
+            log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
+            return
+        self.progress, self._written_at, self._is_written = progress, now, True
 
 
 class RunReport:
@@ -34,13 +64,15 @@ class RunReport:
     def __init__(self, operator: FlowEnginePipelineOperator, context: Context) -> None:
         self.operator = operator
         self.context = context
-        self.log = operator.log
         self.pipeline: Pipeline | None = None
         self.run: PipelineRun | None = None
         self.url = ""
-        self.progress: JsonObject | None = None
-        self._written_at: float | None = None
-        self._is_published = True
+        self._xcom = ProgressXCom()
+
+    @property
+    def progress(self) -> JsonObject | None:
+        """The run's progress as it was last told."""
+        return self._xcom.progress
 
     def restore(self, run: PipelineRun, progress: JsonObject, url: str, *, is_published: bool) -> None:
         """
@@ -51,7 +83,7 @@ class RunReport:
         :param url: the address of the run's page.
         :param is_published: whether the XCom holds this progress.
         """
-        self.run, self.progress, self.url, self._is_published = run, progress, url, is_published
+        self.run, self.url, self._xcom = run, url, ProgressXCom(progress, is_written=is_published)
         key, name = (str(given) if given else "" for given in (self.operator.pipeline_key, self.operator.pipeline_name))
         self.pipeline = Pipeline(run.pipeline_id, name=name, key=key)
         self._hide_link()
@@ -78,7 +110,7 @@ class RunReport:
             try:
                 self.url = self.operator.hook.run_url(run.pipeline_id, run.id)
             except FlowEngineError:
-                self.log.debug("The address of the run's page is unknown", exc_info=True)
+                log.debug("The address of the run's page is unknown", exc_info=True)
         return self.url
 
     def publish(self, run: PipelineRun) -> None:
@@ -89,19 +121,9 @@ class RunReport:
         self.update(run)
 
     def update(self, run: PipelineRun) -> None:
-        """Show how the run is now: what has changed since, and at most once a second, but its end at once."""
+        """Show how the run is now."""
         self.run = run
-        progress = describe_progress(run, self.pipeline, self.progress)
-        now = self.operator.hook.api.now()
-        is_early = self._written_at is not None and 0 <= now - self._written_at < MIN_INTERVAL
-        if (progress == self.progress and self._is_published) or (is_early and not run.state.is_final):
-            return
-        try:
-            self.context["ti"].xcom_push(key=RUN_KEY, value=progress)
-        except Exception:
-            self.log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
-            return
-        self.progress, self._written_at, self._is_published = progress, now, True
+        self._xcom.update(self.context, run, self.pipeline, self.operator.hook.api.now())
 
     def tell_outlets(self, run: PipelineRun) -> None:
         """Put the run into the events of the task's outlets."""
