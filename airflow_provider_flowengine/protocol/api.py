@@ -39,7 +39,7 @@ from airflow_provider_flowengine.protocol.reply import Reply
 from airflow_provider_flowengine.protocol.resending import is_engine_absent, may_have_moved, may_resend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime, timezone
     from pathlib import Path
 
@@ -367,6 +367,7 @@ class Api:
         size: int = 20,
         *,
         seen: Mapping[Identifier, PipelineRun] | None = None,
+        wanted: Collection[Identifier] = (),
     ) -> Flow[HistoryPage]:
         """
         10: return one page of a pipeline's run history, in the server's order.
@@ -375,16 +376,11 @@ class Api:
         :param page: which page, counted from 1.
         :param size: how many runs a page holds.
         :param seen: runs of an earlier look, by id: a row that is as it was then needn't be read again.
+        :param wanted: runs that are enough: if the page shows them all, a row that can't be parsed is left out.
+        :raises UnexpectedResponseError: if a row can't be parsed, which may be any run.
         """
         reply = yield from self.call(lambda engine: endpoints.list_runs(engine, pipeline_id, page, size))
-
-        def parse(row: JsonObject) -> PipelineRun:
-            run_id = identifier(row.get("id"))
-            before = seen.get(run_id) if seen and run_id is not None else None
-            is_same = before is not None and before.content == row and before.is_zone_certain
-            return before if before and is_same else reply.run(row, pipeline_id)
-
-        return HistoryPage(tuple(map(parse, reply.rows())), reply.total(), reply.server_time)
+        return HistoryPage(reply.runs(pipeline_id, seen=seen, wanted=wanted), reply.total(), reply.server_time)
 
     def read_run(self, pipeline_id: Identifier, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run with its nodes by the one-run call, best effort: None if the call is missing or odd."""

@@ -150,7 +150,7 @@ class History:
         :raises AmbiguousRunError: if there are more than can be looked through.
         """
         if wanted is not None and self._newest.order is Order.NEWEST_FIRST:
-            first = yield from self._pages.read(1, self._newest.size)
+            first = yield from self._pages.read_first(self._newest.size, [wanted])
             if wanted in ids_of(first.runs):
                 return [run for run in newest_first(first.runs) if is_new(run)]
         runs, reached = yield from self._scan_back_until(lambda run: not is_new(run))

@@ -12,6 +12,8 @@ from airflow_provider_flowengine.protocol.models import HistoryPage
 from airflow_provider_flowengine.protocol.pages import unless_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.identifiers import Identifier
@@ -47,17 +49,30 @@ class HistoryPages:
 
         :param page: its number, from 1.
         :param size: how many runs it is asked for.
+        :raises UnexpectedResponseError: if a row of it can't be parsed: it may be any run.
         """
+        return (yield from self._remember(self._ask(1, size) if page == 1 else self._ask_further(page, size)))
+
+    def read_first(self, size: int, wanted: Collection[Identifier]) -> Flow[HistoryPage]:
+        """
+        Return the first page. If it shows all runs that are wanted, a row that can't be parsed is left out.
+
+        :param size: how many runs it is asked for.
+        :param wanted: the runs that are enough.
+        """
+        return (yield from self._remember(self._ask(1, size, wanted)))
+
+    def _remember(self, page: Flow[HistoryPage]) -> Flow[HistoryPage]:
         settings = self.api.settings
         if settings is not self._seen_by:  # other words or another zone read the same rows differently
             self._seen, self._seen_by = {}, settings
-        response = yield from (self._ask(1, size) if page == 1 else self._ask_further(page, size))
+        response = yield from page
         fresh = {run.id: run for run in response.runs}
         self._seen = fresh if len(self._seen) > _MAX_SEEN else self._seen | fresh
         return response
 
-    def _ask(self, page: int, size: int) -> Flow[HistoryPage]:
-        return self.api.list_runs(self.pipeline_id, page, size, seen=self._seen)
+    def _ask(self, page: int, size: int, wanted: Collection[Identifier] = ()) -> Flow[HistoryPage]:
+        return (yield from self.api.list_runs(self.pipeline_id, page, size, seen=self._seen, wanted=wanted))
 
     def _ask_further(self, page: int, size: int) -> Flow[HistoryPage]:
         """Return a page after the first. It is beyond the end if it is refused twice, and the first isn't meanwhile."""

@@ -107,7 +107,7 @@ class LatestRunsReader:
         return (yield from self._latest_from_first_page(wanted))
 
     def _latest_from_first_page(self, wanted: Collection[Identifier] | None) -> Flow[LatestRuns]:
-        first = yield from self.pages.read(1, self.size)
+        first = yield from self.pages.read_first(self.size, wanted or ())
         latest = LatestRuns(
             newest_first(first.runs),
             is_complete=not first.runs or len(first.runs) > self.size,

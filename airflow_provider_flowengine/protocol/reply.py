@@ -15,20 +15,21 @@ from urllib.parse import SplitResult, urlsplit
 import pendulum
 
 from airflow_provider_flowengine.protocol.envelope import unexpected_response
+from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
 from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Node, NodeRun, Param, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE, local_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime, timezone
 
-    from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
     from airflow_provider_flowengine.protocol.http import Json, JsonObject, Request
     from airflow_provider_flowengine.protocol.settings import Settings
 
 _LIST_NAMES = ("list", "records", "content", "rows", "items", "historyList", "engineJobPipelineTemplateList")
+_EXPECTED_LIST = "a list of objects in data"
 _TOTAL_NAMES = ("total", "totalCount", "totalElements", "totalNum", "totalSize")
 
 _STARTED = ("startTime", "start_time", "startAt")
@@ -130,12 +131,19 @@ class Reply:
 
         :raises UnexpectedResponseError: if there is no list, or it cannot be determined which.
         """
+        rows = self.listed()
+        if not all(isinstance(row, dict) for row in rows):
+            raise self.unexpected(_EXPECTED_LIST, self.payload)
+        return cast("list[JsonObject]", rows)
+
+    def listed(self) -> list[Json]:
+        """Return the same, whatever each row is."""
         rows = self._only_list(self.data) if isinstance(self.data, dict) else self.data
         if rows is None and "data" in self.payload:
-            rows = []
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise self.unexpected("a list of objects in data", self.payload)
-        return cast("list[JsonObject]", rows)
+            return []
+        if not isinstance(rows, list):
+            raise self.unexpected(_EXPECTED_LIST, self.payload)
+        return rows
 
     def total(self) -> int | None:
         """Return how many rows there are in all, if the answer says so."""
@@ -200,6 +208,39 @@ class Reply:
             is_zone_certain=not (self._is_guessed(began) or self._is_guessed(ended)),
             content=row,
         )
+
+    def runs(
+        self,
+        pipeline_id: Identifier,
+        *,
+        seen: Mapping[Identifier, PipelineRun] | None = None,
+        wanted: Collection[Identifier] = (),
+    ) -> tuple[PipelineRun, ...]:
+        """
+        Return the runs of a page.
+
+        :param pipeline_id: the pipeline that they belong to.
+        :param seen: runs of an earlier answer, by id: a row that is as it was then needn't be parsed again.
+        :param wanted: runs that are enough: if the page shows them all, a row that can't be parsed is left out.
+        :raises UnexpectedResponseError: if a row can't be parsed otherwise: it may be any run.
+        """
+        runs, problems = [], []
+        for row in self.listed():
+            try:
+                runs.append(self._run_of_row(row, pipeline_id, seen or {}))
+            except UnexpectedResponseError as error:
+                problems.append(error)
+        if problems and not (wanted and {run.id for run in runs} >= set(wanted)):
+            raise problems[0]
+        return tuple(runs)
+
+    def _run_of_row(self, row: Json, pipeline_id: Identifier, seen: Mapping[Identifier, PipelineRun]) -> PipelineRun:
+        if not isinstance(row, dict):
+            raise self.unexpected(_EXPECTED_LIST, self.payload)
+        run_id = identifier(row.get("id"))
+        before = seen.get(run_id) if run_id is not None else None
+        is_same = before is not None and before.content == row and before.is_zone_certain
+        return before if before and is_same else self.run(row, pipeline_id)
 
     def only_run(self, pipeline_id: Identifier) -> PipelineRun | None:
         """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.candidates import Intent
-from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, RequestRejectedError
+from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, RequestRejectedError, UnexpectedResponseError
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
@@ -345,6 +345,48 @@ def test_a_row_that_changed_is_read_again(server):
     server.set(1, status="succeeded")
 
     assert server.drive(history.find(1)).state is RunState.SUCCEEDED
+
+
+# --- rows that cannot be parsed ---------------------------------------------------------------------------------------
+
+UNREADABLE = {
+    "no id": {"status": "running"},
+    "a time that is none": {"id": 3, "status": "failed", "startTime": "soon"},
+    "no object": None,
+}
+
+
+@pytest.fixture(params=UNREADABLE.values(), ids=UNREADABLE)
+def odd_history(server, request):
+    """A history of five runs and a row of nonsense."""
+    server.add_run()
+    server.fill(4)
+    rows = [*server.runs[::-1], request.param]
+    server.on("history", *[ok(rows)] * 9)
+    return server.history()
+
+
+def test_a_run_is_found_beside_a_row_that_cannot_be_parsed(server, odd_history):
+    assert server.drive(odd_history.find(5)).id == 5
+
+
+def test_a_run_that_is_missing_may_be_the_row_that_cannot_be_parsed(server, odd_history):
+    with pytest.raises(UnexpectedResponseError):
+        server.drive(odd_history.find(6))
+
+
+def test_which_runs_are_the_newest_cannot_be_said_beside_a_row_that_cannot_be_parsed(server, odd_history):
+    with pytest.raises(UnexpectedResponseError):
+        server.drive(odd_history.latest())
+
+
+def test_that_no_run_is_newer_than_a_baseline_cannot_be_said_beside_a_row_that_cannot_be_parsed(server, odd_history):
+    with pytest.raises(UnexpectedResponseError):
+        server.drive(after(odd_history, Intent(19, baseline_run_id=5)))
+
+
+def test_a_run_that_a_start_named_is_found_beside_a_row_that_cannot_be_parsed(server, odd_history):
+    assert ids(server.drive(odd_history.after_baseline(lambda run: run.id > 4, 4, wanted=5))) == [5]
 
 
 # --- newer than a baseline --------------------------------------------------------------------------------------------
