@@ -26,7 +26,16 @@ author = "the airflow-provider-flowengine authors"
 copyright = f"2026, {author}"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "chinese_search", "from_code", "proof"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+    "chinese_search",
+    "from_code",
+    "proof",
+    "breakable_code",
+    "pictures",
+]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_root", "locale", "performance/*", "reliability/*"]  # the latter are included
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}

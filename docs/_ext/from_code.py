@@ -38,7 +38,8 @@ PACKAGE = Path(airflow_provider_flowengine.__file__).parent
 
 def table(widths: Sequence[int], header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a table whose columns have these widths, in parts of a hundred."""
-    yield from (":::{list-table}", ":header-rows: 1", f":widths: {' '.join(map(str, widths))}", "")
+    dense = [":class: dense"] if len(widths) > 4 else []
+    yield from (":::{list-table}", ":header-rows: 1", *dense, f":widths: {' '.join(map(str, widths))}", "")
     for row in (header, *rows):
         for number, cell in enumerate(row):
             yield f"{'  -' if number else '* -'} {cell}".rstrip()
@@ -60,7 +61,7 @@ PLACEHOLDERS = {
     "size": "{size}",
 }
 CALL_COLUMNS = ("call", "method, path", "query", "body", "answer", "source")
-CALL_WIDTHS = (19, 25, 14, 12, 15, 15)
+CALL_WIDTHS = (16, 29, 14, 13, 15, 13)
 _FIELD = re.compile(r"^:(\w+): (.*(?:\n(?!:).*)*)", re.MULTILINE)
 
 
