@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.workspace import read_definitions
+from airflow_provider_flowengine.definition_files import read_text
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
 from airflow_provider_flowengine.definitions.content import fingerprint, key_and_name
 from airflow_provider_flowengine.definitions.diff import diff
@@ -42,7 +43,7 @@ class PipelineInUseError(FlowEngineError):
 _ABOUT_ONE = (PipelineExistsError, PipelineInUseError, RequestRejectedError)
 """Errors that are about one pipeline: those after it can be applied all the same."""
 
-FAILED, NOT_DONE = "failed", "not done"
+FAILED, INTERRUPTED, NOT_DONE = "failed", "interrupted", "not done"
 """States of a step, beside what was done."""
 
 NO_VERSIONS = (
@@ -53,9 +54,12 @@ NO_VERSIONS = (
 def plan(arguments: argparse.Namespace) -> int:
     """Say what ``apply`` would do."""
     definitions = read_definitions(arguments.files, arguments.overlay)
-    steps = make_plan(connect(arguments), definitions, read_uploads(arguments.uploads, definitions))
+    uploads = read_uploads(arguments.uploads, definitions)
+    engine = connect(arguments)
+    steps = make_plan(engine, definitions, uploads)
     if arguments.plan_file:
-        Path(arguments.plan_file).write_text(to_json({"steps": [_planned(step) for step in steps]}), encoding="utf-8")
+        planned: JsonObject = {"engine": engine.label, "steps": [_planned(step) for step in steps]}
+        Path(arguments.plan_file).write_text(to_json(planned), encoding="utf-8")
     return show_plan(arguments.output, steps)
 
 
@@ -63,8 +67,8 @@ def apply(arguments: argparse.Namespace) -> int:
     """Create and change pipelines as their files say."""
     definitions = read_definitions(arguments.files, arguments.overlay)
     uploads = read_uploads(arguments.uploads, definitions)
-    planned = _read_plan(arguments.plan_file) if arguments.plan_file else None
     engine = connect(arguments)
+    planned = _read_plan(arguments.plan_file, engine) if arguments.plan_file else None
     steps = make_plan(engine, definitions, uploads)
     if planned is not None:
         _check_plan(steps, planned)
@@ -141,10 +145,13 @@ def _planned(step: Step) -> JsonObject:
     return {name: value for name, value in step.as_dict().items() if name != "changes"}
 
 
-def _read_plan(path: str) -> dict[Json, JsonObject]:
-    steps = parse_object(Path(path).read_text(encoding="utf-8"), path).get("steps")
+def _read_plan(path: str, engine: Engine) -> dict[Json, JsonObject]:
+    plan = parse_object(read_text(Path(path)), path)
+    steps = plan.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise ConfigurationError(f"{path}: this is no plan; make one with flowengine plan … --plan-file {path}")
+    if plan.get("engine") != engine.label:
+        raise ConfigurationError(f"{path} is a plan for {plan.get('engine')}, not for {engine.label}; plan again")
     return {step["pipeline"]: step for step in steps if isinstance(step, dict) and "pipeline" in step}
 
 
@@ -184,31 +191,36 @@ def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool
     output.rows(form, results, ("pipeline", "state", "source"))
     for error in errors:
         output.note(f"Error: {error}", style="red")
-    left = [step.label for step, state in done if state in (FAILED, NOT_DONE)]
+    left = [step.label for step, state in done if state in (FAILED, INTERRUPTED, NOT_DONE)]
     if left:
         output.note(
             f"Not applied: {', '.join(left)}. Run apply again to continue; what is done already stays as it is."
         )
+    if any(isinstance(error, KeyboardInterrupt) for error in errors):
+        return exit_codes.INTERRUPTED
     return exit_codes.ERROR if errors else exit_codes.OK
 
 
-def _apply_each(engine: Engine, steps: Iterable[Step], *, force: bool) -> tuple[list[str], list[FlowEngineError]]:
+def _apply_each(engine: Engine, steps: Iterable[Step], *, force: bool) -> tuple[list[str], list[BaseException]]:
     """Do what each step says, up to an error that isn't about one pipeline; return the states, and the errors."""
     states: list[str] = []
-    errors: list[FlowEngineError] = []
+    errors: list[BaseException] = []
     for step in steps:
         state = NOT_DONE
         if all(_concerns_one_pipeline(error) for error in errors):
             try:
                 state = _apply_step(engine, step, force=force)
-            except FlowEngineError as raised:
+            except (FlowEngineError, OSError) as raised:
                 errors.append(raised)
                 state = FAILED
+            except KeyboardInterrupt:
+                errors.append(KeyboardInterrupt(f"interrupted; plan says whether {step.label!r} was written"))
+                state = INTERRUPTED
         states.append(state)
     return states, errors
 
 
-def _concerns_one_pipeline(error: FlowEngineError) -> bool:
+def _concerns_one_pipeline(error: BaseException) -> bool:
     return isinstance(error, _ABOUT_ONE) and not isinstance(error, AccessDeniedError)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from airflow_provider_flowengine.cli import exit_codes
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from airflow_provider_flowengine.cli.commands import Command
 
@@ -22,12 +25,15 @@ def run_command(command: Command, arguments: argparse.Namespace) -> int:
     :param command: the command.
     :param arguments: its parsed arguments.
     """
+    from airflow_provider_flowengine.cli.output import prepare_streams
     from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunError, StartUnconfirmedError
 
+    prepare_streams()
     module, _, name = command.function.partition(":")
     try:
         function = getattr(import_module(f"airflow_provider_flowengine.cli.{module}"), name)
-        code: int = function(arguments)
+        with _logs_on_stderr():
+            code: int = function(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # such as `flowengine runs … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,3 +54,25 @@ def _fail(reason: object, code: int) -> int:
 
     note(f"Error: {reason}", style="red")
     return code
+
+
+class _Notes(logging.Handler):
+    """Writes what is logged as the command's own notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from airflow_provider_flowengine.cli.output import note
+
+        note(self.format(record))
+
+
+@contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    """Write warnings of this package to standard error alone: Airflow 2.11 logs to standard output."""
+    logger, handler = logging.getLogger("airflow_provider_flowengine"), _Notes(logging.WARNING)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate

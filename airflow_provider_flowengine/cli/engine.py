@@ -58,6 +58,11 @@ class Engine:
         """What the connection says."""
         return self.api.settings
 
+    @property
+    def label(self) -> str:
+        """What tells it from other engines: its key, and its gateway's address."""
+        return f"{self.api.engine_key} at {self.settings.fl_url}"
+
     def pipelines(self) -> list[Pipeline]:
         """Return the engine's pipelines (call 05)."""
         return self.client.run(self.api.list_pipelines())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
-from airflow_provider_flowengine.cli.workspace import write_files
+from airflow_provider_flowengine.cli.workspace import files_by_label, write_files
 from airflow_provider_flowengine.definition_files import read_definition
 from airflow_provider_flowengine.definitions.check import file_params
 from airflow_provider_flowengine.definitions.diff import diff
@@ -25,25 +25,35 @@ if TYPE_CHECKING:
 def export(arguments: argparse.Namespace) -> int:
     """Write pipelines' definitions to files; a file whose pipeline has not changed stays as it is."""
     engine, folder = connect(arguments), Path(arguments.dir)
-    taken: list[str] = []
+    names = files_by_label(folder)
+    taken = {path.name for path in folder.glob("*.json")}
     results: list[JsonObject] = []
     for pipeline in chosen(engine, arguments):
-        stem = file_stem(pipeline.key or pipeline.name or str(pipeline.id), taken)
-        path = folder / f"{stem}.json"
-        taken.append(path.name)
-        if path.exists() and not arguments.inline and _is_up_to_date(path, pipeline):
-            state = "unchanged"
-        else:
-            write_files(folder, to_files(pipeline.content, stem, inline=arguments.inline))
-            state = "written"
-        results.append({"pipeline": pipeline.key or pipeline.name, "file": str(path), "state": state})
+        label = pipeline.key or pipeline.name or str(pipeline.id)
+        name = names.get(label) or f"{file_stem(label, taken)}.json"
+        taken.add(name)
+        try:
+            state = _write(folder / name, pipeline, inline=arguments.inline)
+        except (ConfigurationError, OSError) as error:
+            output.note(f"Error: {label}: {error}", style="red")
+            state = "failed"
+        results.append({"pipeline": label, "file": str(folder / name), "state": state})
         for node, param in file_params(pipeline.content):
             output.note(
-                f"{path}: FILE param {node}.{param.get('key')} is a path on this engine's own disk; on another engine, "
-                "upload the file with --file"
+                f"{folder / name}: FILE param {node}.{param.get('key')} is a path on this engine's own disk; on "
+                "another engine, upload the file with --file"
             )
     output.rows(arguments.output, results, ("pipeline", "file", "state"))
-    return exit_codes.OK
+    return exit_codes.ERROR if any(result["state"] == "failed" for result in results) else exit_codes.OK
+
+
+def _write(path: Path, pipeline: Pipeline, *, inline: bool) -> str:
+    """Write a pipeline's files, and return what became of them."""
+    existed = path.exists()
+    if existed and not inline and _is_up_to_date(path, pipeline):
+        return "unchanged"
+    write_files(path.parent, to_files(pipeline.content, path.stem, inline=inline))
+    return "overwritten" if existed else "written"
 
 
 def chosen(engine: Engine, arguments: argparse.Namespace) -> list[Pipeline]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -26,6 +27,14 @@ def clean(text: str) -> str:
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
+
+
+def prepare_streams() -> None:
+    """Write letters that the terminal's encoding doesn't have as escapes, and nothing to a stream that is closed."""
+    sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def note(text: str, style: str = "") -> None:
@@ -89,7 +98,7 @@ def value(form: str, content: Json) -> None:
     if form == "yaml":
         import yaml
 
-        sys.stdout.write(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+        sys.stdout.write(yaml.safe_dump(content, allow_unicode=_writes_unicode(), sort_keys=False))
     else:
         sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=not _writes_unicode()) + "\n")
 
@@ -100,10 +109,13 @@ def _writes_unicode() -> bool:
 
 def _table(items: Sequence[Mapping[str, Json]], columns: Sequence[str]) -> None:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
     table = Table(
-        *(column.replace("_", " ") for column in columns), box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+        *(Column(styled(column.replace("_", " "))) for column in columns),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
     )
     for item in items:
         state = STATE_STYLES.get(str(item.get("state")), "")

@@ -10,7 +10,7 @@ from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.cli.applying import apply_steps, make_plan, read_uploads, show_plan
 from airflow_provider_flowengine.cli.engine import connect_by_name
 from airflow_provider_flowengine.cli.exporting import chosen
-from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, read_overlay
+from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, note_unused, read_overlay
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
 from airflow_provider_flowengine.definitions.content import key_and_name, without_server_fields
 from airflow_provider_flowengine.definitions.overlay import overlaid
@@ -36,6 +36,7 @@ def promote(arguments: argparse.Namespace) -> int:
         content = without_server_fields(overlaid(pipeline.content, overlay))
         definitions.append(Definition(f"{pipeline.key} of {source.name}", content))
     check_definitions(definitions)
+    note_unused(overlay, definitions)
     definitions = _with_targets_files(target, definitions)
     uploads = _ask_for_files(definitions, read_uploads(arguments.uploads, definitions))
     steps = make_plan(target, definitions, uploads)

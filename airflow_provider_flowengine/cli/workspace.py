@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.definition_files import read_definition, read_text
 from airflow_provider_flowengine.definitions.check import problems
-from airflow_provider_flowengine.definitions.content import key_and_name
+from airflow_provider_flowengine.definitions.content import key_and_name, pipeline_object
 from airflow_provider_flowengine.definitions.files import parse_object
-from airflow_provider_flowengine.definitions.overlay import overlaid
+from airflow_provider_flowengine.definitions.overlay import FOR_ALL, overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow_provider_flowengine.protocol.http import JsonObject
+    from airflow_provider_flowengine.protocol.http import Json, JsonObject
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,15 @@ def read_definitions(files: Iterable[str], overlay: str | None) -> list[Definiti
         except ConfigurationError as error:
             wrong.append(str(error))
     check_definitions(definitions, wrong)
+    note_unused(changes, definitions)
     return definitions
+
+
+def note_unused(overlay: Mapping[str, Json], definitions: Iterable[Definition]) -> None:
+    """Say which keys of an overlay are no pipeline's here: one may be misspelt."""
+    unused = overlay.keys() - {FOR_ALL} - {definition.label for definition in definitions}
+    if unused:
+        output.note(f"The overlay's {', '.join(sorted(unused))}: no pipeline here has this key.")
 
 
 def check_definitions(definitions: Iterable[Definition], wrong: Iterable[str] = ()) -> None:
@@ -93,8 +102,29 @@ def read_overlay(path: str | None) -> JsonObject:
     return parse_object(read_text(Path(path)), path) if path else {}
 
 
+def files_by_label(folder: Path) -> dict[str, str]:
+    """Return which file of a folder holds which pipeline: the names of files by the pipelines' keys, or names."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            key, name = key_and_name(pipeline_object(parse_object(read_text(path), str(path))))
+        except ConfigurationError:
+            continue
+        found.setdefault(key or name, path.name)
+    return found
+
+
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files' texts to the byte, the folders that they need included."""
+    """
+    Write files' texts to the byte, the folders that they need included.
+
+    :param folder: the folder that holds them.
+    :param files: their texts, by their paths in the folder.
+    :raises ConfigurationError: if a link leads out of the folder, before anything is written.
+    """
+    for name in files:
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise ConfigurationError(f"{folder / name} is a link that leads out of {folder}; nothing was written")
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -52,8 +52,9 @@ class Change:
         return text.describe(self.path, self.before, self.after)
 
     def as_dict(self) -> JsonObject:
-        """Return it as plain JSON values."""
-        return {"path": list(self.path), "kind": self.kind, "before": self.before, "after": self.after}
+        """Return it as plain JSON values, those of secrets hidden."""
+        before, after = (text.without_secrets(self.path, value) for value in (self.before, self.after))
+        return {"path": list(self.path), "kind": self.kind, "before": before, "after": after}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ REFERENCE = "$file"
 
 HOOKS = ("onPreStart", "onComplete", "onTimeout", "onError", "onCondition")
 _EXTENSIONS = {"SHELL": "sh", "PYTHON3": "py", "NODEJS": "js", "JAVA": "java"}
+MAX_DEPTH = 100
+"""Levels of objects and lists in a file: far more than a pipeline has."""
+
 _MAX_STEM_LENGTH = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # Windows' devices
 
@@ -111,7 +115,7 @@ def file_stem(name: str, taken: Iterable[str] = (), folder: str = "") -> str:
     :param taken: names of files that there are already, in any case of letters.
     :param folder: what they begin with.
     """
-    stem = re.sub(r"[^\w.-]", "_", unicodedata.normalize("NFC", name)).lstrip(".")[:_MAX_STEM_LENGTH].rstrip(".")
+    stem = re.sub(r"[^\w.-]", "_", unicodedata.normalize("NFC", name)).lstrip(".-")[:_MAX_STEM_LENGTH].rstrip(".")
     others = {path.removeprefix(folder).rpartition(".")[0].casefold() for path in taken}
     if stem != name or not stem or _RESERVED.fullmatch(stem) or stem.casefold() in others:
         stem = f"{stem or 'pipeline'}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
@@ -139,14 +143,35 @@ def parse_object(text: str, path: str) -> JsonObject:
     :raises ConfigurationError: naming the file, and the line, if it is no JSON object or says a key twice.
     """
     try:
-        content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_once_each)
+        content = json.loads(
+            text.removeprefix("\ufeff"), object_pairs_hook=_once_each, parse_constant=_finite, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path}: not JSON: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: it is nested more than {MAX_DEPTH} levels deep") from None
+    if _is_deeper(content, MAX_DEPTH):
+        raise ConfigurationError(f"{path}: it is nested more than {MAX_DEPTH} levels deep")
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: it must hold one JSON object, not a {type(content).__name__}")
     return content
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is no number that JSON has")
+    return value
+
+
+def _is_deeper(value: Json, depth: int) -> bool:
+    """Whether a value is nested more than so many levels deep."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in inner)
 
 
 def _once_each(pairs: list[tuple[str, Json]]) -> JsonObject:

@@ -12,6 +12,7 @@ from airflow_provider_flowengine.definitions.content import (
     without_server_fields,
 )
 from airflow_provider_flowengine.definitions.diff import Change, diff
+from airflow_provider_flowengine.definitions.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +66,9 @@ class Step:
         """Return it as text."""
         signs = {"create": "+", "change": "~", "none": "="}
         words = {"create": "will be created", "change": "will be changed", "none": "nothing differs"}
-        name = f"pipeline {self.label}" + (f" (id {self.pipeline_id})" if self.pipeline_id is not None else "")
+        name = f"pipeline {one_line(self.label)}"
+        if self.pipeline_id is not None:
+            name += f" (id {self.pipeline_id})"
         return [
             f"{signs[self.action]} {name}: {words[self.action]}",
             *(f"    {line}" for change in self.changes for line in change.lines()),

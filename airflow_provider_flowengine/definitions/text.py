@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MAX_VALUE_LENGTH = 80
 """Characters of a value that a line shows."""
 
+MAX_LINE_LENGTH = 500
+"""Characters of a script's line that are shown."""
+
 HIDDEN = "(hidden)"
 _SECRET_NAME = re.compile(r"passw|secret|token|credential|access.?key|api.?key", re.IGNORECASE)
 _KINDS = {"nodes": "node", "edges": "edge", "values": "param"}
@@ -30,8 +33,7 @@ def describe(path: tuple[str, ...], before: Json, after: Json) -> list[str]:
     :param after: what should be there, None for nothing.
     """
     where = place(path)
-    if _holds_secret(path):
-        before, after = (None if value is None else HIDDEN for value in (before, after))
+    before, after = (without_secrets(path, value) for value in (before, after))
     if before is None:
         return _describe_one("+", path, after)
     if after is None:
@@ -47,8 +49,13 @@ def _describe_one(sign: str, path: tuple[str, ...], value: Json) -> list[str]:
     if isinstance(value, dict) and path[-2:-1] == ("values",):
         value = value.get("value")
     if isinstance(value, str) and "\n" in value:
-        return [f"{sign} {where}:", *(f"    {sign}{line}" for line in value.splitlines())]
+        return [f"{sign} {where}:", *(f"    {sign}{_cut(line)}" for line in value.splitlines())]
     return [f"{sign} {where}" if _is_item(path) else f"{sign} {where}: {show(value)}"]
+
+
+def one_line(text: str) -> str:
+    """Return a name on one line: a key that holds line ends must not look like further lines."""
+    return " ".join(text.splitlines())
 
 
 def place(path: tuple[str, ...]) -> str:
@@ -58,9 +65,9 @@ def place(path: tuple[str, ...]) -> str:
     for name in names:
         item = next(names, None) if name in _KINDS else None
         if item is not None:
-            words.append(f"{_KINDS[name]} {item}")
+            words.append(f"{_KINDS[name]} {one_line(item)}")
         elif name not in _LEFT_OUT and not (name == "value" and words and words[-1].startswith("param ")):
-            words.append(name)
+            words.append(one_line(name))
     return ", ".join(words)
 
 
@@ -68,6 +75,10 @@ def show(value: Json) -> str:
     """Return a value as JSON, cut where it is long."""
     shown = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return shown if len(shown) <= MAX_VALUE_LENGTH else f"{shown[:MAX_VALUE_LENGTH]}…"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}…"
 
 
 def _is_item(path: tuple[str, ...]) -> bool:
@@ -78,7 +89,21 @@ def _holds_secret(path: tuple[str, ...]) -> bool:
     return "values" in path[:-1] and bool(_SECRET_NAME.search(path[path.index("values") + 1]))
 
 
+def without_secrets(path: tuple[str, ...], value: Json) -> Json:
+    """
+    Return a value with the values of secret params hidden.
+
+    :param path: where it is.
+    :param value: a value in its canonical form, in which params are named by their keys.
+    """
+    if value is not None and _holds_secret(path):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {name: without_secrets((*path, name), item) for name, item in value.items()}
+    return value
+
+
 def _unified(before: str, after: str) -> list[str]:
     """Return a unified diff without its file names; what differs only in line ends is said."""
-    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3))[2:]
+    lines = list(map(_cut, difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)))[2:]
     return lines or ["(only line ends or the end of the last line differ)"]

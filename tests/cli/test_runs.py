@@ -2,12 +2,9 @@
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 import yaml
@@ -228,44 +225,6 @@ def test_run_wait_gives_up_after_its_timeout_and_leaves_the_run(flowengine, flow
 def heed_ctrl_c():
     """Let a child heed Ctrl-C: who runs in the background, as a CI's shell may, has its children ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def interrupted(environment, answer):
-    """Run a command on a terminal, interrupt it once it waits, answer its question, and return it and what it wrote."""
-    leader, follower = pty.openpty()
-    command = [*COMMAND, "run", "churn", "--param", "train.duration=1000", "--wait", "-o", "json"]
-    process = subprocess.Popen(
-        command, env=environment, stdin=follower, stderr=follower, stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c
-    )
-    os.close(follower)
-    seen = b""
-    while b"train" not in seen:
-        seen += os.read(leader, 10_000)
-    process.send_signal(signal.SIGINT)
-    while b"eave it running?" not in seen:
-        assert select.select([leader], [], [], 20)[0], seen
-        seen += os.read(leader, 10_000)  # which raises if the process ends without asking
-    os.write(leader, answer)
-    drain = threading.Thread(target=read_all, args=(leader,), daemon=True)
-    drain.start()
-    process.communicate(timeout=60)
-    return process
-
-
-def read_all(leader):
-    try:
-        while os.read(leader, 10_000):
-            pass
-    except OSError:
-        pass
-
-
-@pytest.mark.parametrize(("answer", "states"), [(b"s\n", ("stopping", "stopped")), (b"l\n", ("running",))])
-def test_ctrl_c_asks_what_to_do_with_the_run(flowengine_emulator, existing, environment, answer, states):
-    process = interrupted(environment, answer)
-
-    assert process.returncode == 130
-    assert flowengine_emulator.engine.run(1).state(flowengine_emulator.clock.now()) in states
 
 
 def test_ctrl_c_with_nobody_to_ask_leaves_the_run(flowengine_emulator, existing, environment):

@@ -110,7 +110,15 @@ def test_a_name_that_any_file_can_have_is_kept(name):
 
 @pytest.mark.parametrize(
     ("name", "stem"),
-    [("a/b", "a_b"), ("../x", "_x"), ("con", "con"), ("", "pipeline"), ("CHURN", "CHURN"), ("x" * 300, "x" * 80)],
+    [
+        ("a/b", "a_b"),
+        ("../x", "_x"),
+        ("-rf", "rf"),
+        ("con", "con"),
+        ("", "pipeline"),
+        ("CHURN", "CHURN"),
+        ("x" * 300, "x" * 80),
+    ],
 )
 def test_a_name_that_no_file_can_have_is_replaced_and_stays_unique(name, stem):
     assert re.fullmatch(f"{stem}-[0-9a-f]{{8}}", file_stem(name, {"churn.json"}))
@@ -122,7 +130,10 @@ def test_a_name_that_no_file_can_have_is_replaced_and_stays_unique(name, stem):
         ("{", "line 1, column 2: not JSON"),
         ("[]", "one JSON object, not a list"),
         ('{"a": 1, "a": 2}', "'a' stands twice"),
-        ("[" * 100_000, "not JSON"),
+        ("[" * 100_000, "more than 100 levels deep"),
+        ('{"a": ' + "[" * 200 + "]" * 200 + "}", "more than 100 levels deep"),
+        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": 1e999}', "1e999 is no number"),
         ('{"data": {"x": {"$file": "../secret"}}}', "below churn.json's folder"),
         ('{"data": {"x": {"$file": "/etc/passwd"}}}', "below churn.json's folder"),
         ('{"data": {"x": {"$file": "C:\\\\x"}}}', "below churn.json's folder"),
