@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.definition_files import read_definition, read_text
 from airflow_provider_flowengine.definitions.check import problems
-from airflow_provider_flowengine.definitions.content import key_and_name, pipeline_object
+from airflow_provider_flowengine.definitions.content import is_object, key_and_name, pipeline_object
 from airflow_provider_flowengine.definitions.files import parse_object
 from airflow_provider_flowengine.definitions.overlay import FOR_ALL, overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
@@ -77,7 +77,12 @@ def check_definitions(definitions: Iterable[Definition], wrong: Iterable[str] = 
     reasons, sources = list(wrong), dict[str, str]()
     for definition in definitions:
         reasons += [f"{definition.source}: {problem}" for problem in problems(definition.content)]
-        if not definition.label:
+        data, key = definition.content.get("data"), definition.content.get("pipelineKey")
+        named = {"pipelineKey": key, "name": data.get("name") if is_object(data) else None}
+        not_text = [name for name, value in named.items() if not (value is None or isinstance(value, str))]
+        if not_text:
+            reasons.append(f"{definition.source}: {not_text[0]} must be text")
+        elif not definition.label:
             reasons.append(f"{definition.source}: it has neither a pipelineKey nor a name")
         elif definition.label in sources:
             reasons.append(f"{definition.source}: {sources[definition.label]} has the key {definition.label!r} too")

@@ -39,9 +39,6 @@ def _problems(pipeline: Mapping[str, Json]) -> Iterator[str]:
     if not is_object(data):
         yield "it has no data object with the pipeline's nodes"
         return
-    for name, value in (("pipelineKey", pipeline.get("pipelineKey")), ("name", data.get("name"))):
-        if not (value is None or isinstance(value, str)):
-            yield f"{name} {value!r:.80} must be text"
     execution = data.get("executionConfig")
     if not (execution is None or is_object(execution)):
         yield "executionConfig must be an object"

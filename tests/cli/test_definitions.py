@@ -67,6 +67,61 @@ def test_a_pipeline_that_doesnt_exist_is_answered_by_keys(flowengine, existing):
     assert "churn (id 1)" in result.err
 
 
+def test_pipelines_keep_their_files_however_they_are_exported(
+    flowengine, flowengine_emulator, existing, churn, tmp_path
+):
+    flowengine_emulator.engine.create_pipeline({**churn, "pipelineKey": "Churn"})
+    (tmp_path / "mine.json").write_text(json.dumps(churn))
+
+    both = flowengine("export", "--all", "--dir", tmp_path, "-o", "json").json
+    again = flowengine("export", "Churn", "--dir", tmp_path, "-o", "json").json
+
+    assert [(row["file"], row["state"]) for row in both] == [
+        (str(tmp_path / "mine.json"), "unchanged"),
+        (str(tmp_path / "Churn.json"), "written"),
+    ]
+    assert again == [{**both[1], "state": "unchanged"}]
+    assert flowengine("plan", tmp_path).code == 0
+
+
+def test_a_file_of_another_pipeline_is_never_overwritten(flowengine, existing, tmp_path):
+    (tmp_path / "CHURN.json").write_text('{"pipelineKey": "other", "data": {"nodes": []}}')
+
+    (row,) = flowengine("export", "churn", "--dir", tmp_path, "-o", "json").json
+
+    assert re.fullmatch(r"churn-[0-9a-f]{8}\.json", row["file"].rpartition("/")[2])
+    assert "other" in (tmp_path / "CHURN.json").read_text()
+
+
+def test_export_says_what_it_overwrites_and_does_not_follow_links_out_of_the_folder(flowengine, existing, tmp_path):
+    repo, secret = tmp_path / "repo", tmp_path / "profile"
+    secret.write_text("keep me")
+    (repo / "churn").mkdir(parents=True)
+    (repo / "churn.json").write_text('{"pipelineKey": "churn", "data": {"nodes": []}}')
+    (repo / "churn" / "train.py").symlink_to(secret)
+
+    refused = flowengine("export", "churn", "--dir", repo, "-o", "json")
+    assert (refused.code, refused.json[0]["state"]) == (1, "failed")
+    assert "is a link that leads out of" in refused.err
+    assert secret.read_text() == "keep me"
+
+    (repo / "churn" / "train.py").unlink()
+    assert flowengine("export", "churn", "--dir", repo, "-o", "json").json[0]["state"] == "overwritten"
+
+
+def test_a_pipeline_that_files_cant_hold_keeps_no_other_from_its_file(flowengine, flowengine_emulator, churn, tmp_path):
+    flowengine_emulator.engine.create_pipeline(
+        {**churn, "pipelineKey": "odd", "data": {**churn["data"], "x": {"$file": 1}}}
+    )
+    flowengine_emulator.engine.create_pipeline(churn)
+
+    result = flowengine("export", "--all", "--dir", tmp_path, "-o", "json")
+
+    assert result.code == 1
+    assert [row["state"] for row in result.json] == ["failed", "written"]
+    assert "odd: A field of the pipeline is called '$file'" in result.err
+
+
 # --- plan -------------------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +174,22 @@ def test_plan_for_programs(flowengine, existing, file):
             "after": "200",
         }
     ]
+
+
+def test_a_plan_shows_no_secret_in_any_form(flowengine, file):
+    change(file, lambda data: data["nodes"][1]["params"]["values"].append({"key": "db_password", "value": "s3cret"}))
+
+    for form in ("table", "plain", "json", "yaml"):
+        planned = flowengine("plan", file, "-o", form, "--plan-file", file.parent / "plan.out")
+        assert planned.code == 2
+        assert "s3cret" not in planned.out + (file.parent / "plan.out").read_text()
+
+
+def test_a_key_of_the_overlay_that_no_pipeline_has_is_said(flowengine, existing, file):
+    overlay = file.parent / "overlay.json"
+    overlay.write_text('{"chrun": {"data": {"describe": "misspelt"}}}')
+
+    assert "The overlay's chrun: no pipeline here has this key." in flowengine("plan", file, "--overlay", overlay).err
 
 
 def test_an_overlay_says_what_differs_in_an_environment(flowengine, existing, file):
@@ -202,6 +273,16 @@ def test_apply_refuses_a_file_that_has_changed_since_the_plan(flowengine, flowen
     assert result.code == 1
     assert f"{file} has changed since the plan" in result.err
     assert flowengine_emulator.count("update") == 0
+
+
+def test_a_plan_for_another_engine_is_refused(flowengine, flowengine_emulator, file, planned):
+    plan = json.loads(planned.read_text())
+    planned.write_text(json.dumps({**plan, "engine": "demo at http://other"}))
+
+    result = flowengine("apply", file, "--plan-file", planned)
+
+    assert result.code == 1
+    assert f"is a plan for demo at http://other, not for demo at {flowengine_emulator.url}" in result.err
 
 
 def test_apply_refuses_what_somebody_changes_between_its_own_plan_and_its_write(
@@ -297,6 +378,7 @@ def test_a_list_that_lacks_some_pipelines_creates_none(flowengine, flowengine_em
         ("{", "line 1, column 2: not JSON"),
         ('{"data": {"nodes": [{"nodeId": "a", "type": "JOB"}]}, "pipelineKey": "k"}', "type 'JOB' isn't known"),
         ('{"data": {"name": "n", "nodes": [], "edges": [{"srcNodeId": "x"}]}}', "edge number 1 names the node 'x'"),
+        ('{"pipelineKey": 5, "data": {"name": "n", "nodes": []}}', "pipelineKey must be text"),
         ('{"data": {"nodes": []}}', "neither a pipelineKey nor a name"),
         ('{"pipelineKey": "k", "data": {"x": {"$file": "gone.py"}}}', "'gone.py': cannot be read: No such file"),
     ],

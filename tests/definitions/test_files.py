@@ -4,8 +4,11 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from airflow_provider_flowengine.cli.workspace import write_files
+from airflow_provider_flowengine.definition_files import read_definition
 from airflow_provider_flowengine.definitions.content import without_server_fields
 from airflow_provider_flowengine.definitions.diff import diff
 from airflow_provider_flowengine.definitions.files import file_stem, from_text, to_files
@@ -25,6 +28,23 @@ def test_a_pipeline_comes_back_from_its_files_as_it_was(pipeline):
 
         assert back == without_server_fields(pipeline)
         assert diff(pipeline, back).is_empty
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text(st.characters(codec="utf-8")) | st.sampled_from(["\r\n", "\r", "\ufeffa\n", "\n", "\0\n"])).map(
+        "".join
+    )
+)
+@example("a\r\nb\rc\n")
+@example("\ufeff#!/bin/sh\n\x1b\0\x85\u2028")
+def test_a_script_goes_through_files_on_disk_to_the_byte(tmp_path, script):
+    node = {"nodeId": "n", "indexType": "SHELL", "indexSource": script, "onError": script}
+    pipeline = {"pipelineKey": "k", "data": {"nodes": [node]}}
+
+    write_files(tmp_path, to_files(pipeline, "k"))
+
+    assert read_definition(tmp_path / "k.json") == pipeline
 
 
 @given(pipelines(whole=True))
