@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 CHECKPOINT_KEY = "flowengine_run"
 """Where the checkpoint stands in the task state store."""
 
+TRIES_KEY = "flowengine_tries"
+"""Where the runs of earlier tries stand there, by the tries' numbers: for the user, on Airflow's page."""
+
 
 class Phase(StrEnum):
     """How far a task has come with its run."""
@@ -261,6 +264,19 @@ class CheckpointStore:
             self._write(phase, pipeline_id, run_id, before.intent if before and same_run else {})
         except Exception:
             log.warning("Run %s could not be saved in the task state store", run_id, exc_info=True)
+
+    def record_earlier_try(self) -> None:
+        """Keep which run an earlier try had, before this one's takes its place in the checkpoint. Never fails."""
+        found = self.checkpoint
+        if self._store is None or found is None or found.run_id is None or found.try_number >= self.try_number:
+            return
+        try:
+            known = self._store.get(TRIES_KEY)
+            runs = {**(known if isinstance(known, dict) else {}), str(found.try_number): found.run_id}
+            if runs != known:
+                self._store.set(TRIES_KEY, runs)
+        except Exception as error:
+            log.debug("The run of try %d could not be kept: %s", found.try_number, error)
 
     def restore(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
         """Take for granted, without a question, what an earlier part of this try has saved."""

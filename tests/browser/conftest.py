@@ -98,6 +98,7 @@ def airflow(tmp_path_factory):
     kept |= {"HOME": str(folder), "PATH": os.pathsep.join((str(BIN), kept.get("PATH", "")))}
     kept |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     settings = {"CORE__DAGS_FOLDER": str(dags), "CORE__TEST_CONNECTION": "Enabled"}
+    settings |= {"FLOWENGINE__NODE_REQUEST_INTERVAL": "2"}
     stack = Stack("local", folder, kept, settings)
     try:
         stack.start()
@@ -107,8 +108,16 @@ def airflow(tmp_path_factory):
         end_all(folder)
 
 
-def keep_screenshot(page, name):
-    """Keep what the page shows, for the documentation, where SCREENSHOTS=1 asks for it."""
-    if os.environ.get("SCREENSHOTS") == "1":
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+def keep_screenshot(page, name, *, dark=False):
+    """Keep what the page (or a part of it) shows, for the documentation, where SCREENSHOTS=1 asks for it.
+
+    With ``dark`` it is kept twice: as it is, and in the dark.
+    """
+    if os.environ.get("SCREENSHOTS") != "1":
+        return
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+    if dark:
+        page.emulate_media(color_scheme="dark")
+        keep_screenshot(page, f"{name}-dark")
+        page.emulate_media(color_scheme="light")

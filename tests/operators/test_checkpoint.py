@@ -122,6 +122,35 @@ def test_what_came_to_nothing_is_forgotten():
     assert store_of(store, 2).read() is None
 
 
+def run_try(store, number, run_id):
+    """One try's way with the store, as far as it concerns which run it has."""
+    one = store_of(store, number)
+    one.read()
+    one.record_earlier_try()
+    one.save(Phase.DEFERRED, 1, run_id)
+
+
+def test_the_runs_of_earlier_tries_are_kept_for_the_user():
+    store = Store()
+    run_try(store, 1, 7)
+    assert "flowengine_tries" not in store.rows  # the first try costs nothing
+    run_try(store, 2, 7)  # resumed
+    run_try(store, 4, 8)  # the third had none
+
+    assert store.rows["flowengine_tries"] == {"1": 7, "2": 7}
+
+
+def test_a_run_of_an_earlier_try_that_cannot_be_kept_fails_no_task():
+    store = Store()
+    run_try(store, 1, 7)
+    second = store_of(store, 2)
+    second.read()
+    store.refuses = True
+    second.record_earlier_try()
+
+    assert second.checkpoint.run_id == 7
+
+
 def test_a_try_that_finds_nothing_in_the_store_is_still_the_owner_if_it_may_write():
     store = Store()
     current = store_of(store, 1)

@@ -78,6 +78,14 @@ def test_a_failed_node_has_a_line_of_its_own_with_what_flowengine_says(start, em
     assert len(re.findall(r"  node train: failed, after 0\.\d s: no data", log.ours)) == 1
 
 
+@in_both_modes
+def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, deferrable):
+    task = start(pipeline_id=two_nodes(), deferrable=deferrable)
+
+    told = {node["id"]: node["state"] for node in task.xcoms["flowengine_run"]["nodes"]}
+    assert told == {"fetch": "succeeded", "train": "succeeded"}
+
+
 def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log):
     one = two_nodes()
     emulator.engine.start(one)

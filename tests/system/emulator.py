@@ -4,7 +4,9 @@ import itertools
 import json
 import signal
 import sys
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import requests
@@ -63,12 +65,24 @@ class FlowEngine:
 
     # --- what happens there -----------------------------------------------------------------------------------------
 
-    def create_pipeline(self, key: str = "", duration: str = "forever", params: tuple[str, ...] = ()) -> int:
-        """A pipeline of one node, whose runs go on until somebody ends them, or for some seconds."""
+    def create_pipeline(
+        self,
+        key: str = "",
+        duration: str = "forever",
+        params: tuple[str, ...] = (),
+        nodes: tuple[str, ...] = ("train",),
+    ) -> int:
+        """A pipeline of nodes one after the other; each goes on until somebody ends it, or for some seconds."""
         texts = {"duration": duration, **dict.fromkeys(params, "")}
         values = [{"key": key, "value": value, "type": "TEXT"} for key, value in texts.items()]
-        node = {"nodeId": "train", "name": "train", "type": "TASK", "indexType": "SHELL", "params": {"values": values}}
-        data = {"name": f"pipeline {next(self._names)}", "nodes": [node], "edges": []}
+        node = {"type": "TASK", "indexType": "SHELL", "params": {"values": values}}
+        data = {
+            "name": f"pipeline {next(self._names)}",
+            "nodes": [{"nodeId": name, "name": name, **node} for name in nodes],
+            "edges": [
+                {"id": f"{one} {next_}", "srcNodeId": one, "destNodeId": next_} for one, next_ in pairwise(nodes)
+            ],
+        }
         pipeline = {"data": data, "pipelineKey": key}
         return int(self._call("POST", "/pipeline/template/6/create", json=pipeline)["data"]["id"])
 
@@ -96,6 +110,16 @@ class FlowEngine:
         stops = [call for call in self._calls("stop") if int(call["path"].split("/")[-2]) in runs]
         return Seen(len(starts), len(stops), runs)
 
+    def count(self, call: str) -> int:
+        """How often a call was made in all, whoever made it."""
+        return int(self._control("GET", "/calls/counts").get(call, 0))
+
+    def requests(self, pipeline_id: int, run_id: int) -> Counter[str]:
+        """How often tasks have asked for a pipeline's history, and for one run of it: the second tells nodes."""
+        history = [call for call in self._calls("history") if f"/pipeline/{pipeline_id}/" in call["path"]]
+        run = [call for call in self._calls("run") if f"/pipeline/{run_id}/" in call["path"]]
+        return Counter(run=len(run), history=sum("size=100" not in call["query"] for call in history))  # not seen()'s
+
     def ends(self, pipeline_id: int, node: str, param: str) -> dict[str, float]:
         """When the newest runs of a pipeline ended, in seconds since the epoch, by what a param of theirs was."""
         page = self._call("GET", f"/pipeline/{pipeline_id}/historyList", params={"page": 1, "size": 1000})
@@ -119,13 +143,8 @@ class FlowEngine:
 
     def is_polled(self, pipeline_id: int, run_id: int, seconds: float = 90) -> None:
         """Wait until somebody looks at the run, or at the pipeline's history."""
-        before = self._looks(pipeline_id, run_id)
-        until(lambda: self._looks(pipeline_id, run_id) > before, seconds, f"Nobody looks at run {run_id}")
-
-    def _looks(self, pipeline_id: int, run_id: int) -> int:
-        history = [call for call in self._calls("history") if f"/pipeline/{pipeline_id}/" in call["path"]]
-        run = [call for call in self._calls("run") if f"/pipeline/{run_id}/" in call["path"]]
-        return len(run) + sum("size=100" not in call["query"] for call in history)  # without this test's own
+        before = self.requests(pipeline_id, run_id).total()
+        until(lambda: self.requests(pipeline_id, run_id).total() > before, seconds, f"Nobody looks at run {run_id}")
 
     def _calls(self, name: str) -> list[dict]:
         return self._control("GET", "/calls", params={"name": name, "limit": 100_000})

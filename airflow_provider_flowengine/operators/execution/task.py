@@ -117,6 +117,7 @@ class RunTask(ABC):
             if self.store.follows_another_try:
                 # Whatever ends this try from here on decides about an earlier try's run too.
                 self.owned_run = _undelivered_run(self.store.read())
+                self.store.record_earlier_try()
             self.hook.get_conn()  # asks Airflow for the connection, which must not be interrupted later on
             self.report.pipeline = pipeline = self.operator.find_pipeline()
             run = self.acquire(pipeline.id)
@@ -283,8 +284,8 @@ class RunTask(ABC):
     def _finish(self, run: PipelineRun) -> Identifier:
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
-        if run.state is not RunState.SUCCEEDED:
-            run = self._with_failed_nodes(run)
+        if run.nodes or run.state is not RunState.SUCCEEDED:
+            run = self._with_final_nodes(run)
         self.owned_run = None
         self.report.update(run)
         check_success(run, self.report.link(run))
@@ -292,8 +293,8 @@ class RunTask(ABC):
         self.log.info("%s succeeded%s.", sentence(self.report.name(run)), after)
         return self._deliver(run)
 
-    def _with_failed_nodes(self, run: PipelineRun) -> PipelineRun:
-        """Return a run with its nodes as they are now, and log those that failed if that wasn't known before."""
+    def _with_final_nodes(self, run: PipelineRun) -> PipelineRun:
+        """Return a run with its nodes as they have ended, and log those that failed if that wasn't known before."""
         if run.nodes and all(node.state.is_final for node in run.nodes):
             return run
         detailed = self.hook.fetch_node_details(replace(run, nodes=()))

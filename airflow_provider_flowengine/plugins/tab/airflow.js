@@ -77,6 +77,25 @@ async function getAll(what, path, field, query) {
 
 const values = new Map(); // of XComs, by where they stand and when they were written
 
+const earlierRuns = new Map(); // by task and try
+
+/** The runs of the task's earlier tries, {try: run id}: a try keeps them in the task state store, before its run starts. */
+export async function readEarlierRuns(params, tryNumber) {
+  const key = JSON.stringify([params, tryNumber]);
+  if (!earlierRuns.has(key)) earlierRuns.set(key, await readState("flowengine_tries", params));
+  return earlierRuns.get(key);
+}
+
+async function readState(key, params) {
+  try {
+    const { value } = await get("tasks", [...taskPath(params), "state-store", key], { map_index: params.mapIndex });
+    return value !== null && typeof value === "object" ? value : {};
+  } catch (error) {
+    if (error.isFinal) return {}; // TODO: keep only for a missing value when dropping Airflow 3.2, which has no such store
+    throw error;
+  }
+}
+
 /** Where there are XComs by a key: those of one task, or of all tasks of a DAG run. */
 export function listXComs(key, { dagId, runId, taskId = "~", mapIndex }) {
   const query = { xcom_key: key, ...(mapIndex === undefined ? {} : { map_index: mapIndex }) };

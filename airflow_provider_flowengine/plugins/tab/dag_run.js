@@ -10,7 +10,8 @@ const MOST = 100; // runs; each is a request
 
 export async function load({ dagId, runId }) {
   const params = { dagId, runId };
-  const [dagRun, tasks, entries] = await Promise.all([getDagRun(params), listTasks(params), listXComs(RUN_KEY, params)]);
+  const dagRun = await getDagRun(params); // first: once it has ended, all that is read afterwards is final
+  const [tasks, entries] = await Promise.all([listTasks(params), listXComs(RUN_KEY, params)]);
   const named = new Map(tasks.map((task) => [key(task.task_id, task.map_index), task]));
   const runs = await Promise.all(
     entries.slice(0, MOST).map(async (entry) => {

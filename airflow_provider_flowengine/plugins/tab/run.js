@@ -21,11 +21,16 @@ export function parseRun(value) {
     end: moment(value.ended),
     edges: Array.isArray(value.edges) ? value.edges.filter(Array.isArray).map(([from, to]) => ({ from: String(from), to: String(to) })) : [],
   };
-  const areTimed = nodes.some(({ started }) => started != null);
+  const about = {
+    run,
+    areTold: nodes.some(({ state }) => state != null),
+    areTimed: nodes.some(({ started }) => started != null),
+    isOld: hasEnded(run) && nodes.some(({ state, started }) => started != null && !ENDED.has(state)),
+  };
   run.nodes = nodes.map((node) => ({
     id: String(node.id),
     label: node.name || String(node.id),
-    state: nodeState(node, run, areTimed),
+    state: nodeState(node, about),
     start: moment(node.started),
     end: moment(node.ended) ?? (node.started != null ? run.end : null),
     message: node.message || "",
@@ -38,14 +43,15 @@ export const hasEnded = ({ state }) => ENDED.has(state);
 
 const latest = (nodes) => nodes.reduce((last, { end }) => (end !== null && (last === null || end > last) ? end : last), null);
 
-/** A node's state beside its run's: one that waits in a queue counts as running for FlowEngine, and what was last known of
- * one may be older than its run's end. */
-function nodeState({ state, started }, run, areTimed) {
+/** A node's state beside its run's; null where FlowEngine tells none. One that waits in a queue counts as running for
+ * FlowEngine, and what was last read of nodes may be older than their run's end. */
+function nodeState({ state, started }, { run, areTold, areTimed, isOld }) {
+  if (!areTold) return null;
   if (ENDED.has(state)) return state;
   const hasStarted = started != null || (!areTimed && state === "running");
-  if (!hasStarted) return hasEnded(run) ? "unreached" : "waiting";
-  if (!hasEnded(run)) return state || "unknown";
-  return run.state === "failed" ? "unknown" : run.state;
+  if (!hasEnded(run)) return hasStarted ? state || "unknown" : "waiting";
+  if (hasStarted) return run.state === "succeeded" ? "succeeded" : "unknown";
+  return isOld ? "unknown" : "unreached";
 }
 
 /** A moment, in ms: text as ISO 8601 writes it, or a number of ms; null for none. */

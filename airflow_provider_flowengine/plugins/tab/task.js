@@ -5,25 +5,30 @@ import { facts, lasted, time } from "../web/facts.js";
 import { graph } from "../web/graph.js";
 import { badge } from "../web/states.js";
 import { timeline } from "../web/timeline.js";
-import { getTask, listTries, listXComs, now, readXCom } from "./airflow.js";
+import { getTask, listTries, listXComs, now, readEarlierRuns, readXCom } from "./airflow.js";
 import { hasEnded, parseRun, RUN_KEY, URL_KEY } from "./run.js";
-import { isFinal, say, taskBadge } from "./words.js";
+import { isFinal, say, sayTime, taskBadge } from "./words.js";
 
 const LIVE = new Set(["running", "deferred"]);
+const NOT_STARTED = new Set([null, "scheduled", "queued"]);
 
 export async function load(params) {
-  const [task, tries, value, url] = await Promise.all([
-    getTask(params),
+  // The task first: once it has ended, its XComs are final. Read at the same time, they may be older than its end.
+  const task = await getTask(params);
+  const [tries, { value, written }, { value: url }] = await Promise.all([
     listTries(params),
     readOwn(RUN_KEY, params),
     readOwn(URL_KEY, params),
   ]);
-  return { task, tries, value, run: parseRun(value), url: linkTo(url) };
+  const run = parseRun(value);
+  const earlierRuns = run && tries.length > 1 ? await readEarlierRuns(params, task.try_number) : {};
+  return { task, tries, value, written, run, earlierRuns, url: linkTo(url) };
 }
 
+/** An XCom of the task's own, and when it was written. */
 async function readOwn(key, params) {
   const [entry] = await listXComs(key, params);
-  return entry && readXCom(entry);
+  return entry ? { value: await readXCom(entry), written: ms(entry.timestamp) } : {};
 }
 
 /** Anyone who may write an XCom may write this one: nothing but a web page's address is linked to. */
@@ -31,9 +36,10 @@ const linkTo = (url) => (/^https?:\/\//i.test(url) ? url : null);
 
 export const pause = ({ task: { state } }) => (LIVE.has(state) ? 3000 : isFinal(state) ? null : 10_000);
 
-export function draw({ task, tries, value, run, url }, room) {
+export function draw({ task, tries, value, written, run, earlierRuns, url }, room) {
   if (!run) return nothing(task, value);
-  const moment = now();
+  const isLeft = isFinal(task.state) && !hasEnded(run); // nobody follows it any more
+  const moment = isLeft && written !== null ? written : now();
   const nodes = run.nodes.map((node) => ({ ...node, took: node.start === null ? null : lasted(node, moment) }));
   const failed = nodes.filter(({ state, message }) => state === "failed" && message);
   const params = startParams(task.rendered_fields?.job_params, nodes);
@@ -44,6 +50,7 @@ export function draw({ task, tries, value, run, url }, room) {
       h("h2", {}, say("run", { id: run.id }), " ", badge(run.state)),
       url ? h("a", { class: "button", href: url, target: "_blank", rel: "noreferrer" }, say("open")) : null,
     ),
+    isLeft ? h("p", { class: "notice left" }, say("left", { time: sayTime(written) })) : null,
     facts(
       [
         [say("pipeline"), pipelineName(run)],
@@ -58,14 +65,14 @@ export function draw({ task, tries, value, run, url }, room) {
       h("p", { class: "message", "data-state": state, "data-key": `message ${id}` }, h("strong", {}, label), `: ${message}`),
     ),
     run.edges.length ? h("section", { class: "panel", "data-key": "graph" }, graph(nodes, run.edges, { room })) : null,
-    nodes.length
+    nodes.some(({ state }) => state !== null)
       ? h("section", { class: "panel", "data-key": "nodes" }, timeline(nodes, { start: run.start ?? earliest(nodes) ?? moment, end: run.end }, { now: moment }))
       : h("p", { class: "quiet" }, say("noNodes")),
     h(
       "div",
       { class: "columns" },
       h("section", { class: "panel padded" }, h("h3", {}, say("jobParams")), params),
-      h("section", { class: "panel padded" }, h("h3", {}, say("tries")), triesTable(tries, task, run, moment)),
+      h("section", { class: "panel padded" }, h("h3", {}, say("tries")), triesTable(tries, { ...earlierRuns, [ownerOf(tries)]: run.id })),
     ),
   ];
 }
@@ -99,7 +106,12 @@ const values = (params) =>
 
 const written = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-function triesTable(tries, { try_number: current }, run, moment) {
+/** The number of the try that has written the XComs: the last one that has started. A start deletes what there was. */
+const ownerOf = (tries) => tries.findLast(({ state }) => !NOT_STARTED.has(state))?.try_number;
+
+/** The task's tries, each with its run where that is known. */
+function triesTable(tries, runs) {
+  const current = Math.max(...tries.map(({ try_number: number }) => number));
   const row = ({ try_number: number, state, start_date: start, end_date: end }) =>
     h(
       "tr",
@@ -107,8 +119,8 @@ function triesTable(tries, { try_number: current }, run, moment) {
       h("td", {}, String(number)),
       h("td", {}, taskBadge(state)),
       h("td", {}, time(ms(start))),
-      h("td", {}, lasted({ start: ms(start), end: ms(end) }, moment)),
-      h("td", {}, number === current ? say("run", { id: run.id }) : "–"),
+      h("td", {}, lasted({ start: ms(start), end: ms(end) }, now())),
+      h("td", {}, runs[number] == null ? "–" : say("run", { id: runs[number] })),
     );
   return h(
     "table",

@@ -4,7 +4,7 @@ import { h } from "../web/dom.js";
 import { icon } from "../web/states.js";
 import { addWords, say } from "../web/words.js";
 
-export { say, setLanguage, setTimeZone } from "../web/words.js";
+export { say, sayTime, setLanguage, setTimeZone } from "../web/words.js";
 
 addWords({
   run: ["Run {id}", "运行 {id}"],
@@ -25,6 +25,10 @@ addWords({
   noRunYet: ["No run yet: it is shown here as soon as FlowEngine has started it.", "尚无运行：FlowEngine 启动后会立即显示在这里。"],
   noRuns: ["No task of this DAG run has a FlowEngine run.", "本次 Dag 执行中没有任务启动 FlowEngine 运行。"],
   firstRuns: ["The first {most} of {total} runs.", "共 {total} 次运行，仅显示前 {most} 次。"],
+  left: [
+    "The task ended before its run did. The run is shown as the task last knew it, at {time}; FlowEngine knows what came of it.",
+    "任务先于运行结束。此处为任务在 {time} 最后记录的运行状态，最终结果请在 FlowEngine 中查看。",
+  ],
   noNodes: ["FlowEngine does not tell the nodes of this run.", "FlowEngine 没有返回该运行的节点信息。"],
   elsewhere: [
     "This Airflow keeps XComs in a store of its own, which its web page cannot read. The task's log tells its run.",
