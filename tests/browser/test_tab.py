@@ -1,6 +1,7 @@
 """The tab *FlowEngine* in Airflow's page, as a person uses it."""
 
 import json
+import re
 import time
 
 import pytest
@@ -154,7 +155,6 @@ def test_a_deferred_run_is_watched_from_start_to_failure_and_through_a_resume(fl
     expect(node(page, "Evaluate")).to_contain_text("Failed", timeout=MINUTE)
     expect(node(page, "Publish")).to_contain_text("Not reached")
     expect(page.locator(".message")).to_have_text("Evaluate: AUC 0.61 is below 0.70")
-    keep_screenshot(page, "tab-failed", dark=True)
 
     # The retry resumes the run.
     expect(node(page, "Evaluate")).to_contain_text("Running", timeout=2 * MINUTE)
@@ -243,8 +243,18 @@ def ended(flowengine, trigger):
     return dag_run
 
 
-def test_the_tab_speaks_the_pages_language(ended, open_airflow):
-    page = open_airflow(ended.task("foreign"), locale="zh-CN", viewport=TALL)
+@pytest.fixture
+def failed(flowengine, trigger):
+    """The DAG run of a task whose run has failed."""
+    dag_run = trigger("flowengine_tab_once")
+    until(lambda: dag_run.state("train_model") == "deferred", 60, "The task is not deferred")
+    flowengine.clock.advance(100)
+    until(lambda: dag_run.state("train_model") == "failed", 60, "The task has not failed")
+    return dag_run
+
+
+def test_the_tab_speaks_the_pages_language(failed, open_airflow):
+    page = open_airflow(failed.task("train_model"), locale="zh-CN", viewport=TALL)
 
     expect(heading(page)).to_contain_text("运行失败", timeout=MINUTE)
     expect(node(page, "Publish")).to_contain_text("未运行")
@@ -252,10 +262,13 @@ def test_the_tab_speaks_the_pages_language(ended, open_airflow):
     keep_screenshot(page, "tab-failed-zh", dark=True)
 
 
-def test_the_tab_is_as_dark_as_the_page(ended, open_airflow):
-    page = open_airflow(ended.task("foreign"), color_scheme="dark", viewport=TALL)
-
+def test_the_tab_is_as_dark_as_the_page(failed, open_airflow):
+    page = open_airflow(failed.task("train_model"), viewport=TALL)
     expect(heading(page)).to_contain_text("Failed", timeout=MINUTE)
+    keep_screenshot(page, "tab-failed", dark=True)
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("html")).to_have_class(re.compile(r"\bdark\b"))
+
     panel, airflow = page.locator(".panel").first.evaluate(
         """panel => [getComputedStyle(panel).backgroundColor,
                      getComputedStyle(document.documentElement).getPropertyValue("--chakra-colors-bg")]"""
@@ -264,7 +277,7 @@ def test_the_tab_is_as_dark_as_the_page(ended, open_airflow):
 
 
 def test_a_narrow_tab_needs_no_scrolling_sideways(ended, open_airflow):
-    page = open_airflow(ended.task("foreign"))
+    page = open_airflow(ended.task("foreign"), viewport={"width": 1400, "height": 1800})
     expect(heading(page)).to_contain_text("Failed", timeout=MINUTE)
     page.locator("main").last.evaluate("main => { main.getRootNode().host.style.width = '375px'; }")
 
