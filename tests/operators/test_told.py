@@ -79,8 +79,9 @@ def test_a_failed_node_has_a_line_of_its_own_with_what_flowengine_says(start, em
 
 
 @in_both_modes
-def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, deferrable):
-    task = start(pipeline_id=two_nodes(), deferrable=deferrable)
+def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, after_looks, deferrable):
+    after_looks(6, emulator.clock.advance, 60)
+    task = start(pipeline_id=two_nodes(duration=60), deferrable=deferrable)
 
     told = {node["id"]: node["state"] for node in task.xcoms["flowengine_run"]["nodes"]}
     assert told == {"fetch": "succeeded", "train": "succeeded"}

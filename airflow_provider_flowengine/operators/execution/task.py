@@ -57,6 +57,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+WORTH_ASKING = 5.0
+"""Seconds that a run takes at least for its nodes to be asked for once more when it has succeeded."""
+
+
 class RunTask(ABC):
     """
     What one process does for one try of a task.
@@ -284,7 +288,7 @@ class RunTask(ABC):
     def _finish(self, run: PipelineRun) -> Identifier:
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
-        if run.nodes or run.state is not RunState.SUCCEEDED:
+        if run.state is not RunState.SUCCEEDED or (run.nodes and _length(run) >= WORTH_ASKING):
             run = self._with_final_nodes(run)
         self.owned_run = None
         self.report.update(run)
@@ -375,3 +379,8 @@ def _undelivered_run(checkpoint: Checkpoint | None) -> PipelineRun | None:
     if checkpoint is None or checkpoint.run_id is None or checkpoint.phase is Phase.DELIVERED:
         return None
     return _run_of(checkpoint)
+
+
+def _length(run: PipelineRun) -> float:
+    """Return how many seconds a run took; 0 if that isn't known."""
+    return (run.ended - run.started).total_seconds() if run.started and run.ended else 0.0
