@@ -122,7 +122,7 @@ class History:
             lambda run: moment is None or (run.started is not None and run.started < moment)
         )
         if not reached:
-            raise self._too_many(runs, moment, "came first. Give a later started_after, or run_id.")
+            raise self._too_many(runs, moment, "came first. Give a later started_after, or run_id")
         return runs
 
     def latest_until(self, is_known: Callable[[PipelineRun], bool]) -> Flow[tuple[list[PipelineRun], bool]]:
@@ -156,7 +156,9 @@ class History:
         runs, reached = yield from self._scan_back_until(lambda run: not is_new(run))
         new = [run for run in runs if is_new(run)]
         if not reached:
-            advice = "is this task's. Look at its runs in FlowEngine, then clear this task to start a new one."
+            advice = (
+                "this task started. Look at the pipeline's runs in FlowEngine, then clear this task to start a new one"
+            )
             raise self._too_many(new, f"run {baseline_run_id}", advice)
         return new
 
@@ -179,8 +181,8 @@ class History:
 
     def _too_many(self, runs: list[PipelineRun], since: object, advice: str) -> AmbiguousRunError:
         return AmbiguousRunError(
-            f"Pipeline {self.pipeline_id} has run more than {len(runs)} times since {since}: too often to tell which "
-            f"run {advice}",
+            f"It cannot be determined which run {advice}: pipeline {self.pipeline_id} has more than {len(runs)} runs "
+            f"since {since}.",
             pipeline_id=self.pipeline_id,
             candidates=runs,
         )

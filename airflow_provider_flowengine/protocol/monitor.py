@@ -21,7 +21,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
-from airflow_provider_flowengine.protocol.outcomes import duration, log_node
+from airflow_provider_flowengine.protocol.outcomes import closed, duration, log_node
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -206,10 +206,10 @@ class RunMonitor:
         )
         if silent >= self.options.unreachable_timeout:
             raise StatusUnavailableError(
-                f"FlowEngine has given no usable answer for {duration(silent)} (unreachable_timeout); {self.name} may "
-                f"be going on. Last: {error}",
+                f"FlowEngine gives no usable answer: {closed(str(error))} {sentence(self.name)} may be going on; "
+                f"no answer for {duration(silent)} (unreachable_timeout).",
                 run=self.last,
-                run_url=self._known_url,
+                run_url=self.known_url,
             ) from error
         self._check_deadline(now)
 
@@ -250,28 +250,35 @@ class RunMonitor:
             return
         if self.suspect_since is None:
             self.suspect_since = now
-            log.warning("%s; waiting %g s for it to clear up.", reason, self.options.grace)
+            log.warning("%s: %s. Waiting %g s for it to clear up.", reason, self.name, self.options.grace)
         if now - self.suspect_since >= self.options.grace:
             raise RunLostError(
-                f"{reason}, for {self.options.grace:g} s now.",
+                f"{reason}: {self.name}, for {self.options.grace:g} s now.",
                 run=self.last,
-                run_url=self._known_url,
+                run_url=self.known_url,
                 gone=gone,
             )
 
     def _check_deadline(self, now: float) -> None:
         if self.options.deadline is not None and now >= self.options.deadline:
-            if self.last:
-                state = f"{self.name} was still going on (status {self.last.status})"
-            elif self.run_id is not None:
-                state = f"{self.name} had not been seen to end"
-            else:
-                state = f"there was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
             raise RunTimeoutError(
-                f"The {self.options.limit or 'time for it'} is over: {state}.",
-                run=self.last,
-                run_url=self._known_url,
+                self.describe_timeout(self.options.limit or "time for it"), run=self.last, run_url=self.known_url
             )
+
+    def describe_timeout(self, limit: str) -> str:
+        """
+        Say how the run was when its time was over.
+
+        :param limit: which limit it is (:func:`describe_limit`).
+        :return: a sentence for the error.
+        """
+        if self.last:
+            state = f"{self.name} was still going on (status {self.last.status})"
+        elif self.run_id is not None:
+            state = f"{self.name} had not been seen to end"
+        else:
+            state = f"there was no run of pipeline {self.pipeline_id} that started at or after {self.started_after}"
+        return f"The {limit} is over: {state}."
 
     def _log_changes(self, run: PipelineRun) -> None:
         """Log each change of the run's status before its end, which is for the caller to log, and each node's end."""
@@ -287,12 +294,12 @@ class RunMonitor:
     def _suspicion_about(self, run: PipelineRun | None) -> str:
         """Say what is odd about a run that hasn't ended, or nothing."""
         if run is None:
-            return f"{sentence(self.name)} is not in the pipeline's history: pruned, or not there yet"
+            return "The run is not in its pipeline's history (pruned, or not there yet); look for it in FlowEngine"
         if run.state is RunState.UNKNOWN:
             word = f"unrecognized status {run.status!r}" if run.status else "no status"
-            return f"{sentence(run)} has {word}; the connection's status_words can say what it means"
+            return f"The run has {word}; say what it means by status_words in the connection's extra"
         if run.ended and not run.is_stopping and not self._is_earlier_end(run.ended, run.started):
-            return f"{sentence(run)} has ended at {run.ended}, but its status is still {run.status!r}"
+            return f"The run has ended at {run.ended}, but its status is still {run.status!r}; look at it in FlowEngine"
         return ""
 
     def _is_earlier_end(self, ended: datetime, started: datetime | None) -> bool:
@@ -308,5 +315,6 @@ class RunMonitor:
         return f"run {self.run_id} of pipeline {self.pipeline_id}"
 
     @property
-    def _known_url(self) -> str:
+    def known_url(self) -> str:
+        """The address of the run's page; empty while the run isn't known."""
         return self.run_url if self.run_id is not None else ""

@@ -36,7 +36,7 @@ def check_success(run: PipelineRun, run_url: str = "") -> PipelineRun:
     failed.sort(key=lambda node: node.state is not RunState.FAILED)  # a node that failed is why others were stopped
     parts = [_node_sentence(node) for node in failed[:_MAX_NODES]]
     if run.message:
-        parts.append(_closed(f"FlowEngine says: {run.message[:1000]}"))
+        parts.append(closed(f"FlowEngine says: {run.message[:1000]}"))
     after = f", after {took(run)}" if took(run) else ""
     verb = _VERBS.get(run.state, "has ended in an unrecognized status")
     parts.append(f"{sentence(run)} {verb} (status {run.status}{after}).")
@@ -79,13 +79,13 @@ def duration(seconds: float) -> str:
 
 def _node_sentence(node: NodeRun) -> str:
     verb = _VERBS[node.state]
-    return _closed(
+    return closed(
         f"Node {node.label} {verb}: {node.message[:500]}"
         if node.message
         else f"Node {node.label} {verb} ({node.status})"
     )
 
 
-def _closed(text: str) -> str:
-    """Return a sentence with the full stop at its end that another's text may have or not."""
-    return text if text.endswith((".", "。", "!", "！")) else f"{text}."
+def closed(text: str) -> str:
+    """Return a sentence with the full stop at its end that another's text may have or not; nothing stays nothing."""
+    return text if not text or text.endswith((".", "。", "!", "！")) else f"{text}."

@@ -336,7 +336,7 @@ class _Search:
         """Return the runs that can be the one."""
         possible = self._judged(runs, Verdict.POSSIBLE)
         if len(possible) > 1:
-            self._fail(possible, "are newer than the start of this task, and nothing tells which one is its own")
+            self._fail(possible, "newer than the start of this task")
         return possible
 
     def _judged(self, runs: Iterable[PipelineRun], wanted: Verdict) -> list[PipelineRun]:
@@ -362,18 +362,19 @@ class _Search:
         if uncertain:
             self._fail(
                 uncertain,
-                "did not start when this task started the pipeline, unless FlowEngine's clocks differ or the "
+                "that started at another time than this task's start, unless FlowEngine's clocks differ or the "
                 "connection's timezone is wrong",
             )
         return None
 
     def _fail(self, runs: list[PipelineRun], problem: str) -> NoReturn:
         runs = newest_first(runs)
+        number = "one run" if len(runs) == 1 else f"{len(runs)} runs"
         listed = "; ".join(map(_describe, runs[:_MAX_LISTED]))
         raise AmbiguousRunError(
-            f"It cannot be determined which run this task started: {len(runs)} of pipeline {self.intent.pipeline_id} "
-            f"{problem}: {listed}. Look at them in FlowEngine; stop those that should not run, or wait until they have "
-            "ended, then clear this task to start a new one.",
+            "It cannot be determined which run this task started. Stop in FlowEngine what should not run; when all "
+            f"have ended, clear this task to start a new one: pipeline {self.intent.pipeline_id} has {number} "
+            f"{problem}: {listed}.",
             pipeline_id=self.intent.pipeline_id,
             candidates=runs,
         )

@@ -49,6 +49,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.retry import failing_at_once
 from airflow_provider_flowengine.sensors.dag_run_time import DagRunTime
+from airflow_provider_flowengine.sensors.outage import load_outage, save_outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,10 +62,6 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.monitor import RunMonitor
-
-OUTAGE_KEY = "flowengine_outage"
-OUTAGE_FIELDS = ("unavailable_since", "suspect_since")
-"""What a rescheduled sensor's polls, each in a process of its own, leave each other."""
 
 
 class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
@@ -157,11 +154,23 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         """Wait for the run, in the worker or in the triggerer."""
         try:
             return self._poke_and_defer(context) if self.deferrable else super().execute(context)
+        except AirflowTaskTimeout as error:
+            raise self._overdue(error) from None
         except AirflowSkipException as skip:
             # Airflow's sensor takes execution_timeout for a timeout of its own if it fires during a poke.
             if isinstance(skip.__cause__, AirflowTaskTimeout):
-                raise skip.__cause__ from None
+                raise self._overdue(skip.__cause__) from None
             raise
+
+    def _overdue(self, error: AirflowTaskTimeout) -> AirflowTaskTimeout:
+        """Return Airflow's error with a text that says which limit is over, and how the run was."""
+        from airflow_provider_flowengine.protocol.monitor import describe_limit
+
+        if self._monitor is None or not self.execution_timeout:
+            return error
+        limit = describe_limit("execution_timeout", self.execution_timeout.total_seconds())
+        text = self._monitor.describe_timeout(limit)
+        return AirflowTaskTimeout(f"{text} See {self._monitor.known_url}" if self._monitor.known_url else text)
 
     def _poke_and_defer(self, context: Context) -> Any:
         try:
@@ -191,7 +200,8 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             run = self.hook.client.run(poll_once(self.hook.api, history, monitor))
         except RunError as error:
             self._fail(error)
-        self._save_outage(context, monitor)
+        if self.reschedule:
+            save_outage(context, monitor)
         if monitor.last:
             push_run_link(context, monitor.run_url)
             self._publish(context, monitor.last)
@@ -290,7 +300,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
-        outage = self._load_outage(context)
+        outage = load_outage(context) if self.reschedule else {}
         limit, allowed = self._limit()
         return partial(
             RunMonitor,
@@ -320,7 +330,8 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             monitor.record_failure(error, time.time())
         except RunError as end:
             self._fail(end)
-        self._save_outage(context, monitor)
+        if self.reschedule:
+            save_outage(context, monitor)
 
     def _defer(self, context: Context) -> NoReturn:
         monitor, _ = self._prepare(context)
@@ -367,26 +378,6 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         if window is not None:
             return time_of_dag_run.started_within(timedelta(seconds=window))
         return time_of_dag_run.started_after()
-
-    # --- how long FlowEngine or the run says nothing, for polls in processes of their own ---------------------------
-
-    def _load_outage(self, context: Context) -> dict[str, float]:
-        store = compat.task_state_store(context) if self.reschedule else None
-        known = store.get(OUTAGE_KEY) if store else None
-        moments = known if isinstance(known, dict) and known.get("try") == context["ti"].try_number else {}
-        return {
-            name: float(at) for name, at in moments.items() if name in OUTAGE_FIELDS and isinstance(at, int | float)
-        }
-
-    def _save_outage(self, context: Context, monitor: RunMonitor) -> None:
-        store = compat.task_state_store(context) if self.reschedule else None
-        if store is None:
-            return
-        moments = {name: at for name in OUTAGE_FIELDS if (at := getattr(monitor, name)) is not None}
-        if moments:
-            store.set(OUTAGE_KEY, {"try": context["ti"].try_number, **moments})
-        elif self._load_outage(context):
-            store.delete(OUTAGE_KEY)
 
 
 def _seconds(value: Any) -> float:

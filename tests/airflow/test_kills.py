@@ -124,6 +124,10 @@ def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(
 
     assert (task.state, task.returned, task.tries) == ("success", 1, 2)
     assert isinstance(task.errors[0], TaskInterruptedError)
+    assert str(task.errors[0]) == (
+        "The task was ended before its run. The run was left running; the next try will reconnect. "
+        f"See {emulator.run_url(1, 1)}"
+    )
     assert (emulator.count("start"), emulator.count("stop")) == (1, 0)
     assert "The task's process was told to end, but the user hasn't ended the task." in log.ours
 

@@ -246,6 +246,8 @@ def test_execution_timeout_stops_the_run(start, emulator, pipeline, deferrable):
             pipeline_id=pipeline(duration="forever"), execution_timeout=timedelta(seconds=1.5), deferrable=deferrable
         )
         assert task.state == "failed"
+        assert task.error.startswith("The execution_timeout of 1.5 s is over: run 1 of pipeline 1 was still going on")
+        assert task.error.endswith(f"The run was stopped. See {emulator.run_url(1, 1)}")
 
     assert emulator.engine.run(1).state(emulator.clock.now() + 1) == "stopped"
     assert emulator.count("stop") == 1

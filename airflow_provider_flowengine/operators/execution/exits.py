@@ -142,7 +142,7 @@ class RunExit:
     def _leave_to_newer_try(self, row: Row) -> str:
         if self.run:
             log.warning("%s, but a newer try may own %s; not cancelling it.", row.reason, self.report.name(self.run))
-        return ""
+        return "A newer try may own the run, so it was not stopped."
 
     def _stop(self, row: Row) -> str:
         """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged and returned, and never hides why."""
@@ -152,7 +152,7 @@ class RunExit:
         deadline = self.hook.api.now() + timeout
         run = self.run or self.find_unconfirmed_run(timeout / 2, request_timeout)
         if run is None:
-            return ""
+            return "It is not known whether a run was started: the log says more."
         name, url = self.report.name(run), self.report.link(run)
         if not self.cancel_on_kill:
             log.warning("%s; %s goes on, since cancel_on_kill is off. %s", row.reason, name, url)

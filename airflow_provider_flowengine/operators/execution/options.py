@@ -31,6 +31,12 @@ class RunOptions:
     durable: bool
     unreachable_timeout: float
 
+    @property
+    def execution_limit(self) -> str:
+        """What ``execution_timeout`` is called in an error."""
+        length = self.execution_timeout
+        return "execution_timeout" if length is None else describe_limit("execution_timeout", length)
+
     def poll_options(self, started_at: float) -> PollOptions:
         """
         Return how the run is waited for.

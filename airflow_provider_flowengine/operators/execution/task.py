@@ -337,16 +337,25 @@ class RunTask(ABC):
             except BaseException as error:
                 if isinstance(error, FlowEngineError):
                     fail_at_once(error, retry_stopped=self.retry_stopped)
-                ending = classify_ending(error)
-                if ending:
-                    aftermath = self._settle_run(ending, error)
-                    if isinstance(error, RunError):
-                        error.aftermath = aftermath
+                ending, run = classify_ending(error), self.owned_run
+                aftermath = self._settle_run(ending, error) if ending else ""
+                if isinstance(error, RunError):
+                    error.aftermath = aftermath
                 if ending is Ending.INTERRUPTED:
-                    raise compat.TaskInterrupted(
-                        "The task was ended before its run; the log above says what became of the run"
-                    ) from None
+                    text = "The task was ended before its run." if run else "The task was ended before it had a run."
+                    raise compat.TaskInterrupted(self._with_aftermath(text, aftermath)) from None
+                if isinstance(error, AirflowTaskTimeout):
+                    text = f"The {self.options.execution_limit} is over: {self._describe_run(run)}."
+                    raise AirflowTaskTimeout(self._with_aftermath(text, aftermath)) from None
                 raise
+
+    def _describe_run(self, run: PipelineRun | None) -> str:
+        return f"{self.report.name(run)} was still going on" if run else "the task had no run yet"
+
+    def _with_aftermath(self, text: str, aftermath: str) -> str:
+        """Return an error's text with what became of the run, and where to see it, as :class:`.RunError` has it."""
+        see = f"See {self.report.url}" if self.report.url else ""
+        return " ".join(part for part in (text, aftermath, see) if part)
 
     def _settle_run(self, ending: Ending, error: BaseException) -> str:
         """Do about the run what the exit policy says; return what became of it, as a sentence."""
