@@ -88,8 +88,8 @@ def identify(send: Send, settings: Settings, engine_key: str, url: str) -> Flow[
                 raise
             failures.append(error)
     yield from _suggest_another_root(send, settings, engine_key, url)
-    # JSON is an engine's own refusal: one is there, whatever a gateway's page says for another call.
-    raise next((error for error in failures if isinstance(error, RequestRejectedError)), failures[0])
+    # The engine may have returned between two of these calls: after one page of the gateway the next handshake decides.
+    raise next((error for error in failures if isinstance(error, EngineNotRunningError)), failures[0])
 
 
 def _identify_as(version: ApiVersion, send: Send, engine_key: str, url: str) -> Flow[Engine]:

@@ -110,7 +110,7 @@ def test_a_sensor_sees_the_end_where_the_server_tells_of_no_nodes(run_task, emul
 @pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])
 def test_watching_the_nodes_costs_no_more_requests_than_watching_the_run(start, emulator, pipeline, one_run_call):
     emulator.options.one_run_call = one_run_call
-    start(pipeline_id=pipeline(duration=0.3))
+    start(pipeline_id=pipeline(duration=1.0))
 
     names = [call["name"] for call in emulator.calls()]
     after_start = names[names.index("start") + 1 :]

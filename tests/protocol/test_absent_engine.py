@@ -67,6 +67,13 @@ def test_the_handshake_waits_for_an_engine_that_is_being_started(server):
     assert server.drive(server.api().resolve()).id == 6
 
 
+def test_the_handshake_waits_for_an_engine_that_returns_between_the_questions_of_its_dialect(server):
+    missing = answer(404, {"timestamp": 1682000000000, "status": 404, "error": "Not Found"})
+    server.on("engine id", HTML_404, missing, missing, ok({"engineId": 6}))
+
+    assert server.drive(server.api(api_root="automl/v1").resolve()).id == 6
+
+
 @pytest.mark.parametrize(("patience", "least", "most"), [("60", 50, 60), ("5", 2, 5), ("0", 0, 0)])
 def test_an_engine_is_waited_for_as_long_as_the_connection_says(server, patience, least, most):
     is_away(server, 10_000)
