@@ -28,6 +28,8 @@ def promote(arguments: argparse.Namespace) -> int:
     """Plan, and with ``--apply`` apply, pipelines of one engine on another."""
     source = connect_by_name(arguments.source, arguments.source_engine_key, "FROM")
     target = connect_by_name(arguments.target, arguments.target_engine_key, "TO")
+    if source.label == target.label:
+        raise ConfigurationError(f"--from and --to are the same engine: {source.label}")
     overlay = read_overlay(arguments.overlay)
     definitions = []
     for pipeline in chosen(source, arguments):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.definitions.files import file_stem
 from airflow_provider_flowengine.definitions.job_params import job_params
 from airflow_provider_flowengine.definitions.schedule import Cron, Every, Manual, Message, changes_clocks
 
@@ -45,8 +46,8 @@ class DagFile:
 
     @property
     def dag_id(self) -> str:
-        """The DAG's id, of the letters that Airflow takes."""
-        return "flowengine_" + re.sub(r"[^\w.-]", "_", self.key or str(self.pipeline_id))[:200]
+        """The DAG's id, of the letters that Airflow takes; no two keys give the same."""
+        return f"flowengine_{file_stem(self.key or str(self.pipeline_id))}"
 
     def text(self) -> str:
         """Return the file's text."""
@@ -150,17 +151,18 @@ with DAG(
 
 
 def _docstring(file: DagFile, topics: Sequence[str] = ()) -> str:
-    name = _safe(f"pipeline {file.key or file.pipeline_id}")
-    notes = "".join(f"\n\n{_safe(note)}" for note in file.notes())
+    name = f"pipeline {file.key or file.pipeline_id}"
     if topics:
-        return f"Follows FlowEngine's {name}, which starts when a message comes on {_safe(', '.join(topics))}.{notes}"
-    return f"Runs FlowEngine's {name}{_was(file)}.{notes}{_cut_over(file)}"
+        first = f"Follows FlowEngine's {name}, which starts when a message comes on {', '.join(topics)}."
+    else:
+        first = f"Runs FlowEngine's {name}{_was(file)}."
+    return "\n\n".join(fill(_safe(text), 110) for text in (first, *file.notes())) + ("" if topics else _cut_over(file))
 
 
 def _was(file: DagFile) -> str:
     match file.schedule:
         case Cron(quartz=quartz) if quartz:
-            return f" on the schedule that it had there: {_safe(quartz)} ({file.zone})"
+            return f" on the schedule that it had there: {quartz} ({file.zone})"
         case Every(amount, unit):
             return f" on the schedule that it had there: every {amount:g} {unit}"
         case _:
@@ -185,7 +187,8 @@ To move the schedule so that no run is doubled or missed, at a time when no star
 
 def _safe(text: str) -> str:
     """Return text that can't end a docstring, nor mean anything else in it."""
-    return text.replace("\\", "/").replace('"', "'").replace("\n", " ")
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return shown.replace("\\", "/").replace('"', "'")
 
 
 def _moment(file: DagFile) -> str:
@@ -211,11 +214,12 @@ def _params(params: Sequence[JobParam]) -> str:
         return ""
     lines = ""
     for param in params:
-        more = f"description={_literal(param.description)}, " if param.description else ""
+        described: dict[str, object] = {"description": param.description} if param.description else {}
+        form = described | {"section": param.node_name, "title": param.key, "type": "string"}
         lines += (
             f"        {_literal(param.name)}: Param(\n"
             f"            {_literal(param.value)},\n"
-            f'            {more}section={_literal(param.node_name)}, title={_literal(param.key)}, type="string",\n'
+            f"{_arguments(form, 12)}"
             "        ),\n"
         )
     return f"    params={{\n{lines}    }},\n"
@@ -226,5 +230,8 @@ def _arguments(arguments: dict[str, object], indent: int) -> str:
 
 
 def _literal(value: object) -> str:
-    """Return text, numbers, and dicts of them as Python; JSON's texts are Python's, too."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return text, numbers, and dicts of them as Python, which JSON is but for letters that can't be seen."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in json.dumps(value, ensure_ascii=False)
+    )

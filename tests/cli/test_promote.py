@@ -143,3 +143,69 @@ def test_from_one_engine_to_another_and_onto_a_dag(
     assert re.search(r'- node train, onError: "echo by hand"', drift.out)
     assert flowengine("apply", repo, *engine).code == 0
     assert flowengine("plan", repo, *engine).code == 0
+
+
+# --- by Airflow connections -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def connections(flowengine_emulator, production, monkeypatch, airflow_db):
+    """The two engines as Airflow's connections dev and prod."""
+    monkeypatch.delenv("FLOWENGINE_URL", raising=False)
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEV", flowengine_emulator.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_PROD", production.connection())
+
+
+@pytest.mark.usefixtures("connections", "existing")
+@pytest.mark.parametrize("target", ["flowengine_prod", "address"])
+@pytest.mark.parametrize("source", ["flowengine_dev", "address"])
+def test_either_side_is_a_connection_or_an_address(
+    flowengine, flowengine_emulator, production, on_engine, source, target
+):
+    sides = [
+        "--from",
+        flowengine_emulator.url if source == "address" else source,
+        "--to",
+        production.url if target == "address" else target,
+        *(("--from-engine-key", flowengine_emulator.engine_key) if source == "address" else ()),
+        *(("--to-engine-key", "prod") if target == "address" else ()),
+    ]
+
+    assert flowengine("promote", "churn", *sides).code == 2
+    assert flowengine("promote", "churn", *sides, "--apply", "-o", "json").json[0]["state"] == "created"
+
+    assert on_engine(emulator=production)["data"]["name"] == "Churn model"
+    assert flowengine("promote", "churn", *sides).code == 0
+    assert {call["method"] for call in flowengine_emulator.calls()} == {"GET"}
+
+
+@pytest.mark.usefixtures("connections", "existing")
+def test_the_environment_of_plain_commands_says_nothing_of_either_side(
+    flowengine, flowengine_emulator, production, monkeypatch
+):
+    production.options.access_key = "key-of-production"
+    production.options.authentication = "access_key"
+    monkeypatch.setenv("FLOWENGINE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("FLOWENGINE_ENGINE_KEY", "another")
+    monkeypatch.setenv("FLOWENGINE_ACCESS_KEY", "key-of-another")
+    monkeypatch.setenv("FLOWENGINE_TO_ACCESS_KEY", "key-of-production")
+    monkeypatch.setenv("FLOWENGINE_TO_ENGINE_KEY", "prod")
+
+    result = flowengine("promote", "churn", "--from", "flowengine_dev", "--to", production.url)
+
+    assert result.code == 2, result.err
+    headers = [call["headers"] for call in flowengine_emulator.calls()]
+    assert not any("key-of" in str(header) for header in headers)
+
+
+@pytest.mark.usefixtures("connections", "existing")
+def test_an_engine_is_not_promoted_to_itself(flowengine):
+    result = flowengine("promote", "churn", "--from", "flowengine_dev", "--to", "flowengine_dev", "--apply")
+
+    assert result.code == 1
+    assert "--from and --to are the same engine" in result.err
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_connection_that_does_not_exist_is_named(flowengine):
+    assert "Airflow has no connection 'gone'" in flowengine("promote", "churn", "--from", "gone", "--to", "gone").err
