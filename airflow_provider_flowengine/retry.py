@@ -51,7 +51,7 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.UnexpectedResponseError, "retry", False, "FlowEngine, or something in front of it, answers oddly"),
     Rule(errors.StartUnconfirmedError, "retry", False, "it is unknown whether the start was taken; the retry looks"),
     Rule(errors.TaskInterruptedError, "retry", False, "the task was ended before its run"),
-    Rule(errors.PipelineBusyError, "retry", False, "a run of the pipeline goes on, which will end"),
+    Rule(errors.PipelineBusyError, "retry", False, "a run of the pipeline is active, and will end"),
     Rule(errors.AmbiguousRunError, "fail", True, "several runs could be the task's; the user decides"),
     Rule(errors.PipelineExistsError, "fail", True, "there is such a pipeline already"),
     Rule(errors.NotFoundError, "fail", True, "there is no such thing"),

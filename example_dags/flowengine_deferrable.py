@@ -28,6 +28,6 @@ with DAG(
         deferrable=True,
         poll_interval=60,  # a long run is looked at once a minute, a short one more often
         timeout=timedelta(hours=6),  # then the run is stopped, and the task fails
-        retries=2,  # a retry goes on with the run that there is
+        retries=2,  # a retry reconnects to the run that there is
     )
     # END deferrable

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class PipelineInUseError(FlowEngineError):
-    """The pipeline is not as it was when it was planned, or a run of it is going on; it was not written."""
+    """The pipeline is not as it was when it was planned, or a run of it is active; it was not written."""
 
 
 _ABOUT_ONE = (PipelineExistsError, PipelineInUseError, RequestRejectedError)
@@ -179,7 +179,7 @@ def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool
     :param engine: the engine.
     :param steps: the plan.
     :param form: how the result is shown.
-    :param force: whether to write also while a run is going on.
+    :param force: whether to write also while a run is active.
     """
     if any(step.action == "change" for step in steps):
         output.note(NO_VERSIONS)
@@ -255,7 +255,7 @@ def _refuse_while_running(engine: Engine, step: Step) -> None:
     if active:
         ids = ", ".join(str(run.id) for run in active[:10])
         raise PipelineInUseError(
-            f"Pipeline {step.label!r} has a run that is going on ({ids}), and is not written; wait, or give --force"
+            f"Pipeline {step.label!r} has an active run ({ids}), and is not written; wait, or give --force"
         )
 
 

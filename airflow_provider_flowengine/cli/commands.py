@@ -81,7 +81,7 @@ UPLOADS = _argument(
     metavar="NODE.KEY=PATH",
     help="upload a file for a FILE param; repeat for more; with one pipeline at a time",
 )
-FORCE = _argument("--force", action="store_true", help="write also while a run is going on")
+FORCE = _argument("--force", action="store_true", help="write also while a run is active")
 WAIT = (
     _argument("--wait", action="store_true", help="wait until the run has ended"),
     _argument("--timeout", type=float, help="seconds to wait at most; the run is left running (default: no limit)"),

@@ -33,7 +33,7 @@ _MAX_LINE_SIZE = 64 * 1024
 """Bytes of a header's line: as many as requests takes."""
 
 _LARGE = 256 * 1024
-"""Bytes of a response from which on it is parsed in a thread, so that the event loop goes on meanwhile."""
+"""Bytes of a response from which on it is parsed in a thread, so that the event loop isn't blocked."""
 
 
 class AsyncClient:

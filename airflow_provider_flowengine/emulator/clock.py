@@ -9,7 +9,7 @@ MAX_TIME = 250_000_000_000.0  # seconds since the epoch, in the year 9892: Pytho
 
 class Clock:
     """
-    The machine's clock, or one that stands still until it is told to go on.
+    The machine's clock, or one that stands still until it is moved.
 
     :param start: where the clock stands (seconds since the epoch); None takes the machine's running clock.
     """
@@ -36,7 +36,7 @@ class Clock:
         """
         Let time pass at once.
 
-        :param seconds: how many seconds; not negative, since finished runs would go on again.
+        :param seconds: how many seconds; not negative, since finished runs would run again.
         :raises ValueError: for a negative number, or more than there are dates.
         """
         if not 0 <= seconds <= MAX_TIME - self.now():

@@ -225,7 +225,7 @@ class Emulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop serving: connections are refused from now on. The state stays, and :meth:`start` goes on with it."""
+        """Stop serving: connections are refused from now on. The state stays, and :meth:`start` continues with it."""
         if self._thread and self._server:
             self._server.should_exit = self._server.force_exit = True
             self._thread.join()

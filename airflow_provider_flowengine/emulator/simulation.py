@@ -33,7 +33,7 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
     :param node: the node.
     :param params: its params in this run.
     :param otherwise: seconds, if it doesn't say; the START node takes none.
-    :return: seconds, None for a node that goes on until it is stopped.
+    :return: seconds, None for a node that runs until it is stopped.
     """
     if node.type == "START":
         otherwise = 0
@@ -158,7 +158,7 @@ def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
 
     :param nodes: the plan.
     :param at: when the run started or was resumed: the end of a run with nothing to do.
-    :return: seconds, or None for a run that goes on until it is stopped; succeeded or failed.
+    :return: seconds, or None for a run that runs until it is stopped; succeeded or failed.
     """
     outcome = "succeeded" if all(node.succeeded for node in nodes) else "failed"
     if any(node.start is not None and node.end is None for node in nodes):

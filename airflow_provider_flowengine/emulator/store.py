@@ -291,7 +291,7 @@ class Store:
         return [_run(row) for row in rows], total
 
     def open_runs(self) -> list[Run]:
-        """Return runs without a planned end: executed ones under way, and those that go on until they are stopped."""
+        """Return runs without a planned end: executed ones under way, and those that run until they are stopped."""
         return [_run(row) for row in self._sql.execute(f"SELECT {_RUN}, nodes FROM runs WHERE ends_at IS NULL")]
 
     def delete_runs(self, pipeline_id: int, first: int, last: int) -> int:

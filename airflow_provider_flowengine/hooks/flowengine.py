@@ -233,7 +233,7 @@ class FlowEngineHook(BaseHook):
         :param run_id: the run.
         :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
         :return: whether this call stopped it.
-        :raises RequestRejectedError: when FlowEngine refuses while the run goes on.
+        :raises RequestRejectedError: when FlowEngine refuses while the run is active.
         """
         return self.client.run(stop(self.api, self._history(pipeline_id), parse_id("run_id", run_id)))
 

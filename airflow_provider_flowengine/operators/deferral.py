@@ -29,7 +29,7 @@ def build_trigger(
     hook: FlowEngineHook, waiter: RunMonitor, *, cancel_on_kill: bool, is_own_run: bool = True
 ) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
     """
-    Return the trigger that goes on with a wait, and after which time Airflow may end the deferral.
+    Return the trigger that continues a wait, and after which time Airflow may end the deferral.
 
     :param hook: the connection, whose engine is resolved already.
     :param waiter: the wait so far.

@@ -20,7 +20,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
     """
     Resume a failed or stopped run from where it ended, and wait for it; it keeps its id.
 
-    A run that goes on already is only waited for.
+    A run that is already running is only waited for.
 
     :param pipeline_id: the pipeline, by its id; or by one of the next two.
     :param pipeline_key: the pipeline, by its ``pipelineKey``.
@@ -34,7 +34,7 @@ class FlowEngineResumePipelineRunOperator(FlowEngineRunOperator):
     :param timeout: seconds (or a timedelta) that the run may take, counted from the try's start; default without end.
     :param cancel_on_kill: whether the run is stopped when the user ends the task, when it takes too long, and when the
         last try gives up; default True.
-    :param durable: whether a later try goes on with the run of an earlier one, default True. Needs Airflow 3.3.
+    :param durable: whether a later try reconnects to the run of an earlier one, default True. Needs Airflow 3.3.
     :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer while the run is
         waited for, default 900.
     :param flowengine_conn_id: the connection's id, default ``flowengine_default``.

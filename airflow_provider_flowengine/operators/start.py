@@ -46,14 +46,14 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
     :param timeout: seconds (or a timedelta) that the run may take, counted from the try's start; default without end.
     :param cancel_on_kill: whether the run is stopped when the user ends the task, when it takes too long, and when the
         last try gives up; default True.
-    :param durable: whether a later try goes on with the run of an earlier one, default True. Needs Airflow 3.3.
+    :param durable: whether a later try reconnects to the run of an earlier one, default True. Needs Airflow 3.3.
     :param retry_mode: what a retry does about a run that failed: ``"restart"`` (default) starts a new one, ``"resume"``
         resumes it from its failed nodes.
     :param retry_stopped: whether a run that somebody stopped in FlowEngine is retried, default False: the task fails at
         once.
-    :param if_running: what to do if a run of the pipeline goes on already, whoever started it: ``"start"`` another one
-        (default), ``"reuse"`` it, ``"wait"`` until none goes on and then start, ``"skip"`` the task, ``"stop"`` it and
-        then start, or ``"fail"``. Runs of the task's own earlier tries aren't meant.
+    :param if_running: what to do if a run of the pipeline is already running, whoever started it: ``"start"`` another
+        one (default), ``"reuse"`` it, ``"wait"`` until none is running and then start, ``"skip"`` the task, ``"stop"``
+        it and then start, or ``"fail"``. Runs of the task's own earlier tries aren't meant.
     :param start_confirmation_timeout: seconds (or a timedelta) that a started run may take to appear in the history,
         default 30.
     :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer while the run is
@@ -119,7 +119,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
 
     def execute_after_wait(self, context: Context, event: dict[str, Any] | None = None) -> Identifier | None:
         """
-        Execute, now that the run that went on already has ended (``if_running="wait"``).
+        Execute, now that the run that was already running has ended (``if_running="wait"``).
 
         :param event: what the trigger saw of it.
         :return: the run's id.

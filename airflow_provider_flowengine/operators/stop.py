@@ -32,7 +32,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
     :param pipeline_key: the pipeline, by its ``pipelineKey``.
     :param pipeline_name: the pipeline, by its name, if only one has it.
     :param run_id: the run; default all that are running.
-    :param all_running: whether all runs that go on are stopped if no ``run_id`` is given, default True; they are looked
+    :param all_running: whether all running ones are stopped if no ``run_id`` is given, default True; they are looked
         for among the newest thousand. Mapped over run ids, give False: there None can't be told from none given.
     :param wait_for_completion: whether the task ends when the runs have ended (default), or at once.
     :param poll_interval: seconds (or a timedelta) between two polls at most, default 30. A short run is polled more

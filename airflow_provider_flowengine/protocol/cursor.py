@@ -231,7 +231,7 @@ class RestartDetector:
         """
         Take a snapshot into account that lies below the cursor.
 
-        :return: the cursor to go on with and what is reported at once, as :func:`restart_cursor` returns them; None
+        :return: the cursor to continue with and what is reported at once, as :func:`restart_cursor` returns them; None
             while nothing has restarted for sure.
         """
         # The first snapshot counts, since what ends from then on is to be reported.

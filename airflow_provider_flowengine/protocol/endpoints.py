@@ -262,7 +262,7 @@ def stop_run(engine: Engine, run_id: Identifier) -> Request:
 
 def resume_run(engine: Engine, run_id: Identifier) -> Request:
     """
-    12: go on with a failed or stopped run from where it ended; the run keeps its id.
+    12: resume a failed or stopped run from where it ended; the run keeps its id.
 
     :answer: not read.
     :source: the vendor's API page.

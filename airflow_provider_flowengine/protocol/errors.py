@@ -159,10 +159,10 @@ class PipelineExistsError(FlowEngineError):
 
 class PipelineBusyError(FlowEngineError):
     """
-    A run of the pipeline goes on already, and the task says to fail then.
+    A run of the pipeline is already running, and the task says to fail then.
 
     :param message: which run, and why that fails the task.
-    :param runs: the runs that go on, newest first.
+    :param runs: the running ones, newest first.
     """
 
     def __init__(self, message: str, *, runs: Sequence[PipelineRun]) -> None:
@@ -242,7 +242,7 @@ class RunLostError(RunError):
     """
     The run can't be followed any more: it vanished from the history, or its status says nothing known.
 
-    :param gone: whether the history doesn't hold it, so that there is nothing to go on with.
+    :param gone: whether the history doesn't hold it, so that there is nothing to reconnect to.
     """
 
     def __init__(self, message: str, *, run: PipelineRun | None = None, run_url: str = "", gone: bool = False) -> None:
@@ -255,7 +255,7 @@ class RunTimeoutError(RunError):
 
 
 class StatusUnavailableError(RunTimeoutError):
-    """FlowEngine gave no usable answer for longer than ``unreachable_timeout``; the run may be going on."""
+    """FlowEngine gave no usable answer for longer than ``unreachable_timeout``; the run may still be running."""
 
 
 def sentence(text: object) -> str:

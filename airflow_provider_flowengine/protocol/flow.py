@@ -28,7 +28,7 @@ class Sleep:
 @dataclass(frozen=True)
 class SignIn:
     """
-    Sign in before going on, one request of a client at a time: only :mod:`.session` asks for it.
+    Sign in first, one request of a client at a time: only :mod:`.session` asks for it.
 
     :param stale: the token that is no longer valid; empty if there was none.
     """

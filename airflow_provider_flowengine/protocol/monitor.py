@@ -146,9 +146,9 @@ class RunMonitor:
 
         :param run: the run, or None when the history doesn't hold it.
         :param now: the time of the poll.
-        :return: the run when it has ended, None while it goes on.
+        :return: the run when it has ended, None while it is running.
         :raises RunLostError: when it has been missing, or of a status that says nothing, for longer than the grace.
-        :raises RunTimeoutError: when it goes on past the deadline.
+        :raises RunTimeoutError: when it is still running at the deadline.
         """
         self._answered()
         if run:
@@ -206,7 +206,7 @@ class RunMonitor:
         )
         if silent >= self.options.unreachable_timeout:
             raise StatusUnavailableError(
-                f"FlowEngine gives no usable answer: {closed(str(error))} {sentence(self.name)} may be going on; "
+                f"FlowEngine gives no usable answer: {closed(str(error))} {sentence(self.name)} may still be running; "
                 f"no answer for {duration(silent)} (unreachable_timeout).",
                 run=self.last,
                 run_url=self.known_url,
@@ -273,7 +273,7 @@ class RunMonitor:
         :return: a sentence for the error.
         """
         if self.last:
-            state = f"{self.name} was still going on (status {self.last.status})"
+            state = f"{self.name} was still running (status {self.last.status})"
         elif self.run_id is not None:
             state = f"{self.name} had not been seen to end"
         else:

@@ -46,7 +46,7 @@ def ids_are_ordered(runs: Runs) -> bool:
 
 def continues(before: Runs, there: Runs, order: Order) -> bool:
     """
-    Whether a page can be a later one than another: it is not empty, not the same, and goes on in the same order.
+    Whether a page can be a later one than another: it is not empty, not the same, and continues in the same order.
 
     :param before: the rows of the earlier page.
     :param there: the rows of the page that may be a later one.

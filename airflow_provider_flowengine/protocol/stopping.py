@@ -53,7 +53,7 @@ def stop(
         just now may not show yet. It is never stopped unseen.
     :return: whether this call stopped it; False if there was nothing left to stop.
     :raises RunNotFoundError: if the history doesn't hold it, which may mean that it is another pipeline's.
-    :raises RequestRejectedError: if FlowEngine refuses while the run goes on.
+    :raises RequestRejectedError: if FlowEngine refuses while the run is active.
     :raises ServiceUnavailableError: if there was no usable answer until the timeout.
     """
 

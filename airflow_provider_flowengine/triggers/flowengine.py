@@ -166,7 +166,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
                 stopped = await client.run(stop(api, history, run_id, timeout=KILL_TIMEOUT, assume_exists=True))
             self.log.info("Run %s: %s.", run_id, "cancellation requested" if stopped else "it had already finished")
         except Exception as error:  # what Airflow can't read of the connection too
-            self.log.error("Run %s could not be stopped and may be going on: %s %s", run_id, self.run_url, error)
+            self.log.error("Run %s could not be stopped and may still be running: %s %s", run_id, self.run_url, error)
 
     def connect(self, settings: Settings) -> AsyncClient:
         """Return a client for what a connection says."""

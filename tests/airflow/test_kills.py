@@ -98,7 +98,7 @@ def test_a_kill_takes_less_than_airflow_grants_if_flowengine_does_not_answer(
     start(pipeline_id=pipeline(duration="forever"))
 
     assert time.monotonic() - end_task.killed_at < 5
-    assert ("may be going on" if is_confirmed else "may have been started") in log.ours
+    assert ("may still be running" if is_confirmed else "may have been started") in log.ours
 
 
 def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancelled(
@@ -108,7 +108,7 @@ def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancel
     start(pipeline_id=pipeline(duration="forever"), cancel_on_kill=False)
 
     assert emulator.count("stop") == 0
-    assert "run 1 of pipeline 1 goes on, since cancel_on_kill is off" in log.ours
+    assert "run 1 of pipeline 1 is left running, since cancel_on_kill is off" in log.ours
 
 
 @pytest.mark.needs_task_state_store

@@ -233,7 +233,7 @@ def test_apply_refuses_while_a_run_is_going_on(flowengine, flowengine_emulator, 
     result = flowengine("apply", file)
 
     assert result.code == 1
-    assert "has a run that is going on (1), and is not written; wait, or give --force" in result.err
+    assert "has an active run (1), and is not written; wait, or give --force" in result.err
     assert on_engine()["data"]["nodes"][1]["params"]["values"][0]["value"] == "100"
     assert flowengine("apply", file, "--force").code == 0
     assert on_engine()["data"]["nodes"][1]["params"]["values"][0]["value"] == "200"

@@ -228,7 +228,7 @@ async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
     first, second = start(emulator, one, 2)
     late = waiting.task(one, first, PollOptions(poll_interval=0.05, deadline=time.time() + 0.3))
     other = waiting.task(one, second)
-    with pytest.raises(RunTimeoutError, match="was still going on"):
+    with pytest.raises(RunTimeoutError, match="was still running"):
         await late
     emulator.engine.finish(second)
     assert (await other).state == "succeeded"

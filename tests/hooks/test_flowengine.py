@@ -302,7 +302,7 @@ def test_waiting_for_a_run_that_is_stopped(hook, pipeline):
 def test_waiting_too_long_leaves_the_run_alone(hook, emulator, pipeline):
     run = hook.start_pipeline(pipeline(duration="forever"))
 
-    with pytest.raises(RunTimeoutError, match="run 1 of pipeline 1 was still going on"):
+    with pytest.raises(RunTimeoutError, match="run 1 of pipeline 1 was still running"):
         hook.wait_for_run(run.pipeline_id, run.id, poll_interval=0.05, timeout=0.1)
     assert emulator.count("stop") == 0
 
@@ -311,7 +311,7 @@ def test_lengths_of_time_may_be_timedeltas(hook, pipeline):
     run = hook.start_pipeline(pipeline(duration="forever"))
     limits = {"poll_interval": timedelta(seconds=0.05), "timeout": timedelta(seconds=0.1)}
 
-    with pytest.raises(RunTimeoutError, match="was still going on"):
+    with pytest.raises(RunTimeoutError, match="was still running"):
         hook.wait_for_run(run.pipeline_id, run.id, **limits, unreachable_timeout=timedelta(minutes=1))
 
 

@@ -94,10 +94,10 @@ def test_a_stop_that_is_refused_hides_nothing_of_why_the_run_was_to_be_stopped(
     task = start(pipeline_id=pipeline(duration="forever"), timeout=0.3, deferrable=deferrable)
 
     assert kinds(task) == ["RunTimeoutError"]
-    assert "Run 1 could not be stopped and may be going on" in log.ours
+    assert "Run 1 could not be stopped and may still be running" in log.ours
     assert "没有权限" in log.ours
     assert task.error.startswith("The timeout of 0.3 s is over")
-    assert "The run could not be stopped and may be going on" in task.error
+    assert "The run could not be stopped and may still be running" in task.error
 
 
 # --- errors that nobody has foreseen ----------------------------------------------------------------------------------

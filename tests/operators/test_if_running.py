@@ -1,4 +1,4 @@
-"""What a start does if a run of the pipeline goes on already."""
+"""What a start does if a run of the pipeline is already running."""
 
 import threading
 import time
@@ -104,7 +104,7 @@ def test_fail_fails_and_names_it(start, emulator, deferrable):
 
     assert isinstance(task.errors[-1], PipelineBusyError)
     assert [run.id for run in task.errors[-1].runs] == [1]
-    assert task.error.startswith("Run 1 of pipeline 1 goes on (started ")
+    assert task.error.startswith("Run 1 of pipeline 1 is running (started ")
     assert emulator.count("start") == 0
 
 

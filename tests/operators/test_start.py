@@ -221,7 +221,7 @@ def test_a_run_that_takes_too_long_is_stopped(start, emulator, pipeline, deferra
     assert task.state == "failed"
     assert isinstance(task.errors[-1], RunTimeoutError)
     assert task.error == (
-        "The timeout of 0.2 s is over: run 1 of pipeline 1 was still going on (status running). The run was stopped. "
+        "The timeout of 0.2 s is over: run 1 of pipeline 1 was still running (status running). The run was stopped. "
         f"See {emulator.run_url(1, 1)}"
     )
     assert emulator.engine.run(1).state(emulator.clock.now() + 1) == "stopped"
@@ -235,8 +235,8 @@ def test_a_run_that_takes_too_long_goes_on_where_nothing_is_to_be_cancelled(star
 
     assert task.state == "failed"
     assert emulator.count("stop") == 0
-    assert "run 1 of pipeline 1 goes on, since cancel_on_kill is off" in log.ours
-    assert "The run goes on, since cancel_on_kill is off." in task.error
+    assert "run 1 of pipeline 1 is left running, since cancel_on_kill is off" in log.ours
+    assert "The run is left running, since cancel_on_kill is off." in task.error
 
 
 @in_both_modes
@@ -246,7 +246,7 @@ def test_execution_timeout_stops_the_run(start, emulator, pipeline, deferrable):
             pipeline_id=pipeline(duration="forever"), execution_timeout=timedelta(seconds=1.5), deferrable=deferrable
         )
         assert task.state == "failed"
-        assert task.error.startswith("The execution_timeout of 1.5 s is over: run 1 of pipeline 1 was still going on")
+        assert task.error.startswith("The execution_timeout of 1.5 s is over: run 1 of pipeline 1 was still running")
         assert task.error.endswith(f"The run was stopped. See {emulator.run_url(1, 1)}")
 
     assert emulator.engine.run(1).state(emulator.clock.now() + 1) == "stopped"

@@ -1,4 +1,4 @@
-"""The operators that stop runs, and that go on with one."""
+"""The operators that stop runs, and that resume one."""
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_a_run_that_does_not_stop_in_time_fails_the_task(stop, emulator, pipelin
     task = stop(pipeline_id=pipeline_id, timeout=0.2)
 
     assert isinstance(task.errors[-1], RunTimeoutError)
-    assert "run 1 of pipeline 1 was still going on (status stopping)" in task.error
+    assert "run 1 of pipeline 1 was still running (status stopping)" in task.error
 
 
 def test_a_run_of_another_pipeline_is_left_alone(stop, emulator, pipeline):

@@ -1,4 +1,4 @@
-"""Stopping a run and going on with one: after a look at it, once, and never blindly again."""
+"""Stopping and resuming a run: after its state was read, once, and never repeated blindly."""
 
 import pytest
 

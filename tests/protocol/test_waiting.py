@@ -138,7 +138,7 @@ def test_a_run_that_ended_in_time_is_not_too_late_though_it_is_seen_late(server)
 def test_a_run_that_goes_on_past_the_deadline_ends_the_wait_at_the_deadline(server):
     server.add_run(status="running")
 
-    with pytest.raises(RunTimeoutError, match=r"run 1 of pipeline 19 was still going on \(status running\)") as caught:
+    with pytest.raises(RunTimeoutError, match=r"run 1 of pipeline 19 was still running \(status running\)") as caught:
         wait_for(server, deadline=NOW + 100)
 
     assert server.now - NOW == 100
@@ -184,13 +184,13 @@ def test_only_a_bounded_time_without_any_answer_does(server, trouble):
 
     with pytest.raises(
         StatusUnavailableError,
-        match=r"^FlowEngine gives no usable answer: .* Run 1 .* may be going on; no answer for 15 min",
+        match=r"^FlowEngine gives no usable answer: .* Run 1 .* may still be running; no answer for 15 min",
     ) as caught:
         wait_for(server)
 
     assert 900 <= server.now - NOW <= 940
     assert caught.value.run.id == 1
-    assert "may be going on" in str(caught.value)
+    assert "may still be running" in str(caught.value)
 
 
 def test_an_engine_that_cant_be_resolved_for_a_while_doesnt_end_the_wait(server):

@@ -344,7 +344,7 @@ def test_execution_timeout_fails_a_try_in_every_mode_and_never_skips(sense, emul
 
     assert (task.state, task.tries) == ("failed", 2)
     assert isinstance(task.errors[-1], AirflowTaskTimeout)
-    assert task.error.startswith("The execution_timeout of 1.0 s is over: run 1 of pipeline 1 was still going on")
+    assert task.error.startswith("The execution_timeout of 1.0 s is over: run 1 of pipeline 1 was still running")
     assert emulator.count("stop") == 0
 
 

@@ -155,16 +155,16 @@ class RunExit:
             return "It is not known whether a run was started: the log says more."
         name, url = self.report.name(run), self.report.link(run)
         if not self.cancel_on_kill:
-            log.warning("%s; %s goes on, since cancel_on_kill is off. %s", row.reason, name, url)
-            return "The run goes on, since cancel_on_kill is off."
+            log.warning("%s; %s is left running, since cancel_on_kill is off. %s", row.reason, name, url)
+            return "The run is left running, since cancel_on_kill is off."
         log.info("%s: stopping %s. %s", row.reason, name, url)
         try:
             is_stopped = self._request_stop(run, deadline, request_timeout)
         except Exception as error:
             is_unforeseen = not isinstance(error, FlowEngineError)
-            message = "Run %s could not be stopped and may be going on: %s %s"
+            message = "Run %s could not be stopped and may still be running: %s %s"
             log.error(message, run.id, error, url, exc_info=is_unforeseen)
-            return "The run could not be stopped and may be going on: the log says why."
+            return "The run could not be stopped and may still be running: the log says why."
         if not is_stopped:
             log.info("Run %s had already finished.", run.id)
             return "The run had already finished."

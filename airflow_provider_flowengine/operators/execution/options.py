@@ -18,7 +18,7 @@ class RunOptions:
     :param timeout: that the run may take, counted from the try's start.
     :param execution_timeout: that Airflow allows the task.
     :param cancel_on_kill: whether the run is stopped when the task ends before it.
-    :param durable: whether a later try goes on with the run of an earlier one.
+    :param durable: whether a later try reconnects to the run of an earlier one.
     :param unreachable_timeout: that FlowEngine may give no usable answer while the run is waited for.
     """
 

@@ -41,7 +41,7 @@ class ResumeTask(RunTask):
         return True
 
     def acquire(self, pipeline_id: Identifier) -> PipelineRun:
-        """Return the run, resumed if it doesn't go on already."""
+        """Return the run, resumed if it isn't running."""
         run_id = rendered_id("run_id", self.run_id)
         checkpoint = self.store.checkpoint
         if checkpoint and (checkpoint.pipeline_id, checkpoint.run_id) != (pipeline_id, run_id):

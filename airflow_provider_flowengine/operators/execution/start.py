@@ -56,7 +56,7 @@ class StartTask(RunTask):
     :param job_params: ``{node: {key: value}}``.
     :param resume_failed: whether a failed run is resumed instead of started anew.
     :param retry_stopped: whether a run that somebody stopped in FlowEngine is retried.
-    :param if_running: what to do about a run that goes on already.
+    :param if_running: what to do about a run that is already running.
     :param confirmation_timeout: seconds that a started run may take to appear in the history.
     """
 
@@ -82,11 +82,11 @@ class StartTask(RunTask):
 
     @property
     def reconnects(self) -> bool:
-        """Whether a later try reconnects to the run: by its checkpoint, or since it takes any that goes on."""
+        """Whether a later try reconnects to the run: by its checkpoint, or since it reuses any that is running."""
         return self.store.is_persistent or self.if_running == "reuse"
 
     def acquire(self, pipeline_id: Identifier) -> PipelineRun:
-        """Return the run: an earlier try's if there is one to go on with, a new one otherwise."""
+        """Return the run: an earlier try's if there is one to reconnect to, a new one otherwise."""
         checkpoint = self.store.checkpoint
         if checkpoint and checkpoint.pipeline_id != pipeline_id:
             self.log.warning(
@@ -109,7 +109,7 @@ class StartTask(RunTask):
     # --- what an earlier try has left ---------------------------------------------------------------------------------
 
     def _follow_up(self, checkpoint: Checkpoint) -> PipelineRun | None:
-        """Return the run of an earlier try that this one goes on with, or None to submit a new one."""
+        """Return the run of an earlier try that this one reconnects to, or None to submit a new one."""
         tried, run = checkpoint.try_number, self._find(checkpoint)
         # What the recovery below saves is this try's own checkpoint, which no clear comes after.
         cleared, maybe_cleared = self.store.was_cleared, self.store.may_have_been_cleared
@@ -122,7 +122,7 @@ class StartTask(RunTask):
         return self._carry_out(decision, checkpoint, run)
 
     def _carry_out(self, decision: Decision, checkpoint: Checkpoint, run: PipelineRun | None) -> PipelineRun | None:
-        """Return the run that this try goes on with, or None to submit a new one."""
+        """Return the run that this try reconnects to, or None to submit a new one."""
         match decision:
             case Decision.RECONNECT:
                 return run or run_from_dict(_known(checkpoint))
@@ -161,7 +161,7 @@ class StartTask(RunTask):
         except AmbiguousRunError as error:
             if not self.store.was_cleared or not all(run.state.is_final for run in error.candidates):
                 raise
-            self.log.warning("%s The task was cleared since, and none of them goes on.", error)
+            self.log.warning("%s The task was cleared since, and none of them is running.", error)
             return None
         if run:
             self.store.save(Phase.POLLING, run.pipeline_id, run.id)
@@ -191,7 +191,7 @@ class StartTask(RunTask):
                 self.hook.client.run(stop(self.hook.api, self._history(run.pipeline_id), run.id))
             self.log.info("Requested cancellation of run %s.", run.id)
         else:
-            self.log.warning("%s goes on, since cancel_on_kill is off.", sentence(run))
+            self.log.warning("%s is left running, since cancel_on_kill is off.", sentence(run))
 
     def _resume(self, run: PipelineRun) -> PipelineRun | None:
         """Resume a failed run; if FlowEngine refuses, say so and return None, so that a new one is started."""
@@ -216,24 +216,24 @@ class StartTask(RunTask):
         status = f"status {run.status}" if run else "not in the history"
         return f"{name} ({status}{', its result delivered' if checkpoint.phase is Phase.DELIVERED else ''})"
 
-    # --- runs that go on already --------------------------------------------------------------------------------------
+    # --- runs that are already running ------------------------------------------------------------------------------
 
     def _active_runs(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> list[PipelineRun]:
-        """Return the pipeline's runs that go on, newest first; an earlier try's own isn't meant."""
+        """Return the pipeline's active runs, newest first; an earlier try's own isn't meant."""
         with self.interrupt.interruptible():
             runs = self.hook.client.run(active_runs(self._history(pipeline_id)))
         return [run for run in runs if run.id != own_run_id]
 
     def _warn_of_unrecorded_runs(self, pipeline_id: Identifier) -> None:
-        """Say if a run goes on that an earlier try may have started: none has left a checkpoint."""
+        """Say if a run is active that an earlier try may have started: none has left a checkpoint."""
         try:
             runs = [run for run in self._active_runs(pipeline_id, None) if not run.is_stopping]
         except FlowEngineError as error:
-            self.log.debug("Whether a run goes on isn't known: %s", error)
+            self.log.debug("Whether a run is active is unknown: %s", error)
             return
         for run in runs:
             self.log.warning(
-                "%s goes on (%s) and may be an earlier try's, which has left no checkpoint; starting another one "
+                "%s is running (%s) and may be an earlier try's, which has left no checkpoint; starting another one "
                 "beside it. Stop it in FlowEngine if it is not wanted. %s",
                 sentence(run),
                 _origin(run),
@@ -241,14 +241,14 @@ class StartTask(RunTask):
             )
 
     def _use_active_run(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> PipelineRun | None:
-        """Do what ``if_running`` says about runs that go on; return the one to reuse, or None to start one."""
+        """Do what ``if_running`` says about active runs; return the one to reuse, or None to start one."""
         how = self.if_running
         runs = self._active_runs(pipeline_id, own_run_id) if how != "start" else []
         if not runs:
             return None
         if how == "reuse":
             return self._reuse(runs)
-        found = f"{sentence(runs[0])} goes on ({_origin(runs[0])})"
+        found = f"{sentence(runs[0])} is running ({_origin(runs[0])})"
         if how == "skip":
             raise AirflowSkipException(f"{found}, and if_running is skip")
         if how == "fail":
@@ -285,7 +285,7 @@ class StartTask(RunTask):
         if self.options.deferrable:
             self._settle_end_before_deferral()
             self._hand_over(monitor, "execute_after_wait", cancel_on_kill=False, is_own_run=False)
-        with suppress(RunLostError):  # what has vanished doesn't go on
+        with suppress(RunLostError):  # what has vanished isn't running
             while self._poll(monitor) is None:
                 self._sleep(monitor)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 
 MAX_RUNS_TO_STOP = 1000
-"""Among how many of a pipeline's newest runs those that go on are looked for, to stop them all."""
+"""Among how many of a pipeline's newest runs the active ones are searched for, to stop them all."""
 
 
 def find_runs_to_stop(
@@ -36,7 +36,7 @@ def find_runs_to_stop(
     :param operator: what the DAG declares.
     :param pipeline_id: the pipeline.
     :param run_id: the run, if it isn't all.
-    :param all_running: whether it is all that go on.
+    :param all_running: whether it is all active ones.
     """
     if not rendered_flag("all_running", all_running):
         if run_id is None:

@@ -138,7 +138,7 @@ class RunTask(ABC):
 
     def execute_after_wait(self, event: object) -> Identifier | None:
         """
-        Execute, now that the run that went on already has ended (``if_running="wait"``).
+        Execute, now that the run that was already running has ended (``if_running="wait"``).
 
         :param event: what the trigger saw of that run.
         :return: the run's id.
@@ -185,7 +185,7 @@ class RunTask(ABC):
                     "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
                     "(is a triggerer running?)."
                 ) from cause
-            raise FlowEngineError(f"The trigger broke down: {cause}. The run itself may be going on.") from cause
+            raise FlowEngineError(f"The trigger broke down: {cause}. The run itself may still be running.") from cause
         raise AssertionError("the block above raises")
 
     def time_out(self) -> None:
@@ -350,7 +350,7 @@ class RunTask(ABC):
                 raise
 
     def _describe_run(self, run: PipelineRun | None) -> str:
-        return f"{self.report.name(run)} was still going on" if run else "the task had no run yet"
+        return f"{self.report.name(run)} was still running" if run else "the task had no run yet"
 
     def _with_aftermath(self, text: str, aftermath: str) -> str:
         """Return an error's text with what became of the run, and where to see it, as :class:`.RunError` has it."""
