@@ -64,8 +64,8 @@ test-browser: $(READY) ## Use Airflow's web page as a person would
 	@tests/browser/setup.sh
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
 
-bench: $(READY) ## Measure beside other providers
-	@$(BIN)/nox --session bench
+bench: $(READY) ## Measure beside other providers (a quarter of an hour; PARTS=steps for one part)
+	@$(BIN)/nox --session bench -- $(PARTS)
 
 mutate: $(READY) ## Change the code in a thousand places, and see which change no test notices (half an hour)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group mutate

@@ -10,18 +10,41 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trustme
 
 from benchmarks import calls, load, noticing, parsing, report, steps, waiting
+from benchmarks.waiting import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-OURS = [(100, 10), (1000, 1), (1000, 10), (1000, 100), (1000, 1000), (10_000, 100)]
+PARTS = ("waiting", "limit", "parsing", "noticing", "calls", "load", "steps")
 PEERS = [(100, 100), (1000, 1000)]
+OURS = [(100, 10), (1000, 1), (1000, 10), (1000, 100), (1000, 1000), (10_000, 100)]
+WAITING = [
+    Case("idle", 1, 1),
+    *(Case(name, *runs) for name in ("dbt Cloud", "Databricks", "Airbyte", "HttpSensor") for runs in PEERS),
+    *(Case("FlowEngine", *runs) for runs in OURS),
+    Case("idle", 1, 1),  # twice, and the lesser counts: a machine is never quite idle
+]
+LIMIT = [
+    Case("idle", 1, 1),
+    # At the default interval, and then with a third of it: more than one event loop can do.
+    Case("FlowEngine", 10_000, 1000, interval=30.0, settle=35.0, seconds=20.0),
+    Case("FlowEngine", 10_000, 10_000, interval=30.0, settle=35.0, seconds=20.0),
+    Case("FlowEngine", 10_000, 10_000, interval=10.0, settle=15.0, seconds=20.0),
+    Case("idle", 1, 1),
+]
+
+
+def quick(case: Case) -> Case:
+    """Return a tenth of a case: whether it can be measured, not what it costs."""
+    runs, pipelines = max(case.runs // 10, 1), max(case.pipelines // 10, 1)
+    return replace(case, runs=runs, pipelines=pipelines, interval=case.interval / 5, settle=3.0, seconds=2.0)
 
 
 @contextmanager
@@ -62,14 +85,10 @@ def _await(port: int) -> None:
     raise RuntimeError("the benchmark's server doesn't answer")
 
 
-def waits(port: int, environment: dict[str, str]) -> Iterator[dict[str, object]]:
-    """Measure every case of waiting, one after the other."""
-    cases = [("idle", 1, 1)]
-    cases += [(name, *case) for name in ("dbt Cloud", "Databricks", "Airbyte", "HttpSensor") for case in PEERS]
-    cases += [("FlowEngine", *case) for case in OURS]
-    cases += [("idle", 1, 1)]  # twice, and the lesser counts: a machine is never quite idle
-    for provider, number, pipelines in cases:
-        row = waiting.measure(provider, number, pipelines, port=port, environment=environment)
+def waits(cases: Iterable[Case], port: int, environment: dict[str, str]) -> Iterator[dict[str, object]]:
+    """Measure cases of waiting, one after the other."""
+    for case in cases:
+        row = waiting.measure(case, port=port, environment=environment)
         print(report.waiting_line(row), flush=True)
         yield row
 
@@ -77,24 +96,31 @@ def waits(port: int, environment: dict[str, str]) -> Iterator[dict[str, object]]
 def main() -> None:
     """Measure what is asked for; all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["waiting", "parsing", "noticing", "calls", "load", "steps"])
-    parser.add_argument("--into", type=Path, default=Path("docs/performance"))
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"what to measure: {', '.join(PARTS)}; all by default")
+    parser.add_argument("--into", type=Path, help="the folder of the tables (default: docs/performance)")
+    parser.add_argument("--quick", action="store_true", help="try each part in little, into a temporary folder")
     arguments = parser.parse_args()
+    parts = arguments.parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    is_quick = arguments.quick
+    into = arguments.into or Path(tempfile.mkdtemp() if is_quick else "docs/performance")
     with remote() as (port, authority, environment):
         os.environ["AIRFLOW_HOME"] = environment["AIRFLOW_HOME"]
-        if "waiting" in arguments.parts:
-            report.waiting(list(waits(port, environment)), arguments.into)
-        if "parsing" in arguments.parts:
-            report.parsing(parsing.measure(environment), arguments.into)
-        if "noticing" in arguments.parts:
-            report.noticing(noticing.measure(), arguments.into)
-        if "calls" in arguments.parts:
-            report.calls(calls.measure(port, authority), arguments.into)
-    if "load" in arguments.parts:
-        report.load(load.measure(), arguments.into)
-    if "steps" in arguments.parts:
-        report.steps(steps.measure(), arguments.into)
-    report.machine(arguments.into)
+        for part, cases, write in (("waiting", WAITING, report.waiting), ("limit", LIMIT, report.limit)):
+            if part in parts:
+                write(list(waits(map(quick, cases) if is_quick else cases, port, environment)), into)
+        if "parsing" in parts:
+            report.parsing(parsing.measure(environment), into)
+        if "noticing" in parts:
+            report.noticing(noticing.measure(), into)
+        if "calls" in parts:
+            report.calls(calls.measure(port, authority), into)
+    if "load" in parts:
+        report.load(load.measure(seconds=1 if is_quick else 10), into)
+    if "steps" in parts:
+        report.steps(steps.measure(*(5, 5.0) if is_quick else (100, 30.0)), into)
+    report.machine(into)
 
 
 if __name__ == "__main__":

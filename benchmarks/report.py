@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import textwrap
@@ -23,6 +24,14 @@ PACKAGES = (
 )
 
 Row = Mapping[str, object]
+
+STEP_WAYS = (
+    "EmptyOperator (the floor)",
+    "HttpOperator and deferrable HttpSensor",
+    "dbt Cloud, deferred",
+    "FlowEngine, in the worker",
+    "FlowEngine, deferred",
+)
 
 
 def _number(row: Row, name: str) -> float:
@@ -72,11 +81,99 @@ def waiting(rows: Sequence[Row], into: Path) -> None:
             for row in shown
         ],
     )
-    thousand = [row for row in shown if row["runs"] == 1000]
+    number = max(int(str(row["runs"])) for row in shown if row["provider"] != "FlowEngine")
+    compared = [row for row in shown if row["runs"] == number]
     _bars(
         into / "waiting.svg",
-        "CPU for 1,000 waiting runs, % of a core beyond an idle event loop",
-        {f"{row['provider']}{_spread(row)}": max(_number(row, "cpu_percent") - idle, 0.0) for row in thousand},
+        f"CPU for {number:,} waiting runs, % of a core beyond an idle event loop",
+        {f"{row['provider']}{_spread(row)}": max(_number(row, "cpu_percent") - idle, 0.0) for row in compared},
+    )
+    alone, shared = (
+        next(row for row in compared if row["provider"] == "FlowEngine" and row["pipelines"] == pipelines)
+        for pipelines in (number, number // 100)
+    )
+    best = min(_number(row, "cpu_percent") - idle for row in compared if row["provider"] != "FlowEngine")
+    _goals(
+        into / "waiting-goals.md",
+        [
+            (
+                "one run a pipeline: CPU beyond idle of the best other provider, %",
+                best,
+                _number(alone, "cpu_percent") - idle,
+            ),
+            ("one run a pipeline: memory of a run, kB", MEMORY_GOAL, _number(alone, "kilobytes_per_run")),
+            ("a hundred runs a pipeline: memory of a run, kB", MEMORY_GOAL, _number(shared, "kilobytes_per_run")),
+        ],
+    )
+
+
+MEMORY_GOAL = 10.0
+HALF_A_CORE = 50.0
+SITES = (1_000, 10_000, 100_000)
+CAPACITY = 1_000
+"""Airflow's default of ``[triggerer] capacity``: how many triggers one triggerer takes."""
+
+
+def limit(rows: Sequence[Row], into: Path) -> None:
+    """One triggerer at its limit, and how many a site needs."""
+    idle = min((_number(row, "cpu_percent") for row in rows if row["provider"] == "idle"), default=0.0)
+    shown = [row for row in rows if row["provider"] != "idle"]
+    for row in shown:
+        print(waiting_line(row))
+
+    def beyond_idle(row: Row) -> float:
+        return max(_number(row, "cpu_percent") - idle, 0.01)
+
+    _table(
+        into / "limit.md",
+        (
+            "Waiting runs",
+            "Pipelines",
+            "Poll interval, s",
+            "Polls due/s",
+            "Polls/s",
+            "CPU, % of a core",
+            "Lag p50, ms",
+            "p99, ms",
+            "Memory, MB",
+        ),
+        [
+            (
+                f"{row['runs']:,}",
+                f"{row['pipelines']:,}",
+                f"{_number(row, 'interval'):.0f}",
+                f"{_number(row, 'pipelines') / _number(row, 'interval'):.0f}",
+                f"{_number(row, 'requests_per_second'):.0f}",
+                f"{beyond_idle(row):.1f}",
+                f"{_number(row, 'lag_p50_ms'):.2f}",
+                f"{_number(row, 'lag_p99_ms'):.1f}",
+                f"{_number(row, 'megabytes'):.0f}",
+            )
+            for row in shown
+        ],
+    )
+    # At the longest interval, which is the default: what costs so much for so many runs costs in proportion for others.
+    longest = max(_number(row, "interval") for row in shown)
+    usual = [row for row in shown if _number(row, "interval") == longest]
+    spread = [(_number(row, "runs"), _number(row, "pipelines")) for row in usual]
+    _table(
+        into / "triggerers.md",
+        (
+            "Runs of a site that wait at once",
+            f"Triggerers, with Airflow's capacity of {CAPACITY:,}",
+            *(
+                f"half a core each, {_number(row, 'runs') / _number(row, 'pipelines'):.0f} runs a pipeline"
+                for row in usual
+            ),
+        ),
+        [
+            (
+                f"{site:,}",
+                math.ceil(site / CAPACITY),
+                *(math.ceil(beyond_idle(row) * site / _number(row, "runs") / HALF_A_CORE) for row in usual),
+            )
+            for site in SITES
+        ],
     )
 
 
@@ -93,6 +190,15 @@ def parsing(rows: Sequence[Row], into: Path) -> None:
         into / "parsing.md",
         ("Operator module", "CPU, ms"),
         [(row["module"], f"{_number(row, 'milliseconds'):.1f}") for row in rows],
+    )
+    times = {str(row["module"]): _number(row, "milliseconds") for row in rows}
+    others = [time for name, time in times.items() if not name.startswith("FlowEngine") and "(standard)" not in name]
+    _goals(
+        into / "parsing-goals.md",
+        [
+            ("CPU to import the operators, ms", 20.0, times["FlowEngine"]),
+            ("a ninth of the best other provider, ms", min(others) / 9, times["FlowEngine"]),
+        ],
     )
     _bars(
         into / "parsing.svg",
@@ -162,6 +268,19 @@ def steps(rows: Sequence[Row], into: Path) -> None:
         "CPU of all Airflow processes for one step, s beyond idle",
         {str(row["way"]).split(" (")[0]: _number(row, "cpu_seconds") for row in rows},
     )
+    costs = {str(row["way"]): _number(row, "cpu_seconds") for row in rows}
+    floor, http, dbt, sync, deferred = (costs[way] for way in STEP_WAYS)
+    _goals(
+        into / "steps-goals.md",
+        [
+            (f"{mode}: {goal}, s of CPU beyond the floor", bound, cost - floor)
+            for mode, cost in (("in the worker", sync), ("deferred", deferred))
+            for goal, bound in (
+                ("half of `HttpOperator` and `HttpSensor`", (http - floor) / 2),
+                ("dbt Cloud", dbt - floor),
+            )
+        ],
+    )
 
 
 def machine(into: Path) -> None:
@@ -183,6 +302,20 @@ def machine(into: Path) -> None:
     # As a block, which isn't translated: it changes with each measurement.
     (into / "machine.md").write_text(f"```text\n{wrapped}```\n", encoding="utf-8")
     print(f"\n{text}")
+
+
+def _goals(path: Path, goals: Sequence[tuple[str, float, float]]) -> None:
+    """
+    Write which goals are met.
+
+    :param path: the table's file.
+    :param goals: of each: what it is about, what it may be at most, and what it is.
+    """
+    _table(
+        path,
+        ("Goal", "at most", "measured", "met"),
+        [(goal, _short(most), _short(value), "✓" if value <= most else "✗") for goal, most, value in goals],
+    )
 
 
 def _table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

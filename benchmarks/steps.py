@@ -1,5 +1,5 @@
 """
-What a step costs in a real Airflow: 100 mapped steps that each start a remote run and wait for its end.
+What a step costs in a real Airflow: mapped steps that each start a remote run and wait for its end.
 
 Airflow runs as separate processes (LocalExecutor, SQLite), as for the system tests, with its own default intervals.
 """
@@ -23,6 +23,7 @@ import psutil
 import requests
 import trustme
 
+from benchmarks.report import STEP_WAYS
 from tests.system.airflow_api import ENDED
 from tests.system.emulator import FlowEngine
 from tests.system.processes import Process, end_all, free_port, kept_port, until
@@ -31,16 +32,16 @@ from tests.system.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STEPS = 100
 RUN_SECONDS = 10.0
-IDLE_SECONDS = 30.0
-WAYS = {
-    "EmptyOperator (the floor)": ("empty", "step"),
-    "HttpOperator and deferrable HttpSensor": ("http", "both.step"),
-    "dbt Cloud, deferred": ("dbt", "step"),
-    "FlowEngine, in the worker": ("flowengine_sync", "step"),
-    "FlowEngine, deferred": ("flowengine_deferred", "step"),
-}
+TASKS = (
+    ("empty", "step"),
+    ("http", "both.step"),
+    ("dbt", "step"),
+    ("flowengine_sync", "step"),
+    ("flowengine_deferred", "step"),
+)
+"""The DAG of each of :data:`STEP_WAYS`, and its task that ends a step."""
+
 # As Airflow has them by default, in place of what the system tests shorten.
 DEFAULTS = {
     "DAG_PROCESSOR__REFRESH_INTERVAL": "300",
@@ -59,12 +60,17 @@ DEFAULTS = {
 
 
 class Bench:
-    """An Airflow with all that the steps talk to, in a folder of its own."""
+    """
+    An Airflow with all that the steps talk to, in a folder of its own.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    :param folder: the folder.
+    :param steps: how many steps each DAG has.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self.folder, self.steps = folder, steps
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        self.env = {**kept, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "BENCH_STEPS": str(STEPS)}
+        self.env = {**kept, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "BENCH_STEPS": str(steps)}
         self.env["PYTHONPATH"] = os.getcwd()
         self.http_port, self.dbt_port, self.proxy_port = free_port(), free_port(), free_port()
         self.certificate = folder / "server.pem"
@@ -137,13 +143,13 @@ class Bench:
         else:
             url = {"http": f"http://127.0.0.1:{self.http_port}", "dbt": f"https://127.0.0.1:{self.dbt_port}"}[dag]
             ends = self._http.get(f"{url}/ends", timeout=30, verify=str(self.folder / "ca.pem")).json()
-        return [ends[str(number)] for number in range(STEPS)]
+        return [ends[str(number)] for number in range(self.steps)]
 
     def task_ends(self, dag: str, run: str, task: str) -> list[float]:
         """Return when the task of each step ended, in the order of steps."""
         instances = self.airflow.api.mapped(dag, run, task)
         states = Counter(instance["state"] for instance in instances)
-        assert states == {"success": STEPS}, states
+        assert states == {"success": self.steps}, states
         ordered = sorted(instances, key=lambda instance: instance["map_index"])
         return [datetime.fromisoformat(instance["end_date"]).timestamp() for instance in ordered]
 
@@ -157,9 +163,9 @@ def _used(pid: int) -> float:
 
 
 @contextmanager
-def _bench() -> Iterator[Bench]:
+def _bench(steps: int) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="flowengine-steps-", ignore_cleanup_errors=True) as name:
-        bench = Bench(Path(name))
+        bench = Bench(Path(name), steps)
         try:
             bench.start()
             yield bench
@@ -167,14 +173,19 @@ def _bench() -> Iterator[Bench]:
             end_all(Path(name))
 
 
-def measure() -> list[dict[str, object]]:
-    """Return what a step costs by each way."""
-    with _bench() as bench:
+def measure(steps: int = 100, idle_seconds: float = 30.0) -> list[dict[str, object]]:
+    """
+    Return what a step costs by each way.
+
+    :param steps: how many steps each way has.
+    :param idle_seconds: how long an Airflow without work is measured before.
+    """
+    with _bench(steps) as bench:
         time.sleep(10)  # until what was started has settled
         before = bench.cpu_seconds()
-        time.sleep(IDLE_SECONDS)
-        idle = (bench.cpu_seconds() - before) / IDLE_SECONDS
-        return [_measure(bench, idle, way, *names) for way, names in WAYS.items()]
+        time.sleep(idle_seconds)
+        idle = (bench.cpu_seconds() - before) / idle_seconds
+        return [_measure(bench, idle, way, *names) for way, names in zip(STEP_WAYS, TASKS, strict=True)]
 
 
 def _measure(bench: Bench, idle: float, way: str, dag: str, task: str) -> dict[str, object]:
@@ -186,9 +197,9 @@ def _measure(bench: Bench, idle: float, way: str, dag: str, task: str) -> dict[s
     time.sleep(3)  # the last processes end
     row: dict[str, object] = {
         "way": way,
-        "cpu_seconds": (bench.cpu_seconds() - used - idle * took) / STEPS,
-        "calls": (bench.calls() - calls) / STEPS,
-        "rows": (bench.rows() - rows) / STEPS,
+        "cpu_seconds": (bench.cpu_seconds() - used - idle * took) / bench.steps,
+        "calls": (bench.calls() - calls) / bench.steps,
+        "rows": (bench.rows() - rows) / bench.steps,
         "took": took,
     }
     if dag != "empty":

@@ -15,19 +15,38 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INTERVAL = 5.0
-SETTLE, MEASURE = 6.0, 10.0
-
 Trigger = Any
 
 
-def ours(number: int, pipelines: int) -> Callable[[int], Trigger]:
+@dataclass(frozen=True)
+class Case:
+    """
+    What waits, and for how long it is measured.
+
+    :param provider: whose trigger, one of :data:`PROVIDERS`.
+    :param runs: how many runs are waited for at once.
+    :param pipelines: over how many pipelines they are spread.
+    :param interval: seconds between two polls.
+    :param settle: seconds until the measurement begins: longer than the interval, so that each run was polled once.
+    :param seconds: seconds that it takes.
+    """
+
+    provider: str
+    runs: int
+    pipelines: int
+    interval: float = 5.0
+    settle: float = 6.0
+    seconds: float = 10.0
+
+
+def ours(case: Case) -> Callable[[int], Trigger]:
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
     def build(index: int) -> Trigger:
@@ -37,46 +56,46 @@ def ours(number: int, pipelines: int) -> Callable[[int], Trigger]:
             engine_key="bench",
             engine_url="/engine/1/bench",
             engine_id=1,
-            pipeline_id=1 + index % pipelines,
-            run_id=1_000_000 - index // pipelines,
-            poll_interval=INTERVAL,
+            pipeline_id=1 + index % case.pipelines,
+            run_id=1_000_000 - index // case.pipelines,
+            poll_interval=case.interval,
             started_at=time.time() - 3600,
         )
 
     return build
 
 
-def dbt(number: int, pipelines: int) -> Callable[[int], Trigger]:
+def dbt(case: Case) -> Callable[[int], Trigger]:
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
     return lambda index: DbtCloudRunJobTrigger(
-        conn_id="dbt", run_id=index, end_time=time.time() + 9999, poll_interval=INTERVAL, account_id=1
+        conn_id="dbt", run_id=index, end_time=time.time() + 9999, poll_interval=case.interval, account_id=1
     )
 
 
-def databricks(number: int, pipelines: int) -> Callable[[int], Trigger]:
+def databricks(case: Case) -> Callable[[int], Trigger]:
     from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
     return lambda index: DatabricksExecutionTrigger(
-        run_id=index, databricks_conn_id="databricks", polling_period_seconds=int(INTERVAL)
+        run_id=index, databricks_conn_id="databricks", polling_period_seconds=int(case.interval)
     )
 
 
-def airbyte(number: int, pipelines: int) -> Callable[[int], Trigger]:
+def airbyte(case: Case) -> Callable[[int], Trigger]:
     from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
     return lambda index: AirbyteSyncTrigger(
-        job_id=index, conn_id="airbyte", end_time=time.time() + 9999, poll_interval=INTERVAL
+        job_id=index, conn_id="airbyte", end_time=time.time() + 9999, poll_interval=case.interval
     )
 
 
-def http(number: int, pipelines: int) -> Callable[[int], Trigger]:
+def http(case: Case) -> Callable[[int], Trigger]:
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
-    return lambda index: HttpSensorTrigger(http_conn_id="http", endpoint=f"run/{index}", poke_interval=INTERVAL)
+    return lambda index: HttpSensorTrigger(http_conn_id="http", endpoint=f"run/{index}", poke_interval=case.interval)
 
 
-def idle(number: int, pipelines: int) -> Callable[[int], Trigger]:
+def idle(case: Case) -> Callable[[int], Trigger]:
     """An event loop with nothing in it, to tell what the measurement itself costs."""
 
     class Nothing:
@@ -125,33 +144,35 @@ async def _first(trigger: Trigger) -> Any:
     return await anext(aiter(trigger.run()))
 
 
-async def _case(provider: str, number: int, pipelines: int, asked: Callable[[], int]) -> dict[str, Any]:
-    build = PROVIDERS[provider](number, pipelines)
+async def _case(case: Case, asked: Callable[[], int]) -> dict[str, Any]:
+    build = PROVIDERS[case.provider](case)
     # What the first waiter brings along (imports, a session) belongs to nobody in particular.
     warm = asyncio.create_task(_first(build(0)))
     await asyncio.sleep(1)
     gc.collect()
     memory = _memory()
-    tasks = [asyncio.create_task(_first(build(index))) for index in range(1, number)]
-    await asyncio.sleep(SETTLE)
+    tasks = [asyncio.create_task(_first(build(index))) for index in range(1, case.runs)]
+    await asyncio.sleep(case.settle)
     gc.collect()
     memory = _memory() - memory
     requests, cpu, wall = asked(), time.process_time(), time.perf_counter()
-    lags = await _lags(MEASURE)
+    lags = await _lags(case.seconds)
     cpu, wall, requests = time.process_time() - cpu, time.perf_counter() - wall, asked() - requests
     ended = [task for task in (warm, *tasks) if task.done()]
     for task in (warm, *tasks):
         task.cancel()
     results = await asyncio.gather(warm, *tasks, return_exceptions=True)
     return {
-        "provider": provider,
-        "runs": number,
-        "pipelines": pipelines,
+        "provider": case.provider,
+        "runs": case.runs,
+        "pipelines": case.pipelines,
+        "interval": case.interval,
         "requests_per_second": requests / wall,
         "cpu_percent": 100 * cpu / wall,
         "lag_p50_ms": 1000 * lags[len(lags) // 2],
         "lag_p99_ms": 1000 * lags[int(len(lags) * 0.99)],
-        "kilobytes_per_run": memory / 1024 / max(number - 1, 1),
+        "kilobytes_per_run": memory / 1024 / max(case.runs - 1, 1),
+        "megabytes": memory / 1024**2,
         "ended_early": len(ended),
         "first_end": str(
             next((result for task, result in zip((warm, *tasks), results, strict=False) if task in ended), "")
@@ -164,17 +185,17 @@ def _memory() -> int:
     return pages * resource.getpagesize()
 
 
-def measure(provider: str, number: int, pipelines: int, *, port: int, environment: dict[str, str]) -> dict[str, Any]:
+def measure(case: Case, *, port: int, environment: dict[str, str]) -> dict[str, Any]:
     """Measure one case in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.waiting", provider, str(number), str(pipelines), str(port)],
+        [sys.executable, "-m", "benchmarks.waiting", json.dumps(asdict(case)), str(port)],
         env={**os.environ, **environment, **connections(port)},
         capture_output=True,
         text=True,
         timeout=180,
     )
     if done.returncode:
-        raise RuntimeError(f"{provider}, {number} runs: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{case}: {done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -182,7 +203,7 @@ def main() -> None:
     import ssl
     import urllib.request
 
-    provider, number, pipelines, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    case, port = Case(**json.loads(sys.argv[1])), int(sys.argv[2])
     context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 
     def asked() -> int:
@@ -190,7 +211,7 @@ def main() -> None:
             return int(answer.read())
 
     logging.disable(logging.INFO)
-    print(json.dumps(asyncio.run(_case(provider, number, pipelines, asked))))
+    print(json.dumps(asyncio.run(_case(case, asked))))
 
 
 if __name__ == "__main__":
