@@ -118,8 +118,6 @@ def limit(rows: Sequence[Row], into: Path) -> None:
     """One triggerer at its limit, and how many a site needs."""
     idle = min((_number(row, "cpu_percent") for row in rows if row["provider"] == "idle"), default=0.0)
     shown = [row for row in rows if row["provider"] != "idle"]
-    for row in shown:
-        print(waiting_line(row))
 
     def beyond_idle(row: Row) -> float:
         return max(_number(row, "cpu_percent") - idle, 0.01)
@@ -155,16 +153,13 @@ def limit(rows: Sequence[Row], into: Path) -> None:
     # At the longest interval, which is the default: what costs so much for so many runs costs in proportion for others.
     longest = max(_number(row, "interval") for row in shown)
     usual = [row for row in shown if _number(row, "interval") == longest]
-    spread = [(_number(row, "runs"), _number(row, "pipelines")) for row in usual]
+    spread = [f"{_number(row, 'runs') / _number(row, 'pipelines'):.0f}" for row in usual]
     _table(
         into / "triggerers.md",
         (
             "Runs of a site that wait at once",
             f"Triggerers, with Airflow's capacity of {CAPACITY:,}",
-            *(
-                f"half a core each, {_number(row, 'runs') / _number(row, 'pipelines'):.0f} runs a pipeline"
-                for row in usual
-            ),
+            *(f"with half a core each: {runs} runs a pipeline" for runs in spread),
         ),
         [
             (

@@ -112,7 +112,10 @@ class RunExit:
         if row.action is Action.LEAVE:
             return self._leave(row)
         if by_user or self.store.is_current_try():
-            return self._stop(row)
+            aftermath = self._stop(row)
+            if self.report.run:
+                self.report.update(self.report.run, at_once=True)  # no later part of this try shows it
+            return aftermath
         return self._leave_to_newer_try(row)
 
     def _may_own_a_run(self) -> bool:

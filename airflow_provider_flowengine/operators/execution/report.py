@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MIN_INTERVAL = 1.0
-"""Seconds between two writes of it at least, but for the run's end."""
+"""Seconds between two writes of the run's progress at least, but for the run's end."""
+
+FIRST_INTERVAL = 2.0
+"""Seconds from its start to the first write if the worker waits for it: a run that is over by then is written once."""
 
 
 class ProgressXCom:
@@ -37,20 +40,28 @@ class ProgressXCom:
     def __init__(self, progress: JsonObject | None = None, *, is_written: bool = False) -> None:
         self.progress = progress
         self._is_written = is_written
-        self._written_at: float | None = None
+        self._quiet_from = self._quiet_seconds = 0.0
 
-    def update(self, context: Context, run: PipelineRun, pipeline: Pipeline | None, now: float) -> None:
-        """Write what has changed since the last write, at most once a second; the run's end at once."""
+    def pause(self, now: float, seconds: float) -> None:
+        """Write nothing for some seconds, unless the run ends."""
+        self._quiet_from, self._quiet_seconds = now, seconds
+
+    def update(
+        self, context: Context, run: PipelineRun, pipeline: Pipeline | None, now: float, *, at_once: bool = False
+    ) -> None:
+        """Write what has changed since the last write, at most once a second; the run's end, or if asked, at once."""
         progress = describe_progress(run, pipeline, self.progress)
-        is_early = self._written_at is not None and 0 <= now - self._written_at < MIN_INTERVAL
-        if (progress == self.progress and self._is_written) or (is_early and not run.state.is_final):
+        is_early = 0 <= now - self._quiet_from < self._quiet_seconds
+        is_due = at_once or run.state.is_final or not is_early
+        if not is_due or (progress == self.progress and self._is_written):
             return
         try:
             context["ti"].xcom_push(key=RUN_KEY, value=progress)
         except Exception:
             log.warning("Run %s could not be pushed to XCom", run.id, exc_info=True)
             return
-        self.progress, self._written_at, self._is_written = progress, now, True
+        self.progress, self._is_written = progress, True
+        self.pause(now, MIN_INTERVAL)
 
 
 class RunReport:
@@ -113,17 +124,29 @@ class RunReport:
                 log.debug("The address of the run's page is unknown", exc_info=True)
         return self.url
 
-    def publish(self, run: PipelineRun) -> None:
-        """Show the task's run for the first time: its link and its progress."""
+    def publish(self, run: PipelineRun, *, waits_here: bool) -> None:
+        """
+        Show the task's run for the first time: its link and its progress.
+
+        :param run: the run.
+        :param waits_here: whether this process waits for it, so that a later update shows its progress soon enough.
+        """
         self.run = run
         push_run_link(self.context, self.link(run))
         self._hide_link()
+        if waits_here:
+            self._xcom.pause(self.operator.hook.api.now(), FIRST_INTERVAL)
         self.update(run)
 
-    def update(self, run: PipelineRun) -> None:
-        """Show how the run is now."""
+    def update(self, run: PipelineRun, *, at_once: bool = False) -> None:
+        """
+        Show how the run is now.
+
+        :param run: the run.
+        :param at_once: whether to show it within a second of the last time too, as is done for its end.
+        """
         self.run = run
-        self._xcom.update(self.context, run, self.pipeline, self.operator.hook.api.now())
+        self._xcom.update(self.context, run, self.pipeline, self.operator.hook.api.now(), at_once=at_once)
 
     def tell_outlets(self, run: PipelineRun) -> None:
         """Put the run into the events of the task's outlets."""

@@ -129,7 +129,7 @@ class RunTask(ABC):
             if not self.options.wait_for_completion:
                 self.interrupt.checkpoint()
                 return self._deliver(run)
-            if run.state.is_final and self.pre_resume_run is None:
+            if self._has_ended(run):
                 return self._finish(run)
             monitor = self._monitor(run)
             if self.options.deferrable:
@@ -209,13 +209,13 @@ class RunTask(ABC):
         until then the next try would recover it by the intent.
         """
         self.owned_run = run
-        if not self._is_about_to_defer(run):
+        waits = self.options.wait_for_completion and not self._has_ended(run)
+        if not (waits and self.options.deferrable):
             self.store.save(Phase.POLLING, run.pipeline_id, run.id)
-        self.report.publish(run)
+        self.report.publish(run, waits_here=waits and not self.options.deferrable)
 
-    def _is_about_to_defer(self, run: PipelineRun) -> bool:
-        has_ended = run.state.is_final and self.pre_resume_run is None
-        return self.options.wait_for_completion and self.options.deferrable and not has_ended
+    def _has_ended(self, run: PipelineRun) -> bool:
+        return run.state.is_final and self.pre_resume_run is None
 
     def _monitor(self, run: PipelineRun) -> RunMonitor:
         return RunMonitor(
