@@ -37,6 +37,7 @@ LIMIT = [
     Case("FlowEngine", 10_000, 1000, interval=30.0, settle=35.0, seconds=20.0),
     Case("FlowEngine", 10_000, 10_000, interval=30.0, settle=35.0, seconds=20.0),
     Case("FlowEngine", 10_000, 10_000, interval=10.0, settle=15.0, seconds=20.0),
+    Case("FlowEngine", 1000, 1000, profiled=True),
     Case("idle", 1, 1),
 ]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from typing import cast
 
 PACKAGES = (
     "airflow-provider-flowengine",
@@ -115,9 +116,11 @@ CAPACITY = 1_000
 
 
 def limit(rows: Sequence[Row], into: Path) -> None:
-    """One triggerer at its limit, and how many a site needs."""
+    """One triggerer at its limit, how many a site needs, and where a poll's time goes."""
     idle = min((_number(row, "cpu_percent") for row in rows if row["provider"] == "idle"), default=0.0)
-    shown = [row for row in rows if row["provider"] != "idle"]
+    shown = [row for row in rows if row["provider"] != "idle" and not row["layers"]]
+    layers = next(cast("Mapping[str, float]", row["layers"]) for row in rows if row["layers"])
+    _table(into / "layers.md", ("Layer", "part, %"), [(name, f"{part:.0f}") for name, part in layers.items()])
 
     def beyond_idle(row: Row) -> float:
         return max(_number(row, "cpu_percent") - idle, 0.01)

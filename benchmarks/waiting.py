@@ -7,14 +7,17 @@ Run as a program it measures one case and prints it as JSON; :func:`measure` run
 from __future__ import annotations
 
 import asyncio
+import cProfile
 import gc
 import json
 import logging
 import os
+import pstats
 import resource
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +39,7 @@ class Case:
     :param interval: seconds between two polls.
     :param settle: seconds until the measurement begins: longer than the interval, so that each run was polled once.
     :param seconds: seconds that it takes.
+    :param profiled: whether to tell where the time goes too, which makes all of it slower.
     """
 
     provider: str
@@ -44,6 +48,7 @@ class Case:
     interval: float = 5.0
     settle: float = 6.0
     seconds: float = 10.0
+    profiled: bool = False
 
 
 def ours(case: Case) -> Callable[[int], Trigger]:
@@ -156,7 +161,9 @@ async def _case(case: Case, asked: Callable[[], int]) -> dict[str, Any]:
     gc.collect()
     memory = _memory() - memory
     requests, cpu, wall = asked(), time.process_time(), time.perf_counter()
-    lags = await _lags(case.seconds)
+    profile = cProfile.Profile(time.process_time)
+    with profile if case.profiled else nullcontext():
+        lags = await _lags(case.seconds)
     cpu, wall, requests = time.process_time() - cpu, time.perf_counter() - wall, asked() - requests
     ended = [task for task in (warm, *tasks) if task.done()]
     for task in (warm, *tasks):
@@ -173,11 +180,39 @@ async def _case(case: Case, asked: Callable[[], int]) -> dict[str, Any]:
         "lag_p99_ms": 1000 * lags[int(len(lags) * 0.99)],
         "kilobytes_per_run": memory / 1024 / max(case.runs - 1, 1),
         "megabytes": memory / 1024**2,
+        "layers": _layers(profile) if case.profiled else {},
         "ended_early": len(ended),
         "first_end": str(
             next((result for task, result in zip((warm, *tasks), results, strict=False) if task in ended), "")
         ),
     }
+
+
+LAYERS = {
+    "aiohttp, the HTTP library": ("/aiohttp/", "/aiosignal/", "/yarl/", "/multidict/"),
+    "asyncio, sockets and TLS": ("/asyncio/", "/selectors.py", "/ssl.py", "_socket", "_ssl", "select.epoll"),
+    "this provider": ("/airflow_provider_flowengine/",),
+    "other libraries": ("",),
+}
+"""Where a poll's time goes: by what the file of a function contains, or the name of one that has none."""
+
+
+def _layers(profile: cProfile.Profile) -> dict[str, float]:
+    """Return each layer's part of the time, in %; what is written in C counts as its caller's, but for sockets."""
+
+    def layer(function: tuple[str, int, str]) -> str:
+        place = function[2] if function[0] == "~" else function[0]
+        return next(name for name, marks in LAYERS.items() if any(mark in place for mark in marks))
+
+    times = dict.fromkeys(LAYERS, 0.0)
+    for function, (_, _, own, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]  # untyped
+        if function[0] == "~" and layer(function) == "other libraries":
+            for caller, (_, _, part, _) in callers.items():
+                times[layer(caller)] += part
+        else:
+            times[layer(function)] += own
+    whole = sum(times.values())
+    return {name: 100 * seconds / whole for name, seconds in times.items()}
 
 
 def _memory() -> int:

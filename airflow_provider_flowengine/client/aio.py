@@ -140,17 +140,20 @@ class AsyncClient:
                 await asyncio.to_thread(upload.close)
 
     async def _open(self) -> _Connections:
-        async with self._opening:
-            if self._connections is None:
-                # Once a session: aiohttp's own trust_env reads files in a thread for every single request.
-                proxy = await asyncio.to_thread(proxy_for, self._settings.fl_url, self._settings.redact)
-                context = await asyncio.to_thread(lambda: tls.context(tls.bundle(self._settings.verify)))
-                kept, fresh = (
-                    aiohttp.TCPConnector(limit=MAX_REQUESTS, ssl=context, force_close=force_close)
-                    for force_close in (False, True)
-                )
-                self._connections = _Connections(_session(kept), _session(fresh), proxy)
-            return self._connections
+        if self._connections is None:
+            async with self._opening:
+                self._connections = self._connections or await self._connect()
+        return self._connections
+
+    async def _connect(self) -> _Connections:
+        # Once a session: aiohttp's own trust_env reads files in a thread for every single request.
+        proxy = await asyncio.to_thread(proxy_for, self._settings.fl_url, self._settings.redact)
+        context = await asyncio.to_thread(lambda: tls.context(tls.bundle(self._settings.verify)))
+        kept, fresh = (
+            aiohttp.TCPConnector(limit=MAX_REQUESTS, ssl=context, force_close=force_close)
+            for force_close in (False, True)
+        )
+        return _Connections(_session(kept), _session(fresh), proxy)
 
 
 class _Exchange:

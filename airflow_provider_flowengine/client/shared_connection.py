@@ -56,17 +56,26 @@ class SharedConnection:
 
         :raises ServiceUnavailableError: when the settings cannot be read and there are no earlier ones.
         """
-        async with self._loading:
-            if self._settings is None or self._client is None or time.monotonic() - self._loaded_at > SETTINGS_TTL:
-                settings = await self._load()
-                self._loaded_at = time.monotonic()
-                await self._close_retired()  # their last requests have had a minute to finish
-                if settings != self._settings or self._client is None:
-                    if self._client:
-                        log.info("The connection has changed; using its new settings.")
-                        self._retired.append(self._client)
-                    self._settings, self._client = settings, self.connect(settings)
-            return self._settings, self._client
+        if self._client is None or self._is_stale():
+            async with self._loading:
+                if self._client is None or self._is_stale():
+                    await self._renew()
+        assert self._settings is not None
+        assert self._client is not None
+        return self._settings, self._client
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._loaded_at > SETTINGS_TTL
+
+    async def _renew(self) -> None:
+        settings = await self._load()
+        self._loaded_at = time.monotonic()
+        await self._close_retired()  # their last requests have had a minute to finish
+        if settings != self._settings or self._client is None:
+            if self._client:
+                log.info("The connection has changed; using its new settings.")
+                self._retired.append(self._client)
+            self._settings, self._client = settings, self.connect(settings)
 
     async def _load(self) -> Settings:
         """Read the settings; while they can't be read, keep the earlier ones, or report a failed poll."""

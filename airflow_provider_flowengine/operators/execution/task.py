@@ -9,6 +9,7 @@ interrupts, deferral, tries.
 from __future__ import annotations
 
 import logging
+import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -81,6 +82,8 @@ class RunTask(ABC):
         self.store = CheckpointStore(context, options.durable)
         self.report = RunReport(operator, context)
         self.interrupt = Interrupt()
+        self._settling = threading.Lock()
+        self._is_settled = False
         self.owned_run: PipelineRun | None = None
         """The run that this try decides about if it ends before it."""
         self.pre_resume_run: PipelineRun | None = None
@@ -309,6 +312,7 @@ class RunTask(ABC):
         return detailed if detailed.nodes else run
 
     def _deliver(self, run: PipelineRun) -> Identifier:
+        # User actions: who clears a succeeded task wants a new run, while a retry takes this one's result.
         self.store.save(Phase.DELIVERED, run.pipeline_id, run.id)
         self.report.tell_outlets(run)
         return run.id
@@ -358,7 +362,18 @@ class RunTask(ABC):
         return " ".join(part for part in (text, aftermath, see) if part)
 
     def _settle_run(self, ending: Ending, error: BaseException) -> str:
-        """Do about the run what the exit policy says; return what became of it, as a sentence."""
+        """
+        Do about the run what the exit policy says; return what became of it, as a sentence.
+
+        Once only: the thread that is told of the task's end, and the one that executes it, may both come here.
+        """
+        with self._settling:
+            if self._is_settled:
+                return ""
+            self._is_settled = ending is not Ending.RUN_ENDED
+            return self._decide_about_run(ending, error)
+
+    def _decide_about_run(self, ending: Ending, error: BaseException) -> str:
         end = RunExit(
             run=self.owned_run,
             context=self.context,
