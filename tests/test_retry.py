@@ -52,7 +52,7 @@ def test_what_passes_by_itself_is_tried_again(kind):
         errors.RunStoppedError,
     ],
 )
-def test_a_mistake_and_what_a_person_decided_fail_at_once(kind):
+def test_a_mistake_and_what_the_user_decided_fail_at_once(kind):
     assert not should_retry(some(kind), failed_runs="retry")
 
 
@@ -118,14 +118,14 @@ def test_a_task_is_tried_as_often_as_its_policy_says(run_task, emulator, pipelin
     ("error", "at_once"),
     [(errors.NodeNotFoundError("no node"), True), (errors.ServiceUnavailableError("no answer"), False)],
 )
-def test_an_error_that_the_policy_fails_for_good_is_told_from_one_that_it_retries(error, at_once):
+def test_an_error_that_the_policy_fails_for_good_is_distinguished_from_one_that_it_retries(error, at_once):
     task = FlowEngineStartPipelineOperator(task_id="task", pipeline_id=1, retry_policy=default_retry_policy())
     ti = SimpleNamespace(task=task, try_number=1, max_tries=3)
 
     assert compat.is_non_retryable({"ti": ti}, error) is at_once
 
 
-def test_an_error_that_airflow_itself_fails_for_good_is_told():
+def test_an_error_that_airflow_itself_fails_for_good_is_reported():
     assert compat.is_non_retryable({}, AirflowFailException("no")) is True
     assert compat.is_non_retryable({}, errors.NodeNotFoundError("no node")) is False  # without a policy all are retried
 

@@ -76,7 +76,7 @@ def _signals():
 
 @pytest.mark.usefixtures("_signals")
 @pytest.mark.parametrize("state", ["success", "failed"])
-def test_what_a_person_marks_a_running_task_as_is_left_so(task, emulator, after_looks, state):
+def test_what_the_user_marks_a_running_task_as_is_left_so(task, emulator, after_looks, state):
     marked = task(retries=1)
 
     def mark():

@@ -76,7 +76,7 @@ def test_a_task_whose_run_was_stopped_never_ends_well(start, end_task, emulator,
     assert task.returned is None
 
 
-def test_a_run_of_a_start_that_is_not_confirmed_yet_is_looked_for_and_stopped(start, end_task, emulator, pipeline):
+def test_a_run_of_a_start_that_is_not_confirmed_yet_is_searched_for_and_stopped(start, end_task, emulator, pipeline):
     emulator.options.history_delay = 1.5
     emulator.fail("start", kind="reset", where="after")
     end_task("failed")
@@ -101,7 +101,7 @@ def test_a_kill_takes_less_than_airflow_grants_if_flowengine_does_not_answer(
     assert ("may still be running" if is_confirmed else "may have been started") in log.ours
 
 
-def test_a_run_goes_on_when_a_person_ends_its_task_where_nothing_is_to_be_cancelled(
+def test_a_run_keeps_running_when_the_user_ends_its_task_if_cancel_on_kill_is_off(
     start, end_task, emulator, pipeline, log
 ):
     end_task("failed")

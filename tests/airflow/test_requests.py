@@ -23,7 +23,7 @@ def assert_only_looks(calls):
 
 
 @in_both_modes
-def test_a_start_and_wait_sends_four_requests_and_one_a_look(run_task, emulator, pipeline, deferrable):
+def test_a_start_and_wait_sends_four_requests_and_one_for_each_poll(run_task, emulator, pipeline, deferrable):
     run_task(
         FlowEngineStartPipelineOperator,
         pipeline_id=pipeline(duration=0.5),
@@ -57,7 +57,7 @@ def other_id(pipeline):
 
 @in_both_modes
 @pytest.mark.usefixtures("other_id")
-def test_a_run_that_is_over_at_once_is_looked_at_once(run_task, emulator, pipeline, deferrable):
+def test_a_run_that_is_over_at_once_is_polled_once(run_task, emulator, pipeline, deferrable):
     run_task(FlowEngineStartPipelineOperator, pipeline_id=pipeline(), deferrable=deferrable)
 
     assert names(emulator) == [*HANDSHAKE, "history", "start", "history"]
@@ -65,14 +65,14 @@ def test_a_run_that_is_over_at_once_is_looked_at_once(run_task, emulator, pipeli
 
 @in_both_modes
 @pytest.mark.usefixtures("other_id")
-def test_a_failed_run_costs_one_more_in_which_its_nodes_are_told(run_task, emulator, pipeline, deferrable):
+def test_a_failed_run_costs_one_more_request_for_its_nodes(run_task, emulator, pipeline, deferrable):
     run_task(FlowEngineStartPipelineOperator, pipeline_id=pipeline(outcome="failed"), deferrable=deferrable)
 
     assert names(emulator) == [*HANDSHAKE, "history", "start", "history", "run"]
 
 
 @in_both_modes
-def test_a_sensor_sends_the_handshake_and_one_a_look(run_task, emulator, pipeline, deferrable):
+def test_a_sensor_sends_the_handshake_and_one_request_for_each_poll(run_task, emulator, pipeline, deferrable):
     emulator.engine.start(pipeline(duration=0.5))
     run_task(FlowEnginePipelineRunSensor, pipeline_id=1, run_id=1, poke_interval=INTERVAL, deferrable=deferrable)
 

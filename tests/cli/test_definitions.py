@@ -308,7 +308,7 @@ def test_apply_refuses_what_somebody_changes_between_its_own_plan_and_its_write(
     assert on_engine()["data"]["describe"] == "by hand"
 
 
-def test_a_create_whose_answer_is_lost_is_looked_for(flowengine, flowengine_emulator, file, on_engine):
+def test_a_create_whose_answer_is_lost_is_searched_for(flowengine, flowengine_emulator, file, on_engine):
     flowengine_emulator.fail("create", kind="reset", where="after")
 
     result = flowengine("apply", file, "-o", "json")
@@ -347,7 +347,7 @@ def test_somebody_elses_pipeline_is_not_taken_for_one_whose_answer_was_lost(
     assert flowengine_emulator.count("create") == 1
 
 
-def test_two_applies_that_create_at_once_are_told_of_the_second_pipeline(flowengine, file, somebody_else):
+def test_two_applies_that_create_at_once_learn_of_the_second_pipeline(flowengine, file, somebody_else):
     somebody_else(ours_arrives=True)
 
     assert "2 pipelines of engine 'demo' have the key 'churn' already: 1, 2" in flowengine("apply", file).err

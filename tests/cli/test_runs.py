@@ -146,7 +146,7 @@ def test_show_tells_a_run_and_its_nodes(flowengine, flowengine_emulator, existin
     assert [node["id"] for node in shown["nodes"]] == ["start_node", "train"]
 
 
-def test_show_needs_the_pipeline_where_runs_are_not_told_by_their_ids(flowengine, flowengine_emulator, existing):
+def test_show_needs_the_pipeline_if_no_run_is_found_by_its_id_alone(flowengine, flowengine_emulator, existing):
     flowengine_emulator.options.one_run_call = False
     flowengine_emulator.engine.start(existing)
 

@@ -203,7 +203,7 @@ def test_an_engine_that_is_restarted_on_the_same_port_is_found_again(slow):
     assert slow.run(slow.history(run.pipeline_id).find(run.id)).state is RunState.RUNNING
 
 
-def test_a_key_of_no_engine_is_told(engine):
+def test_a_key_of_no_engine_is_reported(engine):
     engine.api.engine_key = "nowhere"
 
     with pytest.raises(EngineNotFoundError, match="nowhere"):

@@ -442,7 +442,7 @@ def test_behind_a_proxy_a_request_may_have_been_processed_when_no_answer_comes(t
     assert len(server.requests) == 1
 
 
-def test_a_proxys_password_is_told_to_nobody(talk, server, monkeypatch):
+def test_a_proxys_password_is_shown_to_nobody(talk, server, monkeypatch):
     conversation = talk("https://gw.example")
     server.replies = [http(b"", 407)]
     monkeypatch.setenv("https_proxy", server.url.replace("//", "//user:S3cret!@"))
@@ -478,7 +478,7 @@ def test_a_bundle_that_the_environment_names_is_trusted(tls, talk, bundle, monke
     assert conversation.send().status == 200
 
 
-def test_a_server_that_nobody_vouches_for_is_not_told_anything(tls, talk):
+def test_a_server_without_a_trusted_certificate_is_sent_nothing(tls, talk):
     server = tls()
 
     error = caught(talk(server, access_key="a-secret-key").send, "POST", body={})
@@ -513,7 +513,7 @@ def test_a_bundle_that_cant_be_read_is_a_mistake_in_the_connection(tls, talk, tm
     assert server.requests == []
 
 
-def test_plain_http_where_tls_is_expected_says_what_to_check(server, talk):
+def test_plain_http_if_tls_is_expected_says_what_to_check(server, talk):
     error = caught(talk(server.url.replace("http:", "https:")).send)
 
     assert "check the connection's Scheme (http or https)" in str(error)

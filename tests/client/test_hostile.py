@@ -94,7 +94,7 @@ def test_a_header_that_cannot_be_sent_shows_no_value(conversation, value):
     assert (failure.__cause__, failure.__context__) == (None, None)
 
 
-def test_a_mistake_of_the_code_is_told_as_one(conversation, monkeypatch):
+def test_an_error_in_the_code_is_reported_as_one(conversation, monkeypatch):
     def add(self, chunk):
         raise KeyError("nobody foresaw this")
 

@@ -143,7 +143,7 @@ async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplo
     assert logged == {(f"waiter of {run}", run) for run in runs}
 
 
-async def test_each_waiter_is_told_as_soon_as_its_own_run_ends(waiting: Waiting) -> None:
+async def test_each_waiter_returns_as_soon_as_its_own_run_ends(waiting: Waiting) -> None:
     emulator = waiting.emulator
     one = pipeline(emulator)
     first, second = start(emulator, one, 2)

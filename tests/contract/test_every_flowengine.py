@@ -122,7 +122,7 @@ def test_a_dag_that_starts_and_waits(world, run_task, pipeline, deferrable):
     ("like", "api_root", "right"),
     [("2020", "kernel/v1", "automl/v1"), ("0.0.3.2", "kernel/v1", "automl/v1"), ("0.0.3.4", "automl/v1", "kernel/v1")],
 )
-def test_a_task_says_what_to_set_where_the_connection_names_the_wrong_generation(
+def test_a_task_says_what_to_set_if_the_connection_names_the_wrong_generation(
     emulator, monkeypatch, run_task, like, api_root, right
 ):
     emulator.reset(like)
@@ -170,7 +170,7 @@ def test_the_zone_of_text_times_is_found_out_by_a_start(emulator, monkeypatch, p
     assert before <= hook.get_run(1, run.id).started <= datetime.now(UTC)
 
 
-def test_west_of_utc_a_run_that_seems_too_early_is_not_taken_and_the_zone_is_told(emulator, monkeypatch, pipeline):
+def test_west_of_utc_a_run_that_seems_too_early_is_not_taken_and_the_zone_is_reported(emulator, monkeypatch, pipeline):
     emulator.reset(times="text", timezone="America/St_Johns", node_seconds=0)
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timezone=""))
 
@@ -188,7 +188,7 @@ def test_the_test_of_a_connection_shows_a_zone_that_is_hours_off(emulator, monke
     assert "read as UTC, which is wrong: a run of pipeline 1 seems to be 8.0 hours ahead" in says
 
 
-def test_a_zone_that_the_connection_names_wrongly_is_told_in_the_tasks_log(
+def test_a_zone_that_the_connection_names_wrongly_is_reported_in_the_tasks_log(
     emulator, monkeypatch, pipeline, run_task, log
 ):
     emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)

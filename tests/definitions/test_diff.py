@@ -110,7 +110,7 @@ def test_what_isnt_named_is_kept_if_asked(current):
     assert written == current | {"data": current["data"] | {"describe": "new"}}
 
 
-def test_fields_that_nobody_knows_survive_a_change_of_others(current):
+def test_unknown_fields_survive_a_change_of_others(current):
     wanted = changed(current, lambda data: data["nodes"][0]["params"]["values"][0].update(value="2"))
 
     written = diff(current, wanted).content

@@ -196,7 +196,7 @@ def test_the_sample_is_created_once(emulator, call):
     assert [each["pipelineKey"] for each in call.data("GET", "/pipeline/6/list")] == ["churn_model"]
 
 
-def test_the_connection_is_told_over_http_by_the_name_that_was_asked(emulator, call):
+def test_the_connection_is_given_over_http_by_the_name_that_was_asked(emulator, call):
     answer = call.session.get(f"http://localhost:{emulator.port}/__control__/connection").json()
 
     assert json.loads(answer["connection"])["host"] == "localhost"

@@ -13,11 +13,11 @@ PAGE = (HERE.parent.parent / "docs" / "emulator.md").read_text(encoding="utf-8")
 TABLE = PAGE.partition("## Fidelity and sources")[2]
 
 
-def test_every_option_is_told():
+def test_every_option_is_documented():
     assert [name for name in Options.model_fields if f"`{name}`" not in PAGE] == []
 
 
-def test_every_kind_of_fault_is_told():
+def test_every_kind_of_fault_is_documented():
     kinds = Fault.model_json_schema()["properties"]["kind"]["enum"]
 
     assert [kind for kind in kinds if f"| `{kind}` |" not in PAGE] == []

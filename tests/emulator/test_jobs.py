@@ -152,7 +152,7 @@ def test_a_job_that_writes_nothing_has_an_empty_log(call):
     assert log(call, run_id, "a") == ""
 
 
-def test_the_log_of_a_job_that_ran_is_told_where_jobs_dont_run_any_more(tmp_path):
+def test_the_log_of_a_job_that_ran_is_given_though_jobs_dont_run_any_more(tmp_path):
     db = str(tmp_path / "state.db")
     with Emulator(db=db, execute=True) as emulator:
         call = Caller(emulator)

@@ -51,7 +51,7 @@ def test_looking_at_the_page_is_no_call_of_flowengine(emulator, call):
     assert emulator.faults.pending()[0].times == 10
 
 
-def test_the_latest_runs_of_many_pipelines_are_told_at_once(emulator, call):
+def test_the_latest_runs_of_many_pipelines_are_given_at_once(emulator, call):
     busy, idle = call.create(node("a")), call.create(node("a"))
     for _ in range(8):
         call.start(busy)

@@ -96,7 +96,7 @@ def test_an_hour_that_the_clocks_go_through_twice_fires_and_goes_on():
         ("0 0 ² * * ?", "hour '²'"),
     ],
 )
-def test_a_wrong_expression_is_told_what_is_wrong_with_it(expression, why):
+def test_a_wrong_expression_is_refused_with_what_is_wrong_with_it(expression, why):
     with pytest.raises(ValueError, match=r"cron expression") as error:
         read_quartz(expression)
     assert why in str(error.value)

@@ -44,14 +44,14 @@ def stops(airflow):
 
 @in_both_modes
 @pytest.mark.parametrize("at", ["wrote run", "write run", "defer", "begin", "resume"])
-def test_after_a_crash_the_next_try_goes_on_with_the_run(play, at):
+def test_after_a_crash_the_next_try_reconnects_to_the_run(play, at):
     airflow = play(Strike("crash", at=at), duration=2000)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
 @in_both_modes
-def test_after_a_crash_midway_the_next_try_goes_on_with_the_run(play):
+def test_after_a_crash_midway_the_next_try_reconnects_to_the_run(play):
     airflow = play(Strike("crash", seconds=MIDWAY), duration=2000)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
@@ -136,7 +136,7 @@ def test_after_a_failure_the_run_can_be_resumed(play):
 
 
 @in_both_modes
-def test_where_flowengine_refuses_to_resume_a_new_run_is_started(play):
+def test_if_flowengine_refuses_to_resume_a_new_run_is_started(play):
     airflow = play(outcomes=("failed", "succeeded"), retry_mode="resume", shape={"refuse_resume": "不能恢复"})
 
     assert (airflow.task.state, started(airflow)) == ("success", ["failed", "succeeded"])
@@ -159,7 +159,7 @@ def test_a_run_that_somebody_stopped_while_no_try_waited_for_it_fails_the_next_o
 
 
 @in_both_modes
-def test_a_run_that_somebody_stopped_is_started_anew_where_that_is_asked_for(play):
+def test_a_run_that_somebody_stopped_is_started_anew_if_requested(play):
     airflow = play(Strike("end run", seconds=MIDWAY), retry_stopped=True)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["stopped", "succeeded"], [])
@@ -250,7 +250,7 @@ def test_a_mark_stops_the_run(play, mark):
 
 @in_both_modes
 @pytest.mark.parametrize("mark", ["fail", "succeed"])
-def test_a_mark_leaves_the_run_alone_where_cancel_on_kill_is_off(play, mark):
+def test_a_mark_leaves_the_run_alone_if_cancel_on_kill_is_off(play, mark):
     airflow = play(Strike(mark, seconds=MIDWAY), cancel_on_kill=False)
 
     assert (started(airflow), stops(airflow)) == (["running"], [])
@@ -353,7 +353,7 @@ def test_an_eviction_during_the_start_leaves_the_run_to_the_next_try(play):
 
 
 @pytest.mark.parametrize("deferrable", [False])
-def test_an_eviction_of_the_last_try_stops_the_run_since_nobody_goes_on_with_it(play):
+def test_an_eviction_of_the_last_try_stops_the_run_since_no_try_reconnects_to_it(play):
     airflow = play(Strike("evict", seconds=MIDWAY), duration=2000, retries=0)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["stopped"], [0])
@@ -381,7 +381,7 @@ def test_the_last_try_that_gives_up_stops_the_run(play):
 
 
 @in_both_modes
-def test_the_last_try_that_gives_up_leaves_the_run_alone_where_cancel_on_kill_is_off(play):
+def test_the_last_try_that_gives_up_leaves_the_run_alone_if_cancel_on_kill_is_off(play):
     strange = ((MIDWAY, {"words": {"running": "flourishing"}}),)
     airflow = play(duration=9000, changes=strange, retries=0, cancel_on_kill=False)
 
@@ -405,7 +405,7 @@ def test_a_triggerers_restart_doesnt_lengthen_the_time_that_a_run_may_take(play)
 
 
 @pytest.mark.parametrize("deferrable", [True])
-def test_where_airflow_itself_ends_the_deferral_the_run_is_stopped(play):
+def test_if_airflow_itself_ends_the_deferral_the_run_is_stopped(play):
     airflow = play(Strike("no triggerer", seconds=MIDWAY), duration=2000, retries=0, timeout=90)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["stopped"], [0])

@@ -196,7 +196,7 @@ def test_a_connection_of_another_type_is_named_with_its_type():
         settings_of(http)
 
 
-def test_a_missing_engine_key_is_told_with_the_connection_and_its_unknown_keys(monkeypatch):
+def test_a_missing_engine_key_is_named_with_the_connection_and_its_unknown_keys(monkeypatch):
     value = {"conn_type": "http", "host": "gw.example.com", "extra": {"engineKey": "demo"}}
     monkeypatch.setenv(VARIABLE, json.dumps(value))
 

@@ -208,7 +208,7 @@ def test_runs_are_listed_page_by_page(hook, pipeline):
     assert [run.id for run in hook.list_runs(pipeline_id, page=2, size=2)] == [1]
 
 
-def test_a_run_is_told_with_its_nodes(hook, pipeline):
+def test_a_run_is_returned_with_its_nodes(hook, pipeline):
     run = hook.start_pipeline(pipeline(outcome="failed", message="no data"))
     run = hook.get_run(run.pipeline_id, run.id)
 
@@ -358,7 +358,7 @@ def test_the_hook_is_usable_in_a_task(dag, run, emulator, pipeline):
 # --- what it returns --------------------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_is_looked_for_once_until_the_hook_changes_one(hook, emulator, pipeline):
+def test_a_pipeline_is_searched_for_once_until_the_hook_changes_one(hook, emulator, pipeline):
     pipeline("nightly")
     assert hook.find_pipeline(key="nightly") is hook.find_pipeline(key="nightly")
     assert emulator.count("list") == 1

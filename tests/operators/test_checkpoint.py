@@ -104,7 +104,7 @@ def test_the_next_try_reads_what_the_one_before_has_noted():
         ({"clears": 0, "max_tries": 1 + 1, "retries": 1}, False),
     ],
 )
-def test_a_clear_is_told_from_a_retry(later, cleared):
+def test_a_clear_is_distinguished_from_a_retry(later, cleared):
     store = Store()
     store_of(store, 1).save(Phase.DELIVERED, 1, 7)
     second = store_of(store, 2, **later)

@@ -62,7 +62,7 @@ def test_reuse_reconnects_to_it(start, emulator, log, deferrable):
 
 
 @in_both_modes
-def test_wait_starts_once_none_goes_on(start, emulator, log, deferrable):
+def test_wait_starts_once_none_is_running(start, emulator, log, deferrable):
     finish_once_started_or_waited_for(emulator, 1)
     task = start("wait", deferrable=deferrable)
 
@@ -109,7 +109,7 @@ def test_fail_fails_and_names_it(start, emulator, deferrable):
 
 
 @pytest.mark.parametrize("if_running", ["reuse", "wait", "skip", "stop", "fail"])
-def test_where_none_goes_on_it_is_started(run_task, emulator, pipeline, if_running):
+def test_if_none_is_running_it_is_started(run_task, emulator, pipeline, if_running):
     pipeline_id = pipeline()
     emulator.engine.start(pipeline_id)
 

@@ -237,7 +237,7 @@ def test_a_create_that_came_to_nothing_fails(create, emulator, monkeypatch):
     assert emulator.engine.pipelines() == []
 
 
-def test_what_flowengine_says_of_a_bad_definition_is_told(create, emulator):
+def test_what_flowengine_says_of_a_bad_definition_is_reported(create, emulator):
     task = create(pipeline={"nodes": [NODE, NODE], "edges": []}, pipeline_key="nightly")
 
     assert isinstance(task.errors[-1], RequestRejectedError)

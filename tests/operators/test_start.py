@@ -197,7 +197,7 @@ def test_a_failed_run_fails_the_task_with_what_is_known_of_it(start, emulator, p
     assert task.error.endswith(f"See {emulator.run_url(1, 1)}")
 
 
-def test_a_failed_run_is_told_without_its_nodes_where_flowengine_does_not_tell_them(start, emulator, pipeline):
+def test_a_failed_run_is_reported_without_its_nodes_if_flowengine_does_not_show_them(start, emulator, pipeline):
     emulator.options.one_run_call = False
     task = start(pipeline_id=pipeline(outcome="failed"))
 
@@ -229,7 +229,7 @@ def test_a_run_that_takes_too_long_is_stopped(start, emulator, pipeline, deferra
 
 
 @in_both_modes
-def test_a_run_that_takes_too_long_goes_on_where_nothing_is_to_be_cancelled(start, emulator, pipeline, log, deferrable):
+def test_a_run_that_takes_too_long_keeps_running_if_cancel_on_kill_is_off(start, emulator, pipeline, log, deferrable):
     pipeline_id = pipeline(duration="forever")
     task = start(pipeline_id=pipeline_id, timeout=0.2, cancel_on_kill=False, deferrable=deferrable)
 
@@ -294,7 +294,7 @@ def test_a_pipeline_that_does_not_exist(start, emulator, pipeline):
     assert "no pipeline of key 'daily'; keys there are: nightly" in task.error
 
 
-def test_what_flowengine_says_no_with_is_told_as_it_said_it(start, emulator, pipeline):
+def test_what_flowengine_says_no_with_is_reported_as_it_said_it(start, emulator, pipeline):
     emulator.options.refuse_start = "任务队列已满"
     task = start(pipeline_id=pipeline(), retries=1)
 
@@ -316,7 +316,7 @@ def test_a_start_that_was_surely_not_processed_is_sent_again(start, emulator, pi
 
 @in_both_modes
 @pytest.mark.parametrize("kind", ["status", "html", "reset", "truncated", "broken_json", "envelope"])
-def test_a_look_that_fails_does_not_fail_the_task(start, emulator, pipeline, kind, deferrable):
+def test_a_poll_that_fails_does_not_fail_the_task(start, emulator, pipeline, kind, deferrable):
     emulator.fail("history", "run", kind=kind, skip=LOOKS_TO_START)
     task = start(pipeline_id=pipeline(duration=0.1), deferrable=deferrable)
 

@@ -43,7 +43,7 @@ def test_all_running_runs_are_stopped_and_waited_for(stop, emulator, pipeline):
     assert [state(emulator, run_id) for run_id in (1, 2, 3)] == ["stopped", "succeeded", "stopped"]
 
 
-def test_one_run_is_stopped_and_the_others_go_on(stop, emulator, pipeline):
+def test_one_run_is_stopped_and_the_others_keep_running(stop, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
     emulator.engine.start(pipeline_id)
@@ -72,7 +72,7 @@ def test_a_run_that_has_ended_needs_no_stop(stop, emulator, pipeline, log):
     assert emulator.count("stop") == 0
 
 
-def test_a_run_of_a_status_that_nobody_knows_is_stopped_with_the_others(stop, emulator, pipeline):
+def test_a_run_of_an_unrecognized_status_is_stopped_with_the_others(stop, emulator, pipeline):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
     emulator.options.words = {"running": "WARMING_UP"}
@@ -82,7 +82,7 @@ def test_a_run_of_a_status_that_nobody_knows_is_stopped_with_the_others(stop, em
     assert state(emulator, 1) == "stopped"
 
 
-def test_where_nothing_runs_nothing_is_stopped(stop, emulator, pipeline, log):
+def test_if_nothing_runs_nothing_is_stopped(stop, emulator, pipeline, log):
     task = stop(pipeline_id=pipeline())
 
     assert (task.state, task.returned) == ("success", [])
@@ -190,7 +190,7 @@ def resume(run_task):
 
 
 @in_both_modes
-def test_a_failed_run_goes_on_under_its_id(resume, emulator, pipeline, deferrable):
+def test_a_failed_run_is_resumed_under_its_id(resume, emulator, pipeline, deferrable):
     pipeline_id = pipeline(outcome="failed_once")
     emulator.engine.start(pipeline_id)
     task = resume(pipeline_id=pipeline_id, run_id="1", deferrable=deferrable)
@@ -201,7 +201,7 @@ def test_a_failed_run_goes_on_under_its_id(resume, emulator, pipeline, deferrabl
 
 
 @in_both_modes
-def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
+def test_a_stopped_run_is_resumed_too(resume, emulator, pipeline, deferrable):
     emulator.options.stop_seconds = 0
     pipeline_id = pipeline(duration=0.3)
     emulator.engine.start(pipeline_id)
@@ -211,7 +211,7 @@ def test_a_stopped_run_goes_on_too(resume, emulator, pipeline, deferrable):
     assert (task.state, task.returned) == ("success", 1)
 
 
-def test_a_run_that_is_still_stopping_goes_on_once_it_has_stopped(resume, emulator, pipeline):
+def test_a_run_that_is_still_stopping_is_resumed_once_it_has_stopped(resume, emulator, pipeline):
     emulator.options.stop_seconds = 1
     pipeline_id = pipeline(duration=0.2)
     emulator.engine.start(pipeline_id)
@@ -223,7 +223,7 @@ def test_a_run_that_is_still_stopping_goes_on_once_it_has_stopped(resume, emulat
 
 
 @in_both_modes
-def test_a_run_that_goes_on_already_is_only_waited_for(resume, emulator, pipeline, after_looks, log, deferrable):
+def test_a_run_that_is_already_running_is_only_waited_for(resume, emulator, pipeline, after_looks, log, deferrable):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
     after_looks(2, emulator.engine.finish, 1)

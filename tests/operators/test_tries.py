@@ -239,7 +239,7 @@ def test_a_start_that_shows_only_later_is_found_by_the_next_try(start, emulator,
 
 @needs_task_state_store
 @pytest.mark.parametrize(("others", "returned"), [("running", None), ("ended", 4)])
-def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_go_on(
+def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_are_running(
     start, emulator, pipeline, log, monkeypatch, others, returned
 ):
     pipeline_id = pipeline(duration="forever")
@@ -280,7 +280,7 @@ def test_a_start_that_surely_came_to_nothing_is_made_by_the_next_try(start, emul
 
 
 @needs_task_state_store
-def test_a_refused_start_leaves_nothing_to_look_for(start, emulator, pipeline, log):
+def test_a_refused_start_leaves_nothing_to_search_for(start, emulator, pipeline, log):
     emulator.options.refuse_start = "任务队列已满"
 
     def allow():
@@ -310,7 +310,7 @@ def test_a_retry_starts_a_new_run_by_default(start, emulator, pipeline, deferrab
 
 @needs_task_state_store
 @in_both_modes
-def test_a_retry_resumes_the_failed_run_where_that_is_asked_for(start, emulator, pipeline, log, deferrable):
+def test_a_retry_resumes_the_failed_run_if_requested(start, emulator, pipeline, log, deferrable):
     task = start(pipeline_id=pipeline(duration=0.1, outcome="failed_once"), retry_mode="resume", deferrable=deferrable)
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 2)

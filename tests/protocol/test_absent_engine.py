@@ -126,7 +126,7 @@ def test_a_refusal_of_the_engines_own_is_final(server, refusal):
 
 
 @pytest.mark.parametrize("page", [HTML_404, TEXT_404], ids=["nginx", "traefik"])
-def test_a_wrong_host_is_told_by_the_first_call_at_once(server, page):
+def test_a_wrong_host_is_reported_by_the_first_call_at_once(server, page):
     server.always("resolve", page)
 
     with pytest.raises(EngineNotFoundError, match="does the connection's host lead to FlowEngine's gateway"):

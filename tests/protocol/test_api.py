@@ -151,7 +151,7 @@ def test_what_trying_again_wont_mend_is_not_sent_again(server, trouble):
     assert server.count("pipelines") == 1
 
 
-def test_after_five_times_the_last_error_is_told(server):
+def test_after_five_times_the_last_error_is_reported(server):
     server.always("resolve", no_reply)
 
     with pytest.raises(ServiceUnavailableError, match="Could not resolve engine 'demo': connection reset"):
@@ -319,7 +319,7 @@ def test_an_engine_that_didnt_move_is_looked_up_once_a_failure(server):
     assert server.calls == ["pipelines", "resolve", "engine id"]
 
 
-def test_when_the_gateway_is_gone_too_the_first_trouble_is_told(server):
+def test_when_the_gateway_is_gone_too_the_first_error_is_reported(server):
     api = server.api(retry=NO_RETRY)
     server.drive(api.resolve())
     server.on("pipelines", answer(502, "gone"))
@@ -381,7 +381,7 @@ def test_a_pipeline_that_isnt_there_is_not_found_and_the_others_are_named(server
 @pytest.mark.parametrize(
     ("outcome", "error"), [(refused("busy"), RequestRejectedError), (ok(None), UnexpectedResponseError)]
 )
-def test_a_pipeline_that_is_listed_but_cant_be_read_is_told_as_it_is(server, outcome, error):
+def test_a_pipeline_that_is_listed_but_cant_be_read_is_reported_as_it_is(server, outcome, error):
     server.on("pipeline", outcome)
     server.on("pipelines", ok([PIPELINE]))
 
@@ -411,7 +411,7 @@ def test_a_name_that_two_pipelines_have_names_neither(server):
         server.drive(server.api().find_pipeline(name="Train"))
 
 
-def test_a_key_that_no_pipeline_has_is_told_with_those_there_are(server):
+def test_a_key_that_no_pipeline_has_is_named_with_those_there_are(server):
     server.on("pipelines", ok([PIPELINE]))
 
     with pytest.raises(PipelineNotFoundError, match=r"no pipeline of key 'x'; keys there are: train$"):
@@ -482,7 +482,7 @@ def test_a_file_that_may_not_be_read_is_refused_before_any_request(server, tmp_p
 # --- one run ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_read_with_its_nodes_where_the_server_tells_them(server):
+def test_a_run_is_read_with_its_nodes_if_the_server_shows_them(server):
     server.on("one run", sample("run"))
 
     run = server.drive(server.api().read_run(19, 6))
@@ -503,7 +503,7 @@ def test_a_run_is_read_with_its_nodes_where_the_server_tells_them(server):
         ok({"id": 6, "status": "running", "startTime": "yesterday"}),
     ],
 )
-def test_where_the_one_run_call_is_missing_or_odd_there_are_no_details(server, outcome):
+def test_if_the_one_run_call_is_missing_or_odd_there_are_no_details(server, outcome):
     server.on("one run", outcome)
 
     assert server.drive(server.api(retry=NO_RETRY).read_run(19, 6)) is None

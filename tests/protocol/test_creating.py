@@ -148,7 +148,7 @@ def test_a_refusal_is_final(create, engine, server):
     assert server.count("create") == 1
 
 
-def test_two_that_create_at_once_are_told_of_each_other(create, engine, server):
+def test_two_that_create_at_once_learn_of_each_other(create, engine, server):
     def both(request):
         engine.add()  # the other one, whose list was empty, too
         return engine.create(request)

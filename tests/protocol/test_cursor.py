@@ -146,7 +146,7 @@ def test_a_run_was_seen_if_its_id_is_not_greater_or_was_known(run_id, latest, kn
     assert Cursor(latest, known=frozenset(known)).has_seen(run) is has_seen
 
 
-def test_a_cursor_stays_small_where_runs_never_end(caplog):
+def test_a_cursor_stays_small_if_runs_never_end(caplog):
     many = Snapshot(
         tuple(PipelineRun(number, 19, "running", RunState.RUNNING) for number in range(MAX_OPEN_RUNS + 5, 0, -1))
     )

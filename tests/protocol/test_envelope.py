@@ -83,7 +83,7 @@ def test_a_4xx_is_a_refusal_of_https_own(http):
 
 
 @pytest.mark.parametrize("http", [401, 403])
-def test_who_is_not_let_in_is_told_what_to_check(http):
+def test_who_is_not_let_in_learns_what_to_check(http):
     error = caught(Response(http, sample("unauthorized").body))
 
     assert isinstance(error, AccessDeniedError)
@@ -201,7 +201,7 @@ def test_retry_after_is_seconds_or_a_date_by_the_servers_own_clock(value, second
     assert answer(503, "", retry_after=value, date="Tue, 14 Nov 2023 22:13:20 GMT").retry_after == seconds
 
 
-def test_retry_after_as_a_date_counts_from_now_where_the_server_tells_no_time():
+def test_retry_after_as_a_date_counts_from_now_if_the_server_sends_no_time():
     assert answer(503, "", retry_after="Tue, 14 Nov 2023 22:14:20 GMT").retry_after == 0.0
 
 

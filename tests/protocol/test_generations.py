@@ -52,7 +52,7 @@ def test_it_is_found_out_once_for_all_calls_of_a_client(server):
     ("version", "root"), [(AUTOML, "kernel/v1"), (COMMERCIAL, "kernel/v1"), (KERNEL, "automl/v1")], ids=str
 )
 @pytest.mark.parametrize("refusal", [JSON_404, HTML_404], ids=["json", "page"])
-def test_the_wrong_root_is_told_with_the_right_one(server, version, root, refusal):
+def test_the_wrong_root_is_named_with_the_right_one(server, version, root, refusal):
     speaks(server, version, refusal)
 
     with pytest.raises(ConfigurationError, match=f"^api_root: set it to {version.root} in the connection: engine 6"):
@@ -111,7 +111,7 @@ def test_an_address_of_two_dialects_needs_only_the_question_which(server):
     assert (engine.version, server.calls) == (AUTOML, ["engine id", "engine id"])
 
 
-def test_where_no_dialect_is_answered_by_json_the_engine_is_not_there(server):
+def test_if_no_dialect_is_answered_by_json_the_engine_is_not_there(server):
     server.always("engine id", HTML_404)
 
     with pytest.raises(EngineNotRunningError, match="Engine 'demo' isn't there"):

@@ -110,7 +110,7 @@ def test_a_server_that_is_busy_for_a_moment_is_not_taken_for_the_end_of_its_hist
 @pytest.mark.parametrize("grown", [1, 20, 45])
 @pytest.mark.parametrize("length", LENGTHS[:-1])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_runs_that_come_between_two_looks_are_seen(shape, length, grown):
+def test_runs_that_come_between_two_polls_are_seen(shape, length, grown):
     server = shaped(shape, length)
     history = server.history()
     newest = server.drive(history.latest()).runs
@@ -122,7 +122,7 @@ def test_runs_that_come_between_two_looks_are_seen(shape, length, grown):
 
 
 @pytest.mark.parametrize("order", ["descending", "ascending"])
-def test_a_look_that_has_found_the_newest_page_costs_little_from_then_on(server, order):
+def test_a_poll_that_has_found_the_newest_page_costs_little_from_then_on(server, order):
     server.order = order
     server.fill(5_550)
     history = server.history()
@@ -157,7 +157,7 @@ def test_a_history_that_is_pruned_is_found_anew(server):
     assert ids(server.drive(history.latest()).runs) == [500, 499, 498, 497, 496]
 
 
-def test_an_ascending_history_that_grows_over_many_pages_between_looks_is_followed(server):
+def test_an_ascending_history_that_grows_over_many_pages_between_polls_is_followed(server):
     server.order = "ascending"
     server.fill(50)
     history = server.history()
@@ -167,14 +167,14 @@ def test_an_ascending_history_that_grows_over_many_pages_between_looks_is_follow
     assert server.drive(history.latest()).runs[0].id == 550
 
 
-def test_where_ids_are_text_the_newest_run_started_last(server):
+def test_if_ids_are_text_the_newest_run_started_last(server):
     for name, age in (("run-x", 300), ("run-a", 200), ("run-m", 100)):
         server.add_run(name, started=NOW - age)
 
     assert ids(server.drive(server.history().latest()).runs) == ["run-m", "run-a", "run-x"]
 
 
-def test_where_ids_are_text_an_ascending_history_is_known_by_its_times(server):
+def test_if_ids_are_text_an_ascending_history_is_known_by_its_times(server):
     server.order = "ascending"
     for place in range(64):
         server.add_run(f"run-{hash((place, 'x')) % 10_000}-{place}", started=NOW - 1000 + place)
@@ -203,7 +203,7 @@ def test_any_run_is_found_however_the_server_lists_them(shape, length):
 
 @pytest.mark.parametrize("length", [0, 1, 20, 21, 100, 777])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_run_that_isnt_there_is_not_found_and_not_looked_for_without_end(shape, length):
+def test_a_run_that_isnt_there_is_not_found_and_not_searched_for_without_end(shape, length):
     server = shaped(shape, length)
     server.runs = [run for run in server.runs if run["id"] != length // 2]
 
@@ -404,7 +404,7 @@ def test_every_run_since_the_baseline_is_listed_however_many(server, order, leng
 
 
 @pytest.mark.parametrize("order", ["descending", "ascending"])
-def test_more_runs_than_can_be_looked_through_are_told_and_not_passed_over(server, order):
+def test_more_runs_than_can_be_searched_are_reported_and_not_passed_over(server, order):
     server.order = order
     server.fill(9_000)
 

@@ -330,7 +330,7 @@ def test_the_newest_run_is_the_one_of_the_highest_id():
     assert [run.id for run in newest_first(runs)] == [100, 20, 9, 3]
 
 
-def test_where_ids_are_text_the_newest_run_started_last():
+def test_if_ids_are_text_the_newest_run_started_last():
     runs = [
         PipelineRun(run_id, 19, "", RunState.RUNNING, started=pendulum.from_timestamp(second) if second else None)
         for run_id, second in (("a", 2), ("b", 9), ("c", None), ("d", 5))

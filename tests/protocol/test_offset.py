@@ -69,7 +69,7 @@ def started(server, **connection):
     return api, server.drive(api.list_runs(19)).runs[0], sent
 
 
-def test_a_run_started_just_now_tells_the_zone_which_is_used_and_told_once(server, caplog):
+def test_a_run_started_just_now_shows_the_zone_which_is_used_and_logged_once(server, caplog):
     api, run, sent = started(server)
     assert (run.started.timestamp() - NOW, run.is_zone_certain) == (8 * 3600, False)
 
@@ -82,7 +82,7 @@ def test_a_run_started_just_now_tells_the_zone_which_is_used_and_told_once(serve
     assert caplog.text.count("+08:00") == 1
 
 
-def test_a_zone_that_the_connection_names_stays_and_a_wrong_one_is_told(server, caplog):
+def test_a_zone_that_the_connection_names_stays_and_a_wrong_one_is_reported(server, caplog):
     api, run, sent = started(server, timezone="Europe/Berlin")
 
     with caplog.at_level(logging.WARNING):
@@ -92,7 +92,7 @@ def test_a_zone_that_the_connection_names_stays_and_a_wrong_one_is_told(server, 
     assert "gives times at UTC+08:00, but the connection names the time zone Europe/Berlin" in caplog.text
 
 
-def test_a_zone_that_is_right_is_not_told_of(server, caplog):
+def test_a_zone_that_is_right_is_not_reported(server, caplog):
     api, run, sent = started(server, timezone="Asia/Shanghai")
 
     assert learn_offset(api, run, sent).started.timestamp() == NOW

@@ -60,7 +60,7 @@ def test_what_has_no_known_end_is_never_success(status):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.24, "0.2 s"), (59.4, "59.4 s"), (60, "1 min 0 s"), (303, "5 min 3 s"), (7325, "2 h 2 min")]
 )
-def test_a_length_of_time_is_told_in_its_largest_units(seconds, text):
+def test_a_length_of_time_is_shown_in_its_largest_units(seconds, text):
     assert duration(seconds) == text
 
 

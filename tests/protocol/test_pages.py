@@ -72,7 +72,7 @@ def test_a_key_on_a_later_page_is_found(server):
     assert server.drive(server.api().find_pipeline(key="key-1999")).id == 1999
 
 
-def test_a_name_is_looked_for_on_all_pages_since_several_may_have_it(server):
+def test_a_name_is_searched_for_on_all_pages_since_several_may_have_it(server):
     server.always("pipelines", Pipelines(1500))
 
     with pytest.raises(PipelineNotFoundError, match="2 pipelines"):
@@ -89,7 +89,7 @@ def test_whether_there_is_a_pipeline_is_not_decided_by_a_list_that_lacks_some(se
     assert server.drive(find_existing(server.api(), key="", name="Name 30")).id == 30
 
 
-def test_a_list_that_lies_about_its_length_is_listed_as_far_as_it_goes_and_told(server, caplog):
+def test_a_list_that_lies_about_its_length_is_listed_as_far_as_it_goes_and_reported(server, caplog):
     server.always("pipelines", Pipelines(30, total="too large"))
 
     with caplog.at_level(logging.WARNING):
@@ -97,7 +97,7 @@ def test_a_list_that_lies_about_its_length_is_listed_as_far_as_it_goes_and_told(
     assert "only 30 pipelines could be listed, and it says that it holds 1000000000000" in caplog.text
 
 
-def test_a_list_without_an_end_is_bounded_and_told(server, caplog):
+def test_a_list_without_an_end_is_bounded_and_reported(server, caplog):
     ids = iter(range(1, 10**9))
     server.always("pipelines", lambda request: ok([{"id": next(ids)} for _ in range(3)]))
 

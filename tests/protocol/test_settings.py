@@ -200,7 +200,7 @@ def test_a_headers_short_word_is_no_secret():
 
 
 @pytest.mark.parametrize("name", ["X-Api-Key", "User-Token", "Authorization", "Cookie", "X-Secret", "X-PASSWORD"])
-def test_a_short_value_is_a_secret_where_its_headers_name_says_so(name):
+def test_a_short_value_is_a_secret_if_its_headers_name_says_so(name):
     assert build(headers={name: "abc1"}).redact("abc1") == "***"
 
 

@@ -334,7 +334,7 @@ def test_how_long_a_run_may_take_to_appear_can_be_set(server):
     assert start(server, confirmation_timeout=90.0).id == 1
 
 
-def test_without_patience_there_is_one_look(server):
+def test_without_a_timeout_there_is_one_poll(server):
     server.on("start", no_reply)
 
     caught(server, StartUnconfirmedError, confirmation_timeout=0)
@@ -370,7 +370,7 @@ def test_a_history_that_cant_be_read_any_more_never_makes_a_start_look_refused(s
     assert server.count("start") == 1
 
 
-def test_looks_are_asked_once_so_that_the_patience_is_kept(server):
+def test_polls_are_sent_once_so_that_the_timeout_is_kept(server):
     server.on("history", server._work)
 
     def hangs(request):
@@ -556,7 +556,7 @@ def text_time(moment):
 
 
 @pytest.mark.parametrize("zone", [-8, -5.5, -0.25])
-def test_a_start_time_that_only_the_zone_could_explain_is_told_and_not_guessed_at(server, zone):
+def test_a_start_time_that_only_the_zone_could_explain_is_reported_and_not_guessed_at(server, zone):
     hidden_from_the_baseline(server, {"startTime": text_time(NOW + 5 + zone * HOUR)})
 
     error = caught(server, AmbiguousRunError)
@@ -589,7 +589,7 @@ def test_a_run_without_a_start_time_is_taken_only_if_ids_grow(server):
     caught(server, StartUnconfirmedError)
 
 
-def test_ids_that_do_not_grow_are_told_apart_by_the_start_times(server):
+def test_ids_that_do_not_grow_are_distinguished_by_the_start_times(server):
     for place, run_id in enumerate((700, 30, 512, 94, 333, 801)):
         server.add_run(run_id, started=NOW - 3600 + 60 * place)
     server.order = lambda row: -row["startTime"]
@@ -699,7 +699,7 @@ def test_a_first_page_that_is_cached_is_outwaited(server):
     assert server.count("start") == 1
 
 
-def test_ids_that_are_text_are_told_apart_by_what_was_there_before(server):
+def test_ids_that_are_text_are_distinguished_by_what_was_there_before(server):
     for name in ("run-c", "run-a"):
         server.add_run(name, started=NOW - 60)
 
@@ -791,7 +791,7 @@ def test_the_next_try_finds_the_run_though_it_has_ended(server):
     assert server.drive(find_started_run(server.api(), an_intent(5))).state is RunState.SUCCEEDED
 
 
-def test_the_next_try_finds_nothing_where_nothing_was_started(server):
+def test_the_next_try_finds_nothing_if_nothing_was_started(server):
     server.fill(5)
 
     assert server.drive(find_started_run(server.api(), an_intent(5))) is None
@@ -816,14 +816,14 @@ def test_the_next_try_can_give_the_run_the_time_that_it_may_take_to_appear(serve
     assert server.now - NOW <= max(lag, 30) + 5
 
 
-def test_the_next_try_looks_for_no_longer_than_it_is_told(server):
+def test_the_next_try_searches_no_longer_than_it_is_allowed(server):
     server.fill(5)
 
     assert server.drive(find_started_run(server.api(), an_intent(5), deadline=NOW + 60)) is None
     assert server.now - NOW == pytest.approx(60)
 
 
-def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
+def test_a_last_search_continues_after_answers_that_say_nothing(server):
     server.fill(5)
     server.add_run()
     server.on("history", answer(502, ""), no_reply, answer(200, "<html>"))
@@ -831,7 +831,7 @@ def test_a_last_look_goes_on_through_answers_that_say_nothing(server):
     assert server.drive(find_started_run(server.api(), an_intent(5), deadline=NOW + 30, ignore_errors=True)).id == 6
 
 
-def test_a_last_look_ends_when_its_patience_does(server):
+def test_a_last_search_ends_when_its_timeout_does(server):
     server.always("history", answer(502, ""))
 
     assert (
@@ -860,7 +860,7 @@ def test_the_next_try_doesnt_guess_either(server):
         (answer(200, "<html>"), UnexpectedResponseError),
     ],
 )
-def test_a_next_try_that_cant_look_fails_and_doesnt_say_that_there_is_nothing(server, trouble, error):
+def test_a_next_try_that_cant_search_fails_and_doesnt_say_that_there_is_nothing(server, trouble, error):
     server.always("history", trouble)
 
     with pytest.raises(error):

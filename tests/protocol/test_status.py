@@ -30,7 +30,7 @@ def test_case_spaces_dashes_and_underscores_dont_matter(known, random):
 
 
 @pytest.mark.parametrize("word", ["", None, "flourishing", True, False, 3.5, [], {"status": "success"}, 0, -1])
-def test_what_nobody_knows_is_unknown(word):
+def test_an_unrecognized_word_is_unknown(word):
     assert StatusVocabulary().state_of(word) is RunState.UNKNOWN
 
 
@@ -77,5 +77,5 @@ def test_two_connections_that_say_the_same_are_equal():
 
 
 @pytest.mark.parametrize(("word", "stopping"), [("STOPPING", True), ("停止中", True), ("stopped", False), ("", False)])
-def test_a_run_that_is_stopping_can_be_told(word, stopping):
+def test_a_run_that_is_stopping_can_be_recognized(word, stopping):
     assert is_stopping(word) is stopping

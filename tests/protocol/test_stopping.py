@@ -41,7 +41,7 @@ def becoming(server, status, then, **row):
 
 
 @pytest.mark.parametrize("status", ["running", "AWAITING", "flourishing", ""])
-def test_a_run_that_goes_on_is_stopped_with_one_call(server, status):
+def test_a_running_run_is_stopped_with_one_call(server, status):
     server.add_run(status=status)
 
     assert stop_run(server) is True
@@ -94,7 +94,7 @@ def test_a_stop_that_is_refused_since_the_run_is_over_is_fine(server, status):
     assert stop_run(server) is False
 
 
-def test_a_stop_that_is_refused_while_the_run_goes_on_is_told(server):
+def test_a_stop_that_is_refused_while_the_run_is_running_is_reported(server):
     server.add_run()
     server.on("stop", refused("you may not"))
 
@@ -103,7 +103,7 @@ def test_a_stop_that_is_refused_while_the_run_goes_on_is_told(server):
     assert server.count("stop") == 1
 
 
-def test_after_a_refusal_the_look_is_patient_too(server):
+def test_after_a_refusal_the_poll_is_repeated_too(server):
     server.add_run()
     server.on("stop", becoming(server, "stopped", refused("not running")))
     server.on("history", server._work, answer(500, ""), no_reply)
@@ -112,7 +112,7 @@ def test_after_a_refusal_the_look_is_patient_too(server):
 
 
 @pytest.mark.parametrize("trouble", LOST)
-def test_a_stop_without_an_answer_is_sent_again_when_the_run_still_goes_on(server, trouble):
+def test_a_stop_without_an_answer_is_sent_again_when_the_run_is_still_running(server, trouble):
     server.add_run()
     server.on("stop", trouble)
 
@@ -190,7 +190,7 @@ def test_without_a_history_and_the_one_run_call_the_stop_is_sent_blindly(server)
     assert server.calls[2:] == ["one run", "stop"]
 
 
-def test_an_engine_that_moved_meanwhile_is_told_the_stop_at_its_new_address(server):
+def test_an_engine_that_moved_meanwhile_receives_the_stop_at_its_new_address(server):
     server.add_run()
     api = server.api()
     server.drive(api.resolve())
@@ -221,7 +221,7 @@ def test_a_run_is_resumed_and_returned_as_it_was(server, status):
     assert server.count("resume") == 1
 
 
-def test_a_run_that_goes_on_already_is_left_alone(server):
+def test_a_run_that_is_already_running_is_left_alone(server):
     server.add_run(status="running")
 
     assert resume_run(server).state is RunState.RUNNING
@@ -244,7 +244,7 @@ def test_a_resume_without_an_answer_is_sent_again_when_the_run_hasnt_moved(serve
 
 
 @pytest.mark.parametrize("trouble", LOST)
-def test_a_resume_without_an_answer_is_not_sent_again_when_the_run_goes_on(server, trouble):
+def test_a_resume_without_an_answer_is_not_sent_again_when_the_run_is_running(server, trouble):
     server.add_run(status="failed")
     server.on("resume", becoming(server, "running", trouble))
 
@@ -263,14 +263,14 @@ def test_a_resumed_run_that_has_ended_anew_already_is_not_resumed_again(server, 
     assert server.count("resume") == 1
 
 
-def test_a_resume_that_is_refused_since_the_run_goes_on_is_fine(server):
+def test_a_resume_that_is_refused_since_the_run_is_running_is_fine(server):
     server.add_run(status="failed")
     server.on("resume", no_reply, becoming(server, "running", refused("already running")))
 
     assert resume_run(server).status == "failed"
 
 
-def test_a_resume_that_is_refused_is_told(server):
+def test_a_resume_that_is_refused_is_reported(server):
     server.add_run(status="failed")
     server.on("resume", refused("run 1 can't be resumed"))
 
@@ -311,14 +311,14 @@ def test_without_a_history_nothing_is_known_of_the_run_before(server):
 # --- all that run -----------------------------------------------------------------------------------------------------
 
 
-def test_the_runs_that_go_on_are_listed_newest_first(server):
+def test_the_active_runs_are_listed_newest_first(server):
     for status in ("running", "succeeded", "stopping", "AWAITING", "failed", "flourishing"):
         server.add_run(status=status)
 
     assert [run.id for run in server.drive(active_runs(server.history()))] == [6, 4, 3, 1]
 
 
-def test_all_that_go_on_are_found_where_the_servers_pages_are_short(server):
+def test_all_active_runs_are_found_if_the_servers_pages_are_short(server):
     server.most = 100
     server.fill(300)
     for run_id in (150, 299):
@@ -327,7 +327,7 @@ def test_all_that_go_on_are_found_where_the_servers_pages_are_short(server):
     assert [run.id for run in server.drive(active_runs(server.history(), 1000))] == [299, 150]
 
 
-def test_one_request_lists_them_where_a_page_holds_them_all(server):
+def test_one_request_lists_them_if_a_page_holds_them_all(server):
     server.fill(2_000)
 
     server.drive(active_runs(server.history(), 1000))

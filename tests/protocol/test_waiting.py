@@ -110,7 +110,7 @@ def test_a_server_whose_clock_is_an_hour_off_is_asked_no_more_often(server, skew
     assert server.count("history") < 50
 
 
-def test_the_first_look_can_wait(server):
+def test_the_first_poll_can_wait(server):
     server.add_run(status="succeeded")
 
     wait_for(server, poll_immediately=False)
@@ -135,7 +135,7 @@ def test_a_run_that_ended_in_time_is_not_too_late_though_it_is_seen_late(server)
     assert wait_for(server, deadline=NOW - HOUR).state is RunState.SUCCEEDED
 
 
-def test_a_run_that_goes_on_past_the_deadline_ends_the_wait_at_the_deadline(server):
+def test_a_run_that_is_running_past_the_deadline_ends_the_wait_at_the_deadline(server):
     server.add_run(status="running")
 
     with pytest.raises(RunTimeoutError, match=r"run 1 of pipeline 19 was still running \(status running\)") as caught:
@@ -170,7 +170,7 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_look_that_fails_doesnt_end_the_wait(server, trouble):
+def test_a_poll_that_fails_doesnt_end_the_wait(server, trouble):
     server.add_run(status="succeeded")
     server.on("history", *[trouble] * 6)
 
@@ -219,7 +219,7 @@ def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
     assert server.count("history") > 63
 
 
-def test_one_failure_long_after_the_last_look_is_no_silence(server):
+def test_one_failure_long_after_the_last_poll_is_no_silence(server):
     waiter = a_waiter(unreachable_timeout=10, poll_interval=600)
     waiter.observe(a_run(), NOW)
 
@@ -229,7 +229,7 @@ def test_one_failure_long_after_the_last_look_is_no_silence(server):
         waiter.record_failure(ServiceUnavailableError("reset"), NOW + 610)
 
 
-def test_looks_that_fail_are_repeated_soon_and_then_less_often(server):
+def test_polls_that_fail_are_repeated_soon_and_then_less_often(server):
     server.add_run()
     server.on("history", *[no_reply] * 7)
     server.set(1, status="succeeded")
@@ -239,7 +239,7 @@ def test_looks_that_fail_are_repeated_soon_and_then_less_often(server):
     assert server.pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_while_it_waits_each_look_is_asked_once(server):
+def test_while_it_waits_each_poll_is_sent_once(server):
     server.add_run(status="succeeded")
     server.on("history", no_reply)
 
@@ -249,7 +249,7 @@ def test_while_it_waits_each_look_is_asked_once(server):
     assert server.count("history") == 2
 
 
-def test_a_look_waits_as_long_as_the_server_asks(server):
+def test_a_poll_waits_as_long_as_the_server_asks(server):
     server.add_run(status="succeeded")
     server.on("history", answer(429, "", retry_after="90"), answer(503, "", retry_after="86400"))
 
@@ -314,7 +314,7 @@ def test_a_run_that_isnt_there_yet_is_waited_for(server):
 @pytest.mark.parametrize(
     ("status", "says"), [("flourishing", "unrecognized status 'flourishing'"), ("", "has no status")]
 )
-def test_a_status_that_nobody_knows_ends_the_wait_after_a_grace(server, status, says):
+def test_an_unrecognized_status_ends_the_wait_after_a_grace(server, status, says):
     server.add_run(status=status)
 
     with pytest.raises(RunLostError, match=f"{says}; say .*status_words.*: run 1 of pipeline 19, for 120 s") as caught:
@@ -323,7 +323,7 @@ def test_a_status_that_nobody_knows_ends_the_wait_after_a_grace(server, status, 
     assert not caught.value.gone
 
 
-def test_a_status_that_nobody_knows_may_pass(server):
+def test_an_unrecognized_status_may_pass(server):
     server.add_run(status="flourishing")
     later(server, 100, status="succeeded")
 
@@ -351,7 +351,7 @@ def test_an_end_before_the_start_is_that_of_an_earlier_attempt(server):
     assert wait_for(server).state is RunState.SUCCEEDED
 
 
-def test_each_doubt_has_a_grace_of_its_own_once_it_has_cleared(server):
+def test_each_suspicion_has_a_grace_of_its_own_once_it_has_cleared(server):
     waiter = a_waiter()
     for moment in (0, 100):
         waiter.observe(None, NOW + moment)
@@ -363,7 +363,7 @@ def test_each_doubt_has_a_grace_of_its_own_once_it_has_cleared(server):
         waiter.observe(None, NOW + 320)
 
 
-def test_while_it_is_in_doubt_it_looks_at_least_four_times(server):
+def test_while_a_run_is_suspect_it_is_polled_at_least_four_times(server):
     with pytest.raises(RunLostError):
         wait_for(server, started_at=NOW - 10 * HOUR, poll_interval=600)
     assert server.count("history") >= 5
@@ -493,7 +493,7 @@ def test_failures_are_borne_while_the_run_is_yet_to_come_too(server):
         wait_for(server, a_waiter(run_id=None, started_after=MOMENT))
 
 
-def test_too_many_runs_since_the_moment_are_told(server):
+def test_too_many_runs_since_the_moment_are_reported(server):
     server.fill(6_000)
 
     with pytest.raises(AmbiguousRunError):
@@ -547,7 +547,7 @@ def fetch_nodes(waiter):
     return waiter
 
 
-def test_a_close_look_at_the_run_takes_the_place_of_one_at_the_history(server):
+def test_a_poll_of_the_run_itself_takes_the_place_of_one_of_the_history(server):
     wait_for(server, a_run_with_nodes(server))
     looks = server.count("history")
     closer = type(server)()
@@ -558,7 +558,7 @@ def test_a_close_look_at_the_run_takes_the_place_of_one_at_the_history(server):
     assert (closer.count("one run"), closer.count("history")) == (looks, 0)
 
 
-def test_where_a_close_look_tells_of_no_nodes_the_history_is_looked_at_from_then_on(server):
+def test_if_the_run_itself_shows_no_nodes_the_history_is_polled_from_then_on(server):
     waiter = a_run_with_nodes(server)
     server.set(1, nodes=None)
     later(server, 60, status="succeeded")
@@ -578,7 +578,7 @@ def test_a_server_without_the_one_run_call_is_asked_for_it_once(server, trouble)
     assert (run.status, server.count("one run")) == ("succeeded", 1)
 
 
-def test_a_close_look_that_fails_once_it_has_worked_is_made_again_later(server):
+def test_a_poll_of_the_run_itself_that_fails_once_it_has_worked_is_made_again_later(server):
     waiter = a_run_with_nodes(server, seconds=9)
     [act] = server._script["one run"]
     looks = iter([act, no_reply])

@@ -108,7 +108,7 @@ def test_after_its_timeout_it_fails_and_leaves_the_run_alone(sense, emulator, pi
 
 
 @in_all_modes
-def test_a_failed_run_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
+def test_a_failed_run_skips_it_if_soft_fail_is_on(sense, emulator, pipeline, mode):
     emulator.engine.start(pipeline(outcome="failed"))
     task = sense(pipeline_id=1, run_id=1, soft_fail=True, **mode)
 
@@ -116,7 +116,7 @@ def test_a_failed_run_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, 
 
 
 @in_all_modes
-def test_a_timeout_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mode):
+def test_a_timeout_skips_it_if_soft_fail_is_on(sense, emulator, pipeline, mode):
     emulator.engine.start(pipeline(duration="forever"))
     task = sense(pipeline_id=1, run_id=1, soft_fail=True, poke_interval=60, timeout=0.4, **mode)
 
@@ -125,7 +125,7 @@ def test_a_timeout_skips_it_where_soft_fail_is_on(sense, emulator, pipeline, mod
 
 @in_all_modes
 @pytest.mark.parametrize("named", [{"pipeline_key": "no-such-pipeline"}, {"pipeline_id": 999}], ids=["key", "id"])
-def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline, named, mode):
+def test_a_mistake_fails_it_even_if_soft_fail_is_on(sense, emulator, pipeline, named, mode):
     task = sense(**named, soft_fail=True, **mode)
 
     assert task.state == "failed"
@@ -134,7 +134,7 @@ def test_a_mistake_fails_it_even_where_soft_fail_is_on(sense, emulator, pipeline
 
 @in_all_modes
 @pytest.mark.parametrize("named", [{"run_id": 1}, {"pipeline_key": "no-such-pipeline"}], ids=["failed run", "mistake"])
-def test_whatever_goes_wrong_skips_it_where_never_fail_is_on(sense, emulator, pipeline, named, mode):
+def test_whatever_goes_wrong_skips_it_if_never_fail_is_on(sense, emulator, pipeline, named, mode):
     pipeline_id = pipeline(outcome="failed")
     emulator.engine.start(pipeline_id)
     task = sense(**({} if "pipeline_key" in named else {"pipeline_id": pipeline_id}), **named, never_fail=True, **mode)
@@ -146,7 +146,7 @@ def test_whatever_goes_wrong_skips_it_where_never_fail_is_on(sense, emulator, pi
 
 
 @in_all_modes
-def test_it_bears_that_flowengine_is_away_for_a_while(sense, emulator, pipeline, after_looks, mode):
+def test_it_tolerates_that_flowengine_is_away_for_a_while(sense, emulator, pipeline, after_looks, mode):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
 
@@ -385,7 +385,7 @@ def test_the_signature_shows_the_sensors_own_arguments_typed():
 
 @in_all_modes
 @pytest.mark.parametrize("kind", ["status", "html", "reset", "envelope"])
-def test_a_look_that_fails_does_not_fail_it(sense, emulator, pipeline, kind, mode):
+def test_a_poll_that_fails_does_not_fail_it(sense, emulator, pipeline, kind, mode):
     emulator.engine.start(pipeline())
     emulator.fail("history", "run", kind=kind)
     task = sense(pipeline_id=1, run_id=1, **mode)
@@ -421,7 +421,7 @@ def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, m
 
 @needs_task_state_store
 @pytest.mark.parametrize("why", ["gone", "word"])
-def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_where_each_look_is_a_process_of_its_own(
+def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_if_each_poll_is_a_process_of_its_own(
     sense, emulator, pipeline, monkeypatch, why
 ):
     monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.5))
@@ -452,7 +452,7 @@ def test_it_is_mapped_over_pipelines(dag, run, emulator, pipeline):
     assert [task.returned["run_id"] for task in run(dag).mapped("task")] == [1, 2]
 
 
-def test_it_looks_after_a_tenth_of_the_time_at_first_and_then_at_its_interval(emulator, pipeline, monkeypatch):
+def test_it_polls_after_a_tenth_of_the_time_at_first_and_then_at_its_interval(emulator, pipeline, monkeypatch):
     # The rule itself is tested with the protocol; here, that Airflow's own loop of the sensor follows it.
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)

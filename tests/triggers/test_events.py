@@ -183,7 +183,7 @@ async def test_watchers_of_one_pipeline_share_a_poll(emulator, pipeline, start, 
 
 
 @shares_streams
-async def test_runs_that_end_in_another_order_than_they_start_are_all_told(
+async def test_runs_that_end_in_another_order_than_they_start_are_all_reported(
     emulator, pipeline, start, database, triggerer
 ):
     one = pipeline()
@@ -232,7 +232,7 @@ async def test_a_new_watcher_can_begin_with_the_last_run(emulator, pipeline, sta
 
 
 @shares_streams
-async def test_what_ends_while_no_triggerer_runs_is_told_once_one_does(emulator, pipeline, start, database, triggerer):
+async def test_what_ends_while_no_triggerer_runs_is_reported_later(emulator, pipeline, start, database, triggerer):
     one = pipeline()
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.state)
@@ -254,7 +254,7 @@ async def test_what_ends_while_no_triggerer_runs_is_told_once_one_does(emulator,
 
 
 @shares_streams
-async def test_an_event_that_airflow_has_not_stored_is_told_again(emulator, pipeline, start, database, triggerer):
+async def test_an_event_that_airflow_has_not_stored_is_reported_again(emulator, pipeline, start, database, triggerer):
     one = pipeline()
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.state)
@@ -357,7 +357,7 @@ async def test_a_pipeline_that_is_not_there_yet_is_waited_for(emulator, pipeline
 
 
 @shares_streams
-async def test_nothing_is_told_while_the_position_cannot_be_read(emulator, pipeline, start, database, triggerer):
+async def test_nothing_is_reported_while_the_position_cannot_be_read(emulator, pipeline, start, database, triggerer):
     one = pipeline()
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.state)
@@ -439,7 +439,7 @@ async def test_a_run_that_is_resumed_and_ends_again_between_two_polls_is_reporte
 # --- alone, and as Airflow keeps it -----------------------------------------------------------------------------------
 
 
-async def test_it_polls_alone_where_airflow_shares_no_streams(emulator, pipeline, start):
+async def test_it_polls_alone_if_airflow_shares_no_streams(emulator, pipeline, start):
     one = pipeline()
     emulator.engine.finish(start(one))
     stream = watcher(pipeline_id=one, start_from="last_run").run()

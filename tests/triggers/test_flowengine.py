@@ -79,7 +79,7 @@ async def test_it_does_not_repeat_the_handshake(trigger, emulator, pipeline):
     assert {call["name"] for call in emulator.calls()} == {"history"}
 
 
-async def test_triggers_of_one_pipeline_share_their_looks(trigger, emulator, pipeline):
+async def test_triggers_of_one_pipeline_share_their_polls(trigger, emulator, pipeline):
     pipeline_id = pipeline(duration=0.5)
     for _ in range(20):
         emulator.engine.start(pipeline_id)
@@ -119,7 +119,7 @@ async def test_a_server_that_is_silent_for_too_long_says_unreachable(trigger, em
     assert "Run 1 of pipeline 1 may still be running; no answer for " in event["message"]
 
 
-async def test_a_look_that_fails_is_followed_by_another_one(trigger, emulator, pipeline):
+async def test_a_poll_that_fails_is_followed_by_another_one(trigger, emulator, pipeline):
     emulator.engine.start(pipeline())
     emulator.fail("history", kind="reset")
 
@@ -139,7 +139,7 @@ async def test_a_run_that_was_resumed_has_not_ended_as_it_had_before(trigger, em
 # --- a person ends the task -------------------------------------------------------------------------------------------
 
 
-async def test_it_stops_the_run_when_a_person_ends_the_task(trigger, emulator, pipeline):
+async def test_it_stops_the_run_when_the_user_ends_the_task(trigger, emulator, pipeline):
     emulator.engine.start(pipeline(duration="forever"))
     await trigger().on_kill()
 
@@ -159,7 +159,7 @@ async def test_it_stops_the_run_though_airflow_cancels_it_again_and_again(trigge
     assert emulator.engine.run(1).stopping
 
 
-async def test_it_leaves_the_run_alone_where_nothing_is_to_be_cancelled(trigger, emulator, pipeline):
+async def test_it_leaves_the_run_alone_if_cancel_on_kill_is_off(trigger, emulator, pipeline):
     emulator.engine.start(pipeline(duration="forever"))
     await trigger(cancel_on_kill=False).on_kill()
 

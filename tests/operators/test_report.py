@@ -97,7 +97,7 @@ def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emul
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
-def test_a_sensor_sees_the_end_where_the_server_tells_of_no_nodes(run_task, emulator, pipeline, mode):
+def test_a_sensor_sees_the_end_if_the_server_shows_no_nodes(run_task, emulator, pipeline, mode):
     emulator.options.one_run_call = False
     one = pipeline(duration=0.3)
     emulator.engine.start(one)
@@ -213,7 +213,7 @@ def told(dag, run):
 
 
 @in_both_modes
-def test_openlineage_is_told_of_the_run_and_its_pipeline(told, emulator, two_nodes, deferrable):
+def test_openlineage_learns_of_the_run_and_its_pipeline(told, emulator, two_nodes, deferrable):
     two_nodes()
 
     lineage = told(pipeline_key="nightly", deferrable=deferrable)
@@ -227,7 +227,7 @@ def test_openlineage_is_told_of_the_run_and_its_pipeline(told, emulator, two_nod
     assert facet.runUrl.startswith(emulator.url)
 
 
-def test_openlineage_is_told_of_the_nodes_where_they_are_known(told, emulator, two_nodes):
+def test_openlineage_learns_of_the_nodes_if_they_are_known(told, emulator, two_nodes):
     lineage = told(pipeline_id=two_nodes())
 
     nodes = lineage.run_facets["flowengine_run"].nodes
@@ -235,14 +235,14 @@ def test_openlineage_is_told_of_the_nodes_where_they_are_known(told, emulator, t
 
 
 @in_both_modes
-def test_openlineage_is_told_of_a_run_that_failed(told, emulator, two_nodes, deferrable):
+def test_openlineage_learns_of_a_run_that_failed(told, emulator, two_nodes, deferrable):
     lineage = told(pipeline_id=two_nodes(outcome="failed"), deferrable=deferrable)
 
     facet = lineage.run_facets["flowengine_run"]
     assert (facet.state, [node["state"] for node in facet.nodes]) == ("failed", ["succeeded", "failed"])
 
 
-def test_openlineage_is_told_of_a_task_that_started_no_run(told, emulator):
+def test_openlineage_learns_of_a_task_that_started_no_run(told, emulator):
     lineage = told(pipeline_id=4711)
 
     assert (lineage.run_facets, lineage.job_facets["flowengine_pipeline"].pipelineId) == ({}, "4711")
@@ -257,7 +257,7 @@ def test_openlineage_takes_the_datasets_from_inlets_and_outlets(told, emulator, 
     assert names == [[("s3://bucket", "raw.csv")], [("flowengine://gw.example.com", "demo/nightly")]]
 
 
-def test_without_openlineage_nothing_is_told_and_nothing_fails(monkeypatch):
+def test_without_openlineage_nothing_is_reported_and_nothing_fails(monkeypatch):
     monkeypatch.setitem(sys.modules, "airflow_provider_flowengine.lineage", None)  # as if it couldn't be imported
     task = FlowEngineStartPipelineOperator(task_id="task", pipeline_id=1)
 
