@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,22 @@ def _argument(*flags: str, **options: Any) -> Argument:
     return Argument(flags, options)
 
 
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0, as an argument has it."""
+    number = float(text)
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text} must be a number of seconds above 0")
+    return number
+
+
+def count(text: str) -> int:
+    """Return a number from 1 on, as an argument has it."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return number
+
+
 CONNECTION = (
     _argument("--conn-id", help=f"Airflow connection (default: {DEFAULT_CONN_ID}, unless --url is given)"),
     _argument("--url", help="FlowEngine's gateway, instead of a connection; needs no Airflow (FLOWENGINE_URL)"),
@@ -84,8 +102,8 @@ UPLOADS = _argument(
 FORCE = _argument("--force", action="store_true", help="write also while a run is active")
 WAIT = (
     _argument("--wait", action="store_true", help="wait until the run has ended"),
-    _argument("--timeout", type=float, help="seconds to wait at most; the run is left running (default: no limit)"),
-    _argument("--poll-interval", type=float, default=10.0, help="seconds between two polls at most (default: 10)"),
+    _argument("--timeout", type=seconds, help="seconds to wait at most; the run is left running (default: no limit)"),
+    _argument("--poll-interval", type=seconds, default=10.0, help="seconds between two polls at most (default: 10)"),
 )
 
 COMMANDS = (
@@ -102,7 +120,7 @@ COMMANDS = (
         "inspecting:runs",
         (
             PIPELINE,
-            _argument("--limit", type=int, default=20, help="how many (default: 20)"),
+            _argument("--limit", type=count, default=20, help="how many (default: 20)"),
             *CONNECTION,
             OUTPUT,
         ),

@@ -82,7 +82,7 @@ def _schedule(execution: JsonObject) -> str:
 def runs(arguments: argparse.Namespace) -> int:
     """List a pipeline's runs, newest first."""
     engine = connect(arguments)
-    found = engine.runs(engine.find(arguments.pipeline), max(1, arguments.limit))
+    found = engine.runs(engine.find(arguments.pipeline), arguments.limit)
     output.rows(arguments.output, [_run_row(run) for run in found], RUN_COLUMNS)
     return exit_codes.OK
 

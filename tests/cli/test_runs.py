@@ -203,6 +203,16 @@ def test_a_param_that_does_not_exist_starts_nothing(flowengine, flowengine_emula
     assert flowengine_emulator.count("start") == 0
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--poll-interval"])
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])
+def test_a_time_that_is_none_starts_nothing(flowengine, flowengine_emulator, existing, option, value):
+    result = flowengine("run", "churn", "--wait", f"{option}={value}")
+
+    assert result.code == 1
+    assert f"argument {option}: " in result.err
+    assert flowengine_emulator.count("start") == 0
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("succeeded", 0), ("failed", 3)])
 def test_run_wait_exits_by_how_the_run_ended(flowengine, flowengine_emulator, churn, outcome, code):
     churn["data"]["nodes"][1]["params"]["values"].append({"key": "outcome", "value": outcome, "type": "TEXT"})

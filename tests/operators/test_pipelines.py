@@ -108,6 +108,18 @@ def test_a_pipeline_comes_from_a_file_beside_the_dag_which_is_not_rendered(dag, 
     assert script(emulator, 1) == SCRIPT
 
 
+def test_a_script_beside_its_json_is_read_to_the_byte(dag, run, emulator, tmp_path):
+    kept = {**PIPELINE, "data": {**DEFINITION, "nodes": [{**NODE, "indexSource": {"$file": "nightly/n1.sh"}}]}}
+    (tmp_path / "nightly").mkdir()
+    (tmp_path / "nightly" / "n1.sh").write_bytes(b"echo 1\r\necho 2\n")
+    (tmp_path / "nightly.json").write_text(json.dumps(kept))
+    dag.template_searchpath = [str(tmp_path)]
+    FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="nightly.json")
+
+    assert run(dag, {"day": "Monday"})["task"].returned == 1
+    assert body(emulator, 1)["data"]["nodes"][0]["indexSource"] == "echo 1\r\necho 2\n"
+
+
 def test_which_file_it_is_may_be_a_template(dag, run, emulator, tmp_path):
     (tmp_path / "Monday.json").write_text(json.dumps(PIPELINE))
     dag.template_searchpath = [str(tmp_path)]
