@@ -59,6 +59,7 @@ html_theme = "furo"
 html_title = "FlowEngine for Airflow"
 html_search_language = "zh" if language == "zh_CN" else "en"
 html_static_path = ["_static"]
+html_favicon = "../airflow_provider_flowengine/web/icon.svg"
 html_show_sourcelink = False
 html_show_sphinx = False
 html_css_files = ["site.css"]

@@ -21,6 +21,8 @@ _LATIN = re.compile(r"[A-Za-z0-9_]+")
 class PairSearch(SearchChinese):
     """Chinese by pairs of characters, and English words by their stems."""
 
+    language_name = "English"  # Sphinx names the stemmer's JavaScript by it: there is an EnglishStemmer only
+
     js_splitter_code = """
 function splitQuery(query) {
   const terms = query.match(/[A-Za-z0-9_]+/g) || [];
