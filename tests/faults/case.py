@@ -1,10 +1,11 @@
-"""One case of the campaign: what the task is like, what FlowEngine is like, and what breaks; drawn from its seed."""
+"""One case of the campaign: what the task is like, what FlowEngine is like, and what breaks."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
+
+from hypothesis import strategies as st
 
 from .airflow import Strike
 from .flowengine import BREAKAGES, NOTHING_DONE, Fault, Outage
@@ -20,7 +21,7 @@ class Case:
     """
     One case. The defaults are the plain case: a run of a minute that succeeds, and nothing breaks.
 
-    :param seed: what it was drawn from.
+    :param seed: what pauses of no weight are drawn from.
     :param retries: how often Airflow tries the task again.
     :param retry_delay: after how many seconds.
     :param outcomes: how the task's first run ends, its second one, ...; the last holds for all further ones.
@@ -73,153 +74,179 @@ class Case:
         return min((limit for limit in (self.timeout, self.execution_timeout) if limit), default=None)
 
 
-def draw(seed: int) -> Case:
-    """Draw a case from its seed."""
-    chance = _Chance(seed)
-    patience: dict[str, Any] = (
-        PATIENT
-        if chance.hits(0.7)
-        else {"retries": chance.choice((0, 1, 2)), "retry_delay": chance.choice((1.0, 30.0, 300.0))}
+# --- drawing one ------------------------------------------------------------------------------------------------------
+#
+# What is listed first is what a case that fails shrinks to.
+
+
+def one_in(number: int) -> st.SearchStrategy[bool]:
+    """Once in so many cases."""
+    return st.sampled_from([False] * (number - 1) + [True])
+
+
+def seldom(strategy: st.SearchStrategy[Any], number: int) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Nothing, or once in so many cases one."""
+    return one_in(number).flatmap(lambda hits: st.tuples(strategy) if hits else st.just(()))
+
+
+def some(strategy: st.SearchStrategy[Any], numbers: list[int]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """As many as one of these numbers says."""
+    return st.sampled_from(numbers).flatmap(lambda number: st.tuples(*[strategy] * number))
+
+
+def seconds(longest: float, shortest: float = 0.0) -> st.SearchStrategy[float]:
+    """A length of time."""
+    return st.integers(0, 1000).map(lambda part: round(shortest + (longest - shortest) * part / 1000, 3))
+
+
+def length(shortest: float, longest: float) -> st.SearchStrategy[float]:
+    """A length of time, the short ones as often as the long ones."""
+    return st.integers(0, 1000).map(lambda part: round(shortest * (longest / shortest) ** (part / 1000), 3))
+
+
+def count(most: int) -> st.SearchStrategy[int]:
+    """A number from 1 on, the small ones as often as the great ones."""
+    return length(1, most).map(int)
+
+
+IMPATIENT = st.fixed_dictionaries(
+    {"retries": st.sampled_from([0, 1, 2]), "retry_delay": st.sampled_from([300.0, 30.0, 1.0])}
+)
+PARAMS: st.SearchStrategy[JobParams] = st.sampled_from([{}, {"train": {"x": "7"}}])
+OUTCOMES = st.sampled_from(
+    [
+        *[("succeeded",)] * 6,
+        ("failed", "succeeded"),
+        ("failed", "failed", "succeeded"),
+        ("failed_once",),
+        ("failed,failed,succeeded",),
+        ("failed",),
+    ]
+)
+CALLS = st.sampled_from(
+    [
+        *["list runs"] * 5,
+        *["start pipeline"] * 8,
+        *["stop run"] * 2,
+        *["read run"] * 3,
+        "resume run",
+        "resolve engine",
+        "ask engine",
+        "read pipeline",
+    ]
+)
+OUTAGES = st.builds(
+    lambda begins, lasts, kind: Outage(begins, begins + lasts, kind),
+    seconds(300),
+    length(5, 1500),
+    st.sampled_from(["refused", "503", "502", "hang", "html"]),
+)
+MOVES = st.builds(lambda moment: ((moment, {"engine_url": "/engine/16/cess-data-3"}),), seconds(300))
+UNKNOWN_WORDS = st.builds(
+    lambda begins, lasts: ((begins, {"words": {"running": "WARMING_UP"}}), (begins + lasts, {"words": {}})),
+    seconds(200),
+    length(5, 300),
+)
+CHANGES = st.builds(
+    lambda moves, words: sum((*moves, *words), ()),
+    seldom(MOVES, 7),
+    seldom(UNKNOWN_WORDS, 10),
+)
+STRIKES = st.builds(
+    lambda kind, moment, delay, wakes: Strike(kind, delay=delay, wakes=wakes - 1, **moment),
+    st.sampled_from(
+        [
+            *["crash"] * 8,
+            *["evict"] * 4,
+            *["freeze"] * 4,
+            *["clear"] * 4,
+            *["deaf"] * 2,
+            *["fail"] * 3,
+            "succeed",
+            "end run",
+            "break",
+            "no triggerer",
+        ]
+    ),
+    st.sampled_from(["nth", "nth", "seconds"]).flatmap(
+        lambda how: st.fixed_dictionaries({how: count(60) if how == "nth" else length(0.1, 1500)})
+    ),
+    st.just(0.0) | seconds(6),
+    count(60),
+)
+
+
+def shapes(latest: float) -> st.SearchStrategy[dict[str, Any]]:
+    """How FlowEngine is; a run shows in its history by so many seconds at the latest."""
+    return st.fixed_dictionaries(
+        {
+            "history_order": st.sampled_from(["descending", "descending", "ascending", "shuffled"]),
+            "history_paging": st.sampled_from(["always", "always", "never"]),
+            "history_under": st.sampled_from(["", "list"]),
+            "history_delay": st.sampled_from([0.0, 0.0, 0.0, 20.0, min(latest / 2, 110.0)]).flatmap(seconds),
+            "start_answer": st.sampled_from(["run", "run_without_id", "empty", "pipeline"]),
+            "ids": st.sampled_from(["number", "text"]),
+            "times": st.sampled_from(["ms", "text"]),
+            "clock_skew": st.sampled_from([0.0, 0.0, 3600.0, -3600.0]),
+            "vocabulary": st.sampled_from(["lower", "upper", "success", "chinese"]),
+            "handshake": st.sampled_from(["data", "top", "nested"]),
+            "envelope_status": st.sampled_from(["number", "text"]),
+            "one_run_call": st.sampled_from([True, True, False]),
+            "stop_seconds": st.sampled_from([0.5, 0.5, 30.0]),
+            "refuse_resume": st.sampled_from(["", "", "", "不能恢复"]),
+            "wrong_address": st.sampled_from([404, 502, 503]),
+        }
     )
-    params: JobParams = chance.choice(({}, {"train": {"x": "7"}}))
-    strikes = tuple(_strike(chance) for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 3))))
+
+
+@st.composite
+def faults(draw: st.DrawFn, latest: float) -> Fault:
+    """What comes instead of an answer; a run shows by so many seconds at the latest."""
+    call = draw(CALLS)
+    if call == "start pipeline" and draw(one_in(10)):
+        return Fault(call, "late", seconds=draw(seconds(latest / 2, 1.0)))
+    kind = draw(st.sampled_from(sorted(BREAKAGES)))
+    return Fault(
+        call,
+        kind,
+        nth=draw(count(12)) - 1 if call in ("list runs", "read run") else draw(st.sampled_from([0, 0, 0, 1])),
+        times=draw(st.sampled_from([1, 1, 1, 2, 6])),
+        after=kind not in NOTHING_DONE and draw(st.sampled_from([True, True, False])),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Draw a case."""
+    patience = PATIENT if draw(st.sampled_from([True, True, False])) else draw(IMPATIENT)
+    params = draw(PARAMS)
+    strikes = draw(some(STRIKES, [1, 0, 1, 1, 2, 2, 3]))
     # A run must show before the next try looks for it: where that may come at once, by a hasty retry or by a person's
     # clear, within start_confirmation_timeout (30 s).
     is_hasty = patience is not PATIENT or any(strike.kind == "clear" for strike in strikes)
     latest = 25.0 if is_hasty else 250.0
+    by_hand: JobParams | None = {"n1": {"x": "8"}} if params else None
     return Case(
-        seed=seed,
-        deferrable=chance.hits(0.5),
-        retry_mode=chance.choice(("restart", "resume")),
-        retry_stopped=chance.choice((False, True)),
-        cancel_on_kill=chance.hits(0.93),
-        wait_for_completion=chance.hits(0.96),
-        poll_interval=chance.choice((5.0, 30.0, 30.0, 120.0)),
-        timeout=chance.length(20, 900) if chance.hits(0.12) else None,
-        execution_timeout=chance.length(20, 900) if chance.hits(0.08) else None,
-        unreachable_timeout=chance.choice((900.0, 900.0, 900.0, 90.0)),
+        seed=draw(st.integers(0, 2**16)),
+        deferrable=draw(st.booleans()),
+        retry_mode=draw(st.sampled_from(["restart", "resume"])),
+        retry_stopped=draw(st.booleans()),
+        cancel_on_kill=not draw(one_in(14)),
+        wait_for_completion=not draw(one_in(25)),
+        poll_interval=draw(st.sampled_from([30.0, 30.0, 5.0, 120.0])),
+        timeout=draw(length(20, 900)) if draw(one_in(8)) else None,
+        execution_timeout=draw(length(20, 900)) if draw(one_in(12)) else None,
+        unreachable_timeout=draw(st.sampled_from([900.0, 900.0, 900.0, 90.0])),
         job_params=params,
-        outcomes=chance.choice(_OUTCOMES),
-        duration=round(chance.length(0.5, 400), 1),
-        shape=_shape(chance, latest),
-        older=chance.choice((0, 0, 0, 3, 3, 3, 3, 25, 25, 130)),
-        faults=tuple(_fault(chance, latest) for _ in range(chance.choice((0, 0, 1, 1, 1, 2, 3)))),
-        outages=tuple(_outage(chance) for _ in range(chance.hits(0.15))),
-        colleagues=tuple(_colleague(chance, params) for _ in range(chance.choice((0, 0, 0, 1, 3)))),
-        changes=_changes(chance),
-        prunings=tuple(chance.length(5, 900) for _ in range(chance.hits(0.05))),
+        outcomes=draw(OUTCOMES),
+        duration=draw(length(0.5, 400)),
+        shape=draw(shapes(latest)),
+        older=draw(st.sampled_from([0, 0, 0, 3, 3, 3, 3, 25, 25, 130])),
+        faults=draw(some(faults(latest), [0, 0, 1, 1, 1, 2, 3])),
+        outages=draw(seldom(OUTAGES, 7)),
+        colleagues=draw(some(st.tuples(seconds(60), st.sampled_from([None, by_hand])), [0, 0, 0, 1, 3])),
+        changes=draw(CHANGES),
+        prunings=draw(seldom(length(5, 900), 20)),
         strikes=strikes,
         **patience,
-    )
-
-
-_OUTCOMES = (
-    *[("succeeded",)] * 6,
-    ("failed", "succeeded"),
-    ("failed", "failed", "succeeded"),
-    ("failed_once",),
-    ("failed,failed,succeeded",),
-    ("failed",),
-)
-
-
-class _Chance(random.Random):
-    def hits(self, probability: float) -> bool:
-        return self.random() < probability
-
-    def length(self, shortest: float, longest: float) -> float:
-        """A length of time, the short ones as often as the long ones."""
-        return float(shortest * (longest / shortest) ** self.random())
-
-
-def _shape(chance: _Chance, latest: float) -> dict[str, Any]:
-    return {
-        "history_order": chance.choice(("descending", "descending", "ascending", "shuffled")),
-        "history_paging": chance.choice(("always", "always", "never")),
-        "history_under": chance.choice(("", "list")),
-        "history_delay": chance.choice((0.0, 0.0, 0.0, chance.uniform(0, 20), chance.uniform(0, min(latest / 2, 110)))),
-        "start_answer": chance.choice(("run", "run_without_id", "empty", "pipeline")),
-        "ids": chance.choice(("number", "text")),
-        "times": chance.choice(("ms", "text")),
-        "clock_skew": chance.choice((0.0, 0.0, 3600.0, -3600.0)),
-        "vocabulary": chance.choice(("lower", "upper", "success", "chinese")),
-        "handshake": chance.choice(("data", "top", "nested")),
-        "envelope_status": chance.choice(("number", "text")),
-        "one_run_call": chance.hits(0.7),
-        "stop_seconds": chance.choice((0.5, 0.5, 30.0)),
-        "refuse_resume": chance.choice(("", "", "", "不能恢复")),
-        "wrong_address": chance.choice((404, 502, 503)),
-    }
-
-
-_CALLS = (
-    *["start pipeline"] * 8,
-    *["list runs"] * 5,
-    *["stop run"] * 2,
-    *["read run"] * 3,
-    "resume run",
-    "resolve engine",
-    "ask engine",
-    "read pipeline",
-)
-
-
-def _fault(chance: _Chance, latest: float) -> Fault:
-    call = chance.choice(_CALLS)
-    if call == "start pipeline" and chance.hits(0.1):
-        return Fault(call, "late", seconds=chance.uniform(1, latest / 2))
-    kind = chance.choice(sorted(BREAKAGES))
-    return Fault(
-        call,
-        kind,
-        nth=int(chance.length(1, 12)) - 1 if call in ("list runs", "read run") else chance.choice((0, 0, 0, 1)),
-        times=chance.choice((1, 1, 1, 2, 6)),
-        after=kind not in NOTHING_DONE and chance.hits(0.6),
-    )
-
-
-def _outage(chance: _Chance) -> Outage:
-    begins = chance.uniform(0, 300)
-    return Outage(begins, begins + chance.length(5, 1500), chance.choice(("refused", "503", "502", "hang", "html")))
-
-
-def _colleague(chance: _Chance, params: JobParams) -> tuple[float, JobParams | None]:
-    by_hand: JobParams | None = {"n1": {"x": "8"}} if params else None
-    return chance.uniform(0, 60), chance.choice((None, by_hand))
-
-
-def _changes(chance: _Chance) -> tuple[tuple[float, dict[str, Any]], ...]:
-    changes: list[tuple[float, dict[str, Any]]] = []
-    if chance.hits(0.15):
-        changes.append((chance.uniform(0, 300), {"engine_url": "/engine/16/cess-data-3"}))
-    if chance.hits(0.1):
-        begins = chance.uniform(0, 200)
-        changes.append((begins, {"words": {"running": "WARMING_UP"}}))
-        changes.append((begins + chance.length(5, 300), {"words": {}}))
-    return tuple(changes)
-
-
-_STRIKES = (
-    *["crash"] * 8,
-    *["evict"] * 4,
-    *["freeze"] * 4,
-    *["clear"] * 4,
-    *["deaf"] * 2,
-    *["fail"] * 3,
-    "succeed",
-    "end run",
-    "break",
-    "no triggerer",
-)
-
-
-def _strike(chance: _Chance) -> Strike:
-    moment: dict[str, Any] = (
-        {"nth": int(chance.length(1, 60))} if chance.hits(0.65) else {"seconds": chance.length(0.1, 1500)}
-    )
-    return Strike(
-        chance.choice(_STRIKES),
-        delay=chance.choice((0.0, chance.uniform(0, 6))),
-        wakes=int(chance.length(1, 60)) - 1,
-        **moment,
     )

@@ -1,4 +1,4 @@
-"""Which cases the campaign plays; known when tests/faults is named on the command line."""
+"""Which cases the campaigns play; known when tests/faults is named on the command line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the campaign's options."""
-    parser.addoption("--seed", type=int, help="play the one case of the fault campaign that has this seed, and tell it")
-    parser.addoption(
-        "--campaign-seed", type=int, default=0, help="from which seed on the server campaign draws its cases"
-    )
-    parser.addoption("--cases", type=int, default=1000, help="how many cases the fault campaign plays, default 1000")
+    """Add the campaigns' options."""
+    parser.addoption("--campaign-seed", type=int, default=0, help="from which seed on the campaigns draw their cases")
+    parser.addoption("--cases", type=int, default=1000, help="how many cases a campaign plays, default 1000")

@@ -147,12 +147,14 @@ class Task:
                 self.violations.append(f"a wait ended {self.server.now - deadline:.0f} s after its timeout")
 
     def _stop(self, run: PipelineRun) -> None:
+        """Stop a run. The next try reconnects to one that could not be stopped, or had already ended."""
         try:
-            self.server.drive(stop(self.api, self.history, run.id, timeout=60.0, assume_exists=True))
-        except FlowEngineError as error:  # the next try reconnects to it
+            is_stopped = self.server.drive(stop(self.api, self.history, run.id, timeout=60.0, assume_exists=True))
+        except FlowEngineError as error:
             self.excuses[f"a run could not be stopped: {type(error).__name__}"] += 1
         else:
-            self._run, self._adopted_at = None, 0.0
+            if is_stopped:
+                self._run, self._adopted_at = None, 0.0
 
     def _give_up(self) -> None:
         """The last try has failed: its run is stopped if it is known, or can be found."""

@@ -1,7 +1,8 @@
 """
 The campaign: a thousand random cases, and whatever breaks in them, one run for each that is wanted.
 
-``pytest tests/faults --seed=N`` plays the one case of that seed and tells it line by line; ``--cases=N`` plays so many.
+A case that fails shrinks to the fewest events, and is told line by line. ``--cases=N`` plays so many,
+``--campaign-seed=N`` others.
 """
 
 import logging
@@ -11,11 +12,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from .case import draw
+from .campaign import play_campaign
+from .case import cases
 from .play import play
 
 WORST = ("duplicate", "loss", "wrong stop")
-MOST_FAILURES = 20  # cases told of; a campaign that goes wrong at all is told enough by these
 
 
 @dataclass
@@ -53,16 +54,16 @@ class Figures:
 
 @pytest.mark.timeout(3600)  # as many cases as are asked for; a thousand take less than a minute
 def test_whatever_breaks_each_run_is_started_once_watched_to_its_end_and_stopped_by_right(pytestconfig, capfd):
-    seed, cases = pytestconfig.getoption("--seed", None), pytestconfig.getoption("--cases", 1000)
-    figures, failures, story = Figures(), [], []
-    for number in range(cases) if seed is None else [seed]:
-        airflow = play(draw(number), logging.ERROR if seed is None else logging.INFO)
+    figures = Figures()
+
+    def play_case(case):
+        airflow = play(case)
         figures.add(airflow)
         if airflow.judge.violations:
-            failures.append(f"pytest tests/faults --seed={number}: {airflow.judge.violations[0]}")
-        if number == seed:
-            story = ["", airflow.case, *airflow.story]
+            pytest.fail("\n".join(play(case, logging.INFO).story), pytrace=False)
 
-    with capfd.disabled():  # under xdist, only what goes straight to the terminal gets there
-        print(*story, figures, sep="\n", file=sys.stderr)
-    assert not failures, "\n".join(failures[:MOST_FAILURES])
+    try:
+        play_campaign(cases(), play_case, pytestconfig)
+    finally:
+        with capfd.disabled():  # under xdist, only what goes straight to the terminal gets there
+            print(figures, file=sys.stderr)

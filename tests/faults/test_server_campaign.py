@@ -10,13 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from .campaign import play_campaign
 from .server_task import Task
 from .server_world import ERRORS, LOST, NAMES_ANOTHER, NAMES_NONE, NAMES_RUN, REFUSED, REJECTED, Other, Start, World
-
-CASES_AT_ONCE = 1000
 
 
 def seconds(longest):
@@ -102,8 +100,11 @@ class Figures:
         )
 
 
-def test_a_run_that_could_not_be_stopped_is_reconnected_to():
-    task = Task(World(outages=((159.0, 329.0),), duration=400.0, retries=1, timeout=200.0)).play()
+@pytest.mark.parametrize(
+    ("outage", "duration"), [((159.0, 329.0), 400.0), ((12.0, 172.0), 60.0)], ids=["goes on", "has ended"]
+)
+def test_a_run_that_the_end_of_a_try_did_not_stop_is_reconnected_to(outage, duration):
+    task = Task(World(outages=(outage,), duration=duration, retries=1, timeout=200.0)).play()
 
     assert not task.violations
     assert task.succeeded
@@ -112,7 +113,6 @@ def test_a_run_that_could_not_be_stopped_is_reconnected_to():
 
 @pytest.mark.timeout(0)
 def test_whatever_the_server_does_a_task_starts_stops_and_trusts_its_own_run_alone(pytestconfig, capfd):
-    cases, first_seed = pytestconfig.getoption("--cases", 1000), pytestconfig.getoption("--campaign-seed", 0)
     figures = Figures()
 
     def play(world):
@@ -122,15 +122,7 @@ def test_whatever_the_server_does_a_task_starts_stops_and_trusts_its_own_run_alo
 
     logging.disable(logging.ERROR)
     try:
-        for number in range(0, cases, CASES_AT_ONCE):
-            campaign = settings(
-                max_examples=min(CASES_AT_ONCE, cases - number),
-                database=None,
-                deadline=None,
-                phases=[Phase.generate, Phase.shrink],
-                suppress_health_check=list(HealthCheck),
-            )(seed(first_seed + number // CASES_AT_ONCE)(given(WORLDS)(play)))
-            campaign()
+        play_campaign(WORLDS, play, pytestconfig)
     finally:
         logging.disable(logging.NOTSET)
         with capfd.disabled():  # under xdist, only what goes straight to the terminal gets there
