@@ -1,6 +1,7 @@
 """The zone of times that name none, found out from a run that was started just now."""
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,3 +105,25 @@ def test_an_older_run_tells_no_zone(server):
 
     assert learn_offset(api, run, sent + timedelta(minutes=40)) is run
     assert api.offset is None
+
+
+@pytest.mark.parametrize("later", [timedelta(seconds=-2), timedelta(minutes=9)])
+def test_moments_may_lie_as_far_apart_as_tells_one_quarter_of_an_hour(later):
+    assert offset_of(SENT.replace(tzinfo=None), SENT, SENT + later) == UTC
+
+
+@pytest.mark.parametrize(("minutes", "is_known"), [(2, True), (3, False)])
+def test_a_start_may_seem_two_minutes_later_than_the_last_moment(minutes, is_known):
+    local = (SENT + timedelta(minutes=minutes)).replace(tzinfo=None)
+
+    assert (offset_of(local, SENT, SENT) is not None) is is_known
+
+
+def test_an_offset_does_not_depend_on_this_machines_zone(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert offset_of(SENT.replace(tzinfo=None), SENT, SENT) == UTC
+    finally:
+        monkeypatch.undo()
+        time.tzset()

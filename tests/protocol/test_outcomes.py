@@ -69,3 +69,33 @@ def test_the_full_stop_of_a_nodes_own_message_is_not_doubled():
 
     with pytest.raises(RunFailedError, match=r"^Node train failed: 没有数据。 Run 1"):
         check_success(a_run("failed", nodes=nodes))
+
+
+@pytest.mark.parametrize("fields", [{}, {"started": MOMENT}, {"ended": MOMENT}])
+def test_an_error_says_how_long_a_run_took_only_if_that_is_known(fields):
+    with pytest.raises(RunFailedError) as caught:
+        check_success(a_run("failed", **fields))
+
+    assert str(caught.value) == "Run 1 of pipeline 19 failed (status failed)."
+    assert caught.value.run_url == ""
+
+
+def test_a_run_may_end_in_the_second_in_which_it_started():
+    with pytest.raises(RunFailedError, match=r"\(status failed, after 0.0 s\)"):
+        check_success(a_run("failed", started=MOMENT, ended=MOMENT))
+
+
+def test_an_end_that_no_word_names_is_said_to_be_unrecognized():
+    with pytest.raises(RunLostError, match=r"Run 1 of pipeline 19 has ended in an unrecognized status \(status odd\)"):
+        check_success(a_run("odd"))
+
+
+@pytest.mark.parametrize("message", ["Full.", "已满。", "Full!", "已满！"])
+def test_a_message_that_ends_a_sentence_gets_no_other_full_stop(message):
+    with pytest.raises(RunFailedError, match=f"^FlowEngine says: {message} Run 1"):
+        check_success(a_run("failed", message=message))
+
+
+def test_a_long_message_is_cut():
+    with pytest.raises(RunFailedError, match=r"^FlowEngine says: x{1000}[.] Run 1"):
+        check_success(a_run("failed", message="x" * 2000))

@@ -784,6 +784,19 @@ def test_an_intent_that_says_nothing_is_read_all_the_same():
     assert Intent.from_dict({}) == Intent("")
 
 
+def test_an_intent_lists_ids_of_both_kinds():
+    assert Intent(19, baseline_ids=frozenset({12, "a", 7})).as_dict()["baseline_ids"] == [12, 7, "a"]
+
+
+@pytest.mark.parametrize("name", ["server_time", "latest_start"])
+def test_a_time_of_an_intent_that_names_no_zone_counts_as_missing(name):
+    assert getattr(Intent.from_dict({name: "2026-11-26T08:00:00"}), name) == ""
+
+
+def test_what_an_intent_says_of_ids_counts_only_as_yes_or_no():
+    assert Intent.from_dict({"ids_grow": "yes"}).ids_grow is None
+
+
 def test_the_next_try_finds_the_run_though_it_has_ended(server):
     server.fill(5)
     server.add_run(status="succeeded")
