@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".standalone"
 LOG = HOME / "airflow.log"
-START_TIMEOUT = 180  # seconds that Airflow may take to be ready
+START_TIMEOUT = 600  # seconds that Airflow may take to be ready; a busy machine takes minutes
 # `airflow standalone` calls `airflow` for each of its parts; two of them would serve their logs to the whole network.
 WRAPPER = """#!/bin/sh
 case "$1" in

@@ -15,7 +15,7 @@ from airflow_provider_flowengine.hooks.connection import explain_missing, settin
 from airflow_provider_flowengine.hooks.diagnosis import describe_connection
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, seconds
-from airflow_provider_flowengine.protocol.errors import ConfigurationError, FlowEngineError, RunNotFoundError
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, FlowEngineError, run_not_found
 from airflow_provider_flowengine.protocol.flow import Client
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.http import Json, JsonObject
@@ -212,7 +212,7 @@ class FlowEngineHook(BaseHook):
         pipeline_id, run_id = parse_id("pipeline_id", pipeline_id), parse_id("run_id", run_id)
         run = self.client.run(History(self.api, pipeline_id).find(run_id))
         if run is None:
-            raise RunNotFoundError(f"The history of pipeline {pipeline_id} has no run {run_id}")
+            raise run_not_found(pipeline_id, run_id)
         return self.fetch_node_details(run)
 
     def fetch_node_details(self, run: PipelineRun) -> PipelineRun:

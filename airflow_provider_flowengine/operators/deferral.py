@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError
+from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError, RunTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,16 @@ def build_trigger(
     if limits.deadline is None:
         return trigger, None
     return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + DEFERRAL_TIMEOUT_MARGIN
+
+
+def error_from_deferral(cause: Exception) -> FlowEngineError:
+    """Return the error of a task whose deferral Airflow itself has ended, by what Airflow raised."""
+    if compat.is_deferral_timeout(cause):
+        return RunTimeoutError(
+            "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
+            "(is a triggerer running?)."
+        )
+    return FlowEngineError(f"The trigger broke down: {cause}. The run itself may still be running.")
 
 
 def error_from_event(event: Mapping[str, Any]) -> FlowEngineError:

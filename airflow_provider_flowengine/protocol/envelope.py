@@ -38,12 +38,16 @@ _HINTS = {
     r"\\x15\\x03|HTTP/0\.9|HTTPS (?:server|port)": "The server expects TLS: set the connection's Scheme to https.",
     r"proxy": "Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment of Airflow's workers.",
     r"\bssl|\btls": "Check the connection's Scheme (http or https), Port and Verify TLS (verify).",
+    r"^the connection broke": "If this happens each time, the server may expect TLS: check the connection's Scheme.",
     r"^no complete answer within": "Raise the connection's Timeout (timeout) if this FlowEngine is slow.",
 }
 """What to do, by what the reason of a failure says; the first that matches."""
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|\?xml|body)", re.IGNORECASE)
+
+
+_TITLE = re.compile(r"<title[^>]*>\s*([^<]+?)\s*</title", re.IGNORECASE)
 
 
 def transport_error(request: Request, reason: str, *, may_have_been_processed: bool) -> ServiceUnavailableError:
@@ -74,6 +78,13 @@ def excerpt(request: Request, response: Response) -> str:
     """Return the first 500 characters of a response, secrets masked and white space folded."""
     text = decode(response.body, response.headers.get("content-type", ""), EXCERPT_CHARACTERS * 16)
     return " ".join(request.redact(text).split())[:EXCERPT_CHARACTERS]
+
+
+def _reason(request: Request, response: Response) -> str:
+    """Return what a response says of a failure: of a web page its title, since the rest is markup."""
+    text = excerpt(request, response)
+    title = _TITLE.search(text) if _WEB_PAGE.match(text) else None
+    return f"a web page, {title[1]!r}" if title else text
 
 
 def unexpected_response(
@@ -125,7 +136,7 @@ def parse_envelope(request: Request, response: Response) -> JsonObject:
 
 
 def _raise_unavailable(request: Request, response: Response) -> NoReturn:
-    reason = excerpt(request, response) or "no reason given"
+    reason = _reason(request, response) or "no reason given"
     raise ServiceUnavailableError(
         f"Could not {request.name}: HTTP {response.status}, {reason} ({_where(request)})",
         request=request,
@@ -136,7 +147,7 @@ def _raise_unavailable(request: Request, response: Response) -> NoReturn:
 
 def _raise_rejected(request: Request, response: Response, content: JsonObject) -> NoReturn:
     is_denied = response.status in DENIED_STATUSES
-    msg = request.redact(text_of(content.get("msg"))) or excerpt(request, response)
+    msg = request.redact(text_of(content.get("msg"))) or _reason(request, response)
     hint = "Check the connection's User id (login) and Access key (password)." if is_denied else hint_for(msg)
     status = content.get("status")
     raise (AccessDeniedError if is_denied else RequestRejectedError)(

@@ -258,6 +258,13 @@ class StatusUnavailableError(RunTimeoutError):
     """FlowEngine gave no usable answer for longer than ``unreachable_timeout``; the run may still be running."""
 
 
+def run_not_found(pipeline_id: Identifier, run_id: Identifier) -> RunNotFoundError:
+    """Return the error about a run that its pipeline's history doesn't show."""
+    return RunNotFoundError(
+        f"The history of pipeline {pipeline_id} has no run {run_id}: it was pruned, or belongs to another pipeline"
+    )
+
+
 def sentence(text: object) -> str:
     """Begin a sentence with a text, whose other letters stay as they are: ids are among them."""
     return str(text)[:1].upper() + str(text)[1:]

@@ -20,6 +20,7 @@ from airflow_provider_flowengine.protocol.errors import (
     RunNotFoundError,
     ServiceUnavailableError,
     UnexpectedResponseError,
+    run_not_found,
 )
 from airflow_provider_flowengine.protocol.flow import Flow, Retry, Sleep
 from airflow_provider_flowengine.protocol.status import RunState
@@ -122,7 +123,7 @@ def active_runs(history: History, limit: int = 100) -> Flow[list[PipelineRun]]:
 
 
 def _not_found(history: History, run_id: Identifier) -> RunNotFoundError:
-    return RunNotFoundError(f"The history of pipeline {history.pipeline_id} has no run {run_id}: pruned, or another's?")
+    return run_not_found(history.pipeline_id, run_id)
 
 
 def _unprocessed(message: str) -> ServiceUnavailableError:

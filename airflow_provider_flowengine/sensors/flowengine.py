@@ -36,7 +36,12 @@ from airflow_provider_flowengine.operators.base import (
     PIPELINE_FIELDS,
     PipelineMixin,
 )
-from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_event, is_deferrable
+from airflow_provider_flowengine.operators.deferral import (
+    build_trigger,
+    error_from_deferral,
+    error_from_event,
+    is_deferrable,
+)
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
@@ -156,6 +161,10 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             return self._poke_and_defer(context) if self.deferrable else super().execute(context)
         except AirflowTaskTimeout as error:
             raise self._overdue(error) from None
+        except AirflowSensorTimeout as error:
+            if error.__cause__:  # it is ours
+                raise
+            raise AirflowSensorTimeout(self._describe_timeout("timeout", _seconds(self.timeout))) from None
         except AirflowSkipException as skip:
             # Airflow's sensor takes execution_timeout for a timeout of its own if it fires during a poke.
             if isinstance(skip.__cause__, AirflowTaskTimeout):
@@ -164,13 +173,17 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _overdue(self, error: AirflowTaskTimeout) -> AirflowTaskTimeout:
         """Return Airflow's error with a text that says which limit is over, and how the run was."""
+        if not self.execution_timeout:
+            return error
+        return AirflowTaskTimeout(self._describe_timeout("execution_timeout", self.execution_timeout.total_seconds()))
+
+    def _describe_timeout(self, name: str, length: float) -> str:
         from airflow_provider_flowengine.protocol.monitor import describe_limit
 
-        if self._monitor is None or not self.execution_timeout:
-            return error
-        limit = describe_limit("execution_timeout", self.execution_timeout.total_seconds())
-        text = self._monitor.describe_timeout(limit)
-        return AirflowTaskTimeout(f"{text} See {self._monitor.known_url}" if self._monitor.known_url else text)
+        if self._monitor is None:
+            return f"The {describe_limit(name, length)} is over: no run is known yet."
+        text, url = self._monitor.describe_timeout(describe_limit(name, length)), self._monitor.known_url
+        return f"{text} See {url}" if url else text
 
     def _poke_and_defer(self, context: Context) -> Any:
         try:
@@ -234,14 +247,10 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
         except compat.DEFERRAL_ERRORS as error:
             cause = error
-        if compat.is_deferral_timeout(cause):
-            self._fail(
-                RunTimeoutError(
-                    "The time for the run is over, and Airflow ended the deferral: the trigger itself has not "
-                    "reported. Is a triggerer running?"
-                )
-            )
-        raise FlowEngineError(f"The trigger failed: {cause}. The run may be under way.") from cause
+        reason = error_from_deferral(cause)
+        if isinstance(reason, RunTimeoutError):
+            self._fail(reason)
+        raise reason from cause
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 

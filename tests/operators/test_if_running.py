@@ -104,7 +104,9 @@ def test_fail_fails_and_names_it(start, emulator, deferrable):
 
     assert isinstance(task.errors[-1], PipelineBusyError)
     assert [run.id for run in task.errors[-1].runs] == [1]
-    assert task.error.startswith("Run 1 of pipeline 1 is running (started ")
+    assert task.error.startswith(
+        "The pipeline is running already, and if_running is fail: run 1 of pipeline 1, started"
+    )
     assert emulator.count("start") == 0
 
 

@@ -249,10 +249,11 @@ class StartTask(RunTask):
         if how == "reuse":
             return self._reuse(runs)
         found = f"{sentence(runs[0])} is running ({_origin(runs[0])})"
+        reason = f"The pipeline is running already, and if_running is {how}: {runs[0]}, {_origin(runs[0])}"
         if how == "skip":
-            raise AirflowSkipException(f"{found}, and if_running is skip")
+            raise AirflowSkipException(reason)
         if how == "fail":
-            raise PipelineBusyError(f"{found}, and if_running is fail", runs=runs)
+            raise PipelineBusyError(reason, runs=runs)
         if how == "stop":
             self.log.info("%s: stopping it first, since if_running is stop.", found)
             for run in runs:

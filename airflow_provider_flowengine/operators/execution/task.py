@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import RUN_KEY
 from airflow_provider_flowengine.operators.checkpoint import CheckpointStore, Phase
-from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_event
+from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_deferral, error_from_event
 from airflow_provider_flowengine.operators.execution.exits import RunExit, was_ended_by_user
 from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Ending, classify_ending
@@ -28,7 +28,6 @@ from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupt
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunError,
-    RunTimeoutError,
     sentence,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
@@ -183,12 +182,7 @@ class RunTask(ABC):
         """
         with self._deciding_at_exit():
             self._restore()
-            if compat.is_deferral_timeout(cause):
-                raise RunTimeoutError(
-                    "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
-                    "(is a triggerer running?)."
-                ) from cause
-            raise FlowEngineError(f"The trigger broke down: {cause}. The run itself may still be running.") from cause
+            raise error_from_deferral(cause) from cause
         raise AssertionError("the block above raises")
 
     def time_out(self) -> None:
@@ -341,7 +335,7 @@ class RunTask(ABC):
             except BaseException as error:
                 if isinstance(error, FlowEngineError):
                     fail_at_once(error, retry_stopped=self.retry_stopped)
-                ending, run = classify_ending(error), self.owned_run
+                ending, run = classify_ending(error), self.owned_run or self.report.run
                 aftermath = self._settle_run(ending, error) if ending else ""
                 if isinstance(error, RunError):
                     error.aftermath = aftermath
@@ -362,12 +356,8 @@ class RunTask(ABC):
         return " ".join(part for part in (text, aftermath, see) if part)
 
     def _settle_run(self, ending: Ending, error: BaseException) -> str:
-        """
-        Do about the run what the exit policy says; return what became of it, as a sentence.
-
-        Once only: the thread that is told of the task's end, and the one that executes it, may both come here.
-        """
-        with self._settling:
+        """Do about the run what the exit policy says; return what became of it, as a sentence."""
+        with self._settling:  # the thread that executes the task, and the one that is told of its end, may both be here
             if self._is_settled:
                 return ""
             self._is_settled = ending is not Ending.RUN_ENDED
@@ -384,10 +374,7 @@ class RunTask(ABC):
             reconnects=self.reconnects,
             find_unconfirmed_run=self.find_unconfirmed_run,
         )
-        aftermath = end.settle(ending, error)
-        if ending is not Ending.RUN_ENDED:
-            self.owned_run = None
-        return aftermath
+        return end.settle(ending, error)
 
 
 def _pause(delay: float) -> Flow[None]:
