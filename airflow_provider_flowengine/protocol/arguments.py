@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
-import pendulum
-
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.identifiers import identifier
 
@@ -113,6 +111,8 @@ def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinf
     :param zone: the time zone of a value that names none.
     :raises ConfigurationError: when it is neither.
     """
+    import pendulum  # loaded where it is first used: the command line starts sooner
+
     moment: object = value
     if not isinstance(value, datetime):
         try:

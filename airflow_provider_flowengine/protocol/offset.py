@@ -12,8 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-import pendulum
-
 from airflow_provider_flowengine.protocol import endpoints
 from airflow_provider_flowengine.protocol.reply import Reply
 
@@ -50,6 +48,8 @@ def learn_offset(api: Api, run: PipelineRun, sent: datetime | None) -> PipelineR
     if offset is None or local is None or api.offset:
         return run
     if settings.timezone:
+        import pendulum  # loaded where it is first used: the command line starts sooner
+
         named = pendulum.instance(local, tz=settings.timezone).utcoffset() or timedelta(0)
         if abs(named - offset.utcoffset(None)) >= _ONE_HOUR:
             log.warning(

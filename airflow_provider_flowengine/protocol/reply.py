@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
-import pendulum
-
 from airflow_provider_flowengine.protocol.envelope import unexpected_response
 from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
 from airflow_provider_flowengine.protocol.http import objects
@@ -309,6 +307,8 @@ class Reply:
         """
         if value is None or value in ("", "-", 0, "0"):
             return None
+        import pendulum  # loaded where it is first used: the command line starts sooner
+
         text = value.strip() if isinstance(value, str) else ""
         try:
             if text.isdigit():

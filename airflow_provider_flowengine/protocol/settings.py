@@ -9,8 +9,6 @@ from string import Formatter
 from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, urlsplit
 
-import pendulum
-
 from airflow_provider_flowengine.protocol.content import MAX_RESPONSE_SIZE
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.redaction import Redactor
@@ -307,8 +305,12 @@ def _mebibytes(value: object) -> int:
 
 
 def _timezone(name: str) -> str:
+    if not name.strip():
+        return ""
+    import pendulum  # loaded where it is first used: the command line starts sooner
+
     try:
-        return pendulum.timezone(name.strip()).name if name.strip() else ""
+        return pendulum.timezone(name.strip()).name
     except Exception:
         raise ConfigurationError(f"timezone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None
 

@@ -89,16 +89,27 @@ def test_a_connection_that_does_not_exist_is_named(flowengine):
     assert "Airflow has no connection 'gone'" in result.err
 
 
-def test_without_airflow_it_loads_no_airflow(environment, existing):
-    code = """
+@pytest.mark.parametrize(
+    ("arguments", "needless"),
+    [
+        (["pipelines"], {"airflow", "aiohttp", "sqlalchemy", "pendulum"}),
+        (["pipelines", "-o", "json"], {"airflow", "aiohttp", "sqlalchemy", "pendulum", "rich", "yaml"}),
+        (["--help"], {"airflow", "aiohttp", "sqlalchemy", "pendulum", "rich", "yaml", "requests", "argcomplete"}),
+    ],
+)
+def test_without_airflow_it_loads_only_what_it_needs(environment, existing, arguments, needless):
+    code = f"""
 import sys
 from airflow_provider_flowengine.cli.__main__ import main
-assert main(["pipelines"]) == 0
-print(*[name for name in sys.modules if name.partition(".")[0] in ("airflow", "aiohttp", "sqlalchemy")])
+try:
+    main({arguments!r})
+finally:
+    print()
+    print(*{{name.partition(".")[0] for name in sys.modules}})
 """
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
-    assert run.stdout.splitlines()[-1] == ""
+    assert not needless & set(run.stdout.splitlines()[-1].split())
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
