@@ -176,6 +176,20 @@ def test_no_modules_import_each_other_in_a_circle():
     list(TopologicalSorter(imported).static_order())  # raises CycleError, which names the circle
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_a_module_has_at_most_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_no_function_is_above_a_complexity_of_10_with_boolean_operators_counted(path):
+    complexity = pytest.importorskip("radon.complexity")
+    blocks = complexity.cc_visit(path.read_text(encoding="utf-8"))
+    functions = [*blocks, *(method for block in blocks for method in getattr(block, "methods", ()))]
+
+    assert {each.name: each.complexity for each in functions if each.letter != "C" and each.complexity > 10} == {}
+
+
 def test_there_are_no_drawers_for_odds_and_ends():
     assert not [path for path in SOURCES if path.stem in {"utils", "helpers", "common", "misc"}]
 

@@ -196,6 +196,10 @@ def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool
         output.note(
             f"Not applied: {', '.join(left)}. Run apply again to continue; what is done already stays as it is."
         )
+    return _exit_code(errors)
+
+
+def _exit_code(errors: Sequence[BaseException]) -> int:
     if any(isinstance(error, KeyboardInterrupt) for error in errors):
         return exit_codes.INTERRUPTED
     return exit_codes.ERROR if errors else exit_codes.OK

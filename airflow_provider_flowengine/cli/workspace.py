@@ -77,18 +77,25 @@ def check_definitions(definitions: Iterable[Definition], wrong: Iterable[str] = 
     reasons, sources = list(wrong), dict[str, str]()
     for definition in definitions:
         reasons += [f"{definition.source}: {problem}" for problem in problems(definition.content)]
-        data, key = definition.content.get("data"), definition.content.get("pipelineKey")
-        named = {"pipelineKey": key, "name": data.get("name") if is_object(data) else None}
-        not_text = [name for name, value in named.items() if not (value is None or isinstance(value, str))]
-        if not_text:
-            reasons.append(f"{definition.source}: {not_text[0]} must be text")
-        elif not definition.label:
-            reasons.append(f"{definition.source}: it has neither a pipelineKey nor a name")
-        elif definition.label in sources:
-            reasons.append(f"{definition.source}: {sources[definition.label]} has the key {definition.label!r} too")
+        if problem := _problem_of_names(definition, sources):
+            reasons.append(f"{definition.source}: {problem}")
         sources.setdefault(definition.label, definition.source)
     if reasons:
         raise ConfigurationError("Nothing was sent:\n" + "\n".join(f"  {reason}" for reason in reasons))
+
+
+def _problem_of_names(definition: Definition, sources: Mapping[str, str]) -> str:
+    """Say what is wrong with a definition's key or name; empty if nothing is."""
+    data, key = definition.content.get("data"), definition.content.get("pipelineKey")
+    named = {"pipelineKey": key, "name": data.get("name") if is_object(data) else None}
+    not_text = [name for name, value in named.items() if not (value is None or isinstance(value, str))]
+    if not_text:
+        return f"{not_text[0]} must be text"
+    if not definition.label:
+        return "it has neither a pipelineKey nor a name"
+    if definition.label in sources:
+        return f"{sources[definition.label]} has the key {definition.label!r} too"
+    return ""
 
 
 def _paths(files: Iterable[str], overlay: str | None) -> list[Path]:

@@ -114,7 +114,7 @@ class LatestRunsReader:
             is_ordered=ids_are_ordered(first.runs),
             server_time=first.server_time,
         )
-        if latest.is_complete or (wanted and ids_of(first.runs) >= set(wanted)):
+        if latest.is_complete or _holds(first.runs, wanted):
             return latest
         order = order_of(first.runs)
         if order is Order.NEWEST_FIRST:
@@ -228,3 +228,7 @@ class LatestRunsReader:
         if self.last_page is None:
             return range(latest.pages + 1, latest.pages + 1 + _MAX_PAGES_BACK)
         return range(self.last_page - 1, max(self.last_page - 1 - _MAX_PAGES_BACK, -1), -1)
+
+
+def _holds(runs: Iterable[PipelineRun], wanted: Collection[Identifier] | None) -> bool:
+    return bool(wanted) and ids_of(runs) >= set(wanted or ())

@@ -113,10 +113,13 @@ class RunExit:
             return self._leave(row)
         if by_user or self.store.is_current_try():
             aftermath = self._stop(row)
-            if self.report.run:
-                self.report.update(self.report.run, at_once=True)  # no later part of this try shows it
+            self._show_last_state()
             return aftermath
         return self._leave_to_newer_try(row)
+
+    def _show_last_state(self) -> None:
+        if self.report.run:
+            self.report.update(self.report.run, at_once=True)  # no later part of this try shows it
 
     def _may_own_a_run(self) -> bool:
         is_starting = self.store.checkpoint is not None and self.store.checkpoint.phase is Phase.STARTING
