@@ -29,6 +29,7 @@ from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+    from datetime import timezone
 
     from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.identifiers import Identifier
@@ -46,11 +47,19 @@ _without_nodes: set[tuple[str, str, Identifier]] = set()
 
 
 class EngineRef(NamedTuple):
-    """An engine as a task has resolved it, so that the handshake isn't repeated: its key, its url and its id."""
+    """
+    An engine as a task has resolved it, so that the handshake isn't repeated.
+
+    :param key: its key.
+    :param url: its url.
+    :param id: its id.
+    :param offset: the offset of its times that name no zone, if the task has found it out.
+    """
 
     key: str
     url: str
     id: Identifier
+    offset: timezone | None = None
 
 
 @dataclass(eq=False)
@@ -142,6 +151,13 @@ class PipelinePoller:
             self._subscribers.discard(subscriber)
             self.connection.node_details.forget(self._run_key(monitor.run_id))
             self._wake()
+
+    def learn_offset(self, offset: timezone | None) -> None:
+        """Read times that name no zone as a task has found it out, from the next poll on."""
+        if offset and not self.engine.offset:
+            self.engine = self.engine._replace(offset=offset)
+            if self._api:
+                self._api.offset = offset
 
     @property
     def is_idle(self) -> bool:
@@ -247,7 +263,7 @@ class PipelinePoller:
         settings, client = await self.connection.acquire()
         if self._api is None or self._history is None:
             address = (self.engine.url, self.engine.id)
-            self._api = Api(settings, self.engine.key, address=address, retry=NO_RETRY)
+            self._api = Api(settings, self.engine.key, address=address, retry=NO_RETRY, offset=self.engine.offset)
             self._history = History(self._api, self.pipeline_id, MIN_PAGE_SIZE)
         self._api.settings = settings
         return self._history, client
@@ -316,6 +332,7 @@ async def wait(
     async with shared_connection(conn_id, load, connect, node_budget) as shared:
         key = (asyncio.get_running_loop(), conn_id, engine.key, monitor.pipeline_id)
         poller = _pollers.setdefault(key, PipelinePoller(shared, engine, monitor.pipeline_id))
+        poller.learn_offset(engine.offset)
         try:
             return await poller.wait(monitor, on_observed)
         finally:

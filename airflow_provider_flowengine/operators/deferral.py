@@ -39,7 +39,7 @@ def build_trigger(
     """
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
-    engine, limits = hook.engine, waiter.options
+    engine, limits, offset = hook.engine, waiter.options, hook.api.offset
     after = waiter.started_after if waiter.run_id is None else None
     trigger = FlowEnginePipelineRunTrigger(
         flowengine_conn_id=hook.flowengine_conn_id,
@@ -58,6 +58,7 @@ def build_trigger(
         pre_resume_run=waiter.pre_resume_run.as_dict() if waiter.pre_resume_run else None,
         cancel_on_kill=cancel_on_kill,
         writes_progress=is_own_run,
+        utc_offset=offset.utcoffset(None).total_seconds() if offset else None,
     )
     if limits.deadline is None:
         return trigger, None

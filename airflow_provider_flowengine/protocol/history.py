@@ -119,7 +119,7 @@ class History:
         :raises AmbiguousRunError: if there are more than can be looked through.
         """
         runs, reached = yield from self._scan_back_until(
-            lambda run: moment is None or (run.started is not None and run.started < moment)
+            lambda run: moment is None or (run.start_range is not None and run.start_range[1] < moment)
         )
         if not reached:
             raise self._too_many(runs, moment, "came first. Give a later started_after, or run_id")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from airflow_provider_flowengine.protocol.status import RunState, is_stopping
 from airflow_provider_flowengine.protocol.versions import KERNEL, ApiVersion
+from airflow_provider_flowengine.protocol.zone import MAX_OFFSET, MIN_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -152,6 +153,13 @@ class PipelineRun(Returnable):
     def is_stopping(self) -> bool:
         """Whether a stop has been requested and the run has not ended yet."""
         return is_stopping(self.status)
+
+    @property
+    def start_range(self) -> tuple[datetime, datetime] | None:
+        """Between which moments it started: one and the same unless their zone isn't known; None without a start."""
+        if self.started is None or self.is_zone_certain:
+            return None if self.started is None else (self.started, self.started)
+        return self.started - MAX_OFFSET, self.started - MIN_OFFSET
 
     def as_dict(self) -> dict[str, str | int | None]:
         """Return the run as plain JSON values, for XCom and events; times are ISO 8601 text."""

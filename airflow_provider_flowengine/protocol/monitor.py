@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import (
+    ConfigurationError,
     FlowEngineError,
     RunLostError,
     RunTimeoutError,
@@ -167,12 +168,9 @@ class RunMonitor:
         :param runs: the runs that the poll has shown.
         :param now: the time of the poll.
         :return: as :meth:`observe`.
+        :raises ConfigurationError: if only the zone of FlowEngine's times could tell whether a run fits.
         """
-        fitting = [
-            (run.started, run)
-            for run in reversed(newest_first(runs))
-            if run.started and (not self.started_after or run.started >= self.started_after)
-        ]
+        fitting = [(run.started, run) for run in reversed(newest_first(runs)) if run.started and self._fits(run)]
         if fitting:
             started, first = min(fitting, key=lambda pair: pair[0])
             self.run_id = first.id
@@ -182,6 +180,19 @@ class RunMonitor:
         self._answered()
         self._check_deadline(now)
         return None
+
+    def _fits(self, run: PipelineRun) -> bool:
+        """Whether a run started at or after the moment that is waited for."""
+        if not self.started_after or not run.start_range:
+            return True
+        earliest, latest = run.start_range
+        if earliest < self.started_after <= latest:
+            raise ConfigurationError(
+                "Set timezone in the connection's extra: FlowEngine gives times without a zone and the connection "
+                f"names none, so it cannot be determined whether {run} (started {run.started:%Y-%m-%d %H:%M:%S} by "
+                f"FlowEngine's clock) started at or after {self.started_after}."
+            )
+        return earliest >= self.started_after
 
     def record_failure(self, error: FlowEngineError, now: float, since: float | None = None) -> None:
         """

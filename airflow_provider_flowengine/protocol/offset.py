@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
 from airflow_provider_flowengine.protocol.reply import Reply
+from airflow_provider_flowengine.protocol.zone import MAX_OFFSET, MIN_OFFSET
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.api import Api
@@ -27,7 +28,6 @@ _TOLERANCE = timedelta(minutes=2)
 _DATE_RESOLUTION = timedelta(seconds=2)
 """``Date`` is in whole seconds: what comes later may seem to come so much earlier."""
 _MAX_WAIT = timedelta(minutes=9)
-_MIN_OFFSET, _MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 _ONE_HOUR = timedelta(hours=1)
 
 
@@ -78,4 +78,4 @@ def offset_of(local: datetime, earliest: datetime, latest: datetime) -> timezone
     ahead = local - earliest.astimezone(UTC).replace(tzinfo=None) + _TOLERANCE
     offset = ahead // _STEP * _STEP
     fits = ahead - offset <= latest - earliest + 2 * _TOLERANCE
-    return timezone(offset) if fits and _MIN_OFFSET <= offset <= _MAX_OFFSET else None
+    return timezone(offset) if fits and MIN_OFFSET <= offset <= MAX_OFFSET else None

@@ -8,13 +8,16 @@ FlowEngine may give times as text, and no source says in which zone: published s
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import Json
 
 DEFAULT_ZONE = "UTC"
+
+MIN_OFFSET, MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
+"""The offsets from UTC that zones have."""
 
 _DATE, _TIME = r"([0-9]{4})[-/]([0-9]{1,2})[-/]([0-9]{1,2})", r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:[.,][0-9]+)?"
 _LOCAL_TIME = re.compile(rf"\s*{_DATE}[ T]{_TIME}\s*")

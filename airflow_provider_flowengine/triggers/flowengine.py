@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         (:meth:`.PipelineRun.as_dict`).
     :param cancel_on_kill: whether the run is stopped when a user ends the task.
     :param writes_progress: whether the task's XCom shows the run, which is the task's own then.
+    :param utc_offset: how many seconds FlowEngine's times that name no zone are ahead of UTC, if the task has found it
+        out.
     """
 
     flowengine_conn_id: str
@@ -88,6 +91,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     cancel_on_kill: bool = True
     writes_progress: bool = True
     limit: str = ""
+    utc_offset: float | None = None
 
     def __post_init__(self) -> None:
         """Read ids that are digits as numbers."""
@@ -118,7 +122,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             run = await poller.wait(
                 self.flowengine_conn_id,
                 partial(_settings, self.flowengine_conn_id),
-                poller.EngineRef(self.engine_key, self.engine_url, self.engine_id),
+                poller.EngineRef(self.engine_key, self.engine_url, self.engine_id, self._offset),
                 monitor,
                 self.connect,
                 progress.update,
@@ -173,6 +177,10 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         from airflow_provider_flowengine.client.aio import AsyncClient
 
         return AsyncClient(settings)
+
+    @property
+    def _offset(self) -> timezone | None:
+        return None if self.utc_offset is None else timezone(timedelta(seconds=self.utc_offset))
 
     def _monitor(self) -> RunMonitor:
         from airflow_provider_flowengine.protocol.models import run_from_dict

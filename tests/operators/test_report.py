@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import pytest
@@ -44,6 +45,21 @@ def two_nodes(flowengine_emulator):
         return flowengine_emulator.engine.create_pipeline({"data": data, "pipelineKey": "nightly"}).id
 
     return make
+
+
+# --- in XCom ----------------------------------------------------------------------------------------------------------
+
+
+@in_both_modes
+def test_times_are_in_the_zone_that_the_start_has_shown(start, emulator, pipeline, deferrable):
+    emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+
+    task = start(pipeline_id=pipeline(duration=1), deferrable=deferrable)
+
+    told = task.xcoms["flowengine_run"]
+    for name in ("started", "ended"):
+        assert before < datetime.fromisoformat(told[name]) < before + timedelta(minutes=5)
 
 
 # --- in the log -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
+    ConfigurationError,
     PipelineNotFoundError,
     RunLostError,
     RunTimeoutError,
@@ -474,6 +475,23 @@ def test_a_run_that_was_found_is_polled_as_often_as_its_own_length_says(age, pau
 
     assert waiter.run_id == 7
     assert waiter.delay(NOW) == pause
+
+
+@pytest.mark.parametrize(("age", "fits"), [(-HOUR * 15, True), (13 * HOUR, False)])
+def test_a_time_without_a_zone_decides_where_any_zone_would_say_the_same(age, fits):
+    waiter = a_waiter(run_id=None, started_after=pendulum.from_timestamp(NOW))
+
+    waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
+
+    assert (waiter.run_id == 7) is fits
+
+
+@pytest.mark.parametrize("age", [-13 * HOUR, -8 * HOUR, 0, 5 * HOUR, 11 * HOUR])
+def test_a_guessed_zone_never_decides_whether_a_run_started_after_the_moment(age):
+    waiter = a_waiter(run_id=None, started_after=pendulum.from_timestamp(NOW))
+
+    with pytest.raises(ConfigurationError, match=r"Set timezone in the connection's extra: .* started at or after"):
+        waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
 
 
 def test_the_address_of_a_run_to_come_is_known_once_it_is(server):
