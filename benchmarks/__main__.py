@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"what to measure: {', '.join(PARTS)}; all by default")
     parser.add_argument("--into", type=Path, help="the folder of the tables (default: docs/performance)")
+    parser.add_argument("--steps", type=int, default=100, help="how many steps each way has (default: 100)")
     parser.add_argument("--quick", action="store_true", help="try each part in little, into a temporary folder")
     arguments = parser.parse_args()
     parts = arguments.parts or PARTS
@@ -120,7 +121,7 @@ def main() -> None:
     if "load" in parts:
         report.load(load.measure(seconds=1 if is_quick else 10), into)
     if "steps" in parts:
-        report.steps(steps.measure(*(5, 5.0) if is_quick else (100, 30.0)), into)
+        report.steps(steps.measure(*(5, 5.0) if is_quick else (arguments.steps, 30.0)), into)
     report.machine(into)
 
 

@@ -125,6 +125,11 @@ def limit(rows: Sequence[Row], into: Path) -> None:
     def beyond_idle(row: Row) -> float:
         return max(_number(row, "cpu_percent") - idle, 0.01)
 
+    def needed(row: Row) -> float:
+        """Return the CPU that all polls would take that were due, if not all of them were made."""
+        due = _number(row, "pipelines") / _number(row, "interval")
+        return beyond_idle(row) * max(1.0, due / _number(row, "requests_per_second"))
+
     _table(
         into / "limit.md",
         (
@@ -168,7 +173,7 @@ def limit(rows: Sequence[Row], into: Path) -> None:
             (
                 f"{site:,}",
                 math.ceil(site / CAPACITY),
-                *(math.ceil(beyond_idle(row) * site / _number(row, "runs") / HALF_A_CORE) for row in usual),
+                *(math.ceil(needed(row) * site / _number(row, "runs") / HALF_A_CORE) for row in usual),
             )
             for site in SITES
         ],
@@ -255,9 +260,25 @@ def steps(rows: Sequence[Row], into: Path) -> None:
 
     _table(
         into / "steps.md",
-        ("Way", "CPU, s", "Calls to the execution API", "Rows in Airflow's database", "End noticed after, s"),
+        (
+            "Way",
+            "Steps",
+            "of these failed",
+            "CPU, s",
+            "Calls to the execution API",
+            "Rows in Airflow's database",
+            "Task ended after its run, s",
+        ),
         [
-            (row["way"], cell(row, "cpu_seconds", 2), cell(row, "calls", 1), cell(row, "rows", 1), cell(row, "late", 1))
+            (
+                row["way"],
+                row["steps"],
+                row["failed"],
+                cell(row, "cpu_seconds", 2),
+                cell(row, "calls", 1),
+                cell(row, "rows", 1),
+                cell(row, "late", 1),
+            )
             for row in rows
         ],
     )

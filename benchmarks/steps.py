@@ -13,7 +13,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -136,22 +135,22 @@ class Bench:
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             return sum(database.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0] for table in tables)
 
-    def run_ends(self, dag: str) -> list[float]:
-        """Return when the run of each step ended, in the order of steps."""
+    def run_ends(self, dag: str) -> dict[int, float]:
+        """Return when the run of each step ended."""
         if dag.startswith("flowengine"):
             ends = self.flowengine.ends(self.pipeline, "train", "step")
         else:
             url = {"http": f"http://127.0.0.1:{self.http_port}", "dbt": f"https://127.0.0.1:{self.dbt_port}"}[dag]
             ends = self._http.get(f"{url}/ends", timeout=30, verify=str(self.folder / "ca.pem")).json()
-        return [ends[str(number)] for number in range(self.steps)]
+        return {int(step): end for step, end in ends.items()}
 
-    def task_ends(self, dag: str, run: str, task: str) -> list[float]:
-        """Return when the task of each step ended, in the order of steps."""
-        instances = self.airflow.api.mapped(dag, run, task)
-        states = Counter(instance["state"] for instance in instances)
-        assert states == {"success": self.steps}, states
-        ordered = sorted(instances, key=lambda instance: instance["map_index"])
-        return [datetime.fromisoformat(instance["end_date"]).timestamp() for instance in ordered]
+    def task_ends(self, dag: str, run: str, task: str) -> dict[int, float]:
+        """Return when the task of each step ended that succeeded."""
+        return {
+            instance["map_index"]: datetime.fromisoformat(instance["end_date"]).timestamp()
+            for instance in self.airflow.api.mapped(dag, run, task)
+            if instance["state"] == "success"
+        }
 
 
 def _used(pid: int) -> float:
@@ -195,15 +194,18 @@ def _measure(bench: Bench, idle: float, way: str, dag: str, task: str) -> dict[s
     until(lambda: bench.airflow.api.call("GET", path)["state"] in ENDED, 900, f"{way}: the DAG run doesn't end", 0.5)
     took = time.monotonic() - began
     time.sleep(3)  # the last processes end
+    ends = bench.task_ends(dag, run.run_id, task)
     row: dict[str, object] = {
         "way": way,
+        "steps": bench.steps,
+        "failed": bench.steps - len(ends),
         "cpu_seconds": (bench.cpu_seconds() - used - idle * took) / bench.steps,
         "calls": (bench.calls() - calls) / bench.steps,
         "rows": (bench.rows() - rows) / bench.steps,
         "took": took,
     }
     if dag != "empty":
-        pairs = zip(bench.run_ends(dag), bench.task_ends(dag, run.run_id, task), strict=True)
-        row["late"] = statistics.median(task_end - run_end for run_end, task_end in pairs)
+        run_ends = bench.run_ends(dag)
+        row["late"] = statistics.median(end - run_ends[step] for step, end in ends.items())
     print(row, flush=True)
     return row
