@@ -80,6 +80,11 @@ class Checkpoint(NamedTuple):
     try_number: int = 0
     clear_number: int | None = None
 
+    @property
+    def run_fields(self) -> dict[str, Json]:
+        """What it knows of its run, as :func:`.protocol.models.run_from_dict` takes it."""
+        return {"run_id": self.run_id, "pipeline_id": self.pipeline_id}
+
     def as_dict(self) -> dict[str, Json]:
         """Return the checkpoint as plain JSON values."""
         return {**self._asdict(), "phase": self.phase.value, "intent": dict(self.intent)}

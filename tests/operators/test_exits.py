@@ -5,20 +5,11 @@ import pytest
 from airflow_provider_flowengine.operators.checkpoint import CheckpointStore
 from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineResumePipelineRunOperator,
-    FlowEngineStartPipelineOperator,
 )
 from airflow_provider_flowengine.protocol.monitor import RunMonitor
 
 needs_task_state_store = pytest.mark.needs_task_state_store
 in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-
-
-@pytest.fixture
-def start(run_task):
-    def start(**arguments):
-        return run_task(FlowEngineStartPipelineOperator, **{"poll_interval": 0.05, **arguments})
-
-    return start
 
 
 @pytest.fixture

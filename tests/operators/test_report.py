@@ -16,14 +16,6 @@ in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync"
 
 
 @pytest.fixture
-def start(run_task):
-    def start(**arguments):
-        return run_task(FlowEngineStartPipelineOperator, **{"poll_interval": 0.05, **arguments})
-
-    return start
-
-
-@pytest.fixture
 def two_nodes(flowengine_emulator):
     """A pipeline of two nodes, ``fetch`` and then ``train``."""
 

@@ -21,16 +21,6 @@ LOOKS_TO_START = 3
 """The baseline, and the look that shows the new run."""
 
 
-@pytest.fixture
-def start(run_task):
-    """Run the start operator, which looks often so that the tests are short."""
-
-    def start(**arguments):
-        return run_task(FlowEngineStartPipelineOperator, **{"poll_interval": 0.05, **arguments})
-
-    return start
-
-
 def names(emulator):
     return [call["name"] for call in emulator.calls()]
 

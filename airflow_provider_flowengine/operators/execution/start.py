@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -125,10 +125,10 @@ class StartTask(RunTask):
         """Return the run that this try reconnects to, or None to submit a new one."""
         match decision:
             case Decision.RECONNECT:
-                return run or run_from_dict(_known(checkpoint))
+                return run or run_from_dict(checkpoint.run_fields)
             case Decision.ALREADY_SUCCEEDED:
                 # A result is delivered for a success only, so a run that was pruned since can still be taken for one.
-                return run or run_from_dict({**_known(checkpoint), "state": RunState.SUCCEEDED.value})
+                return run or run_from_dict({**checkpoint.run_fields, "state": RunState.SUCCEEDED.value})
             case Decision.RESUME if run:
                 return self._resume(run)
             case Decision.REPLACE if run:
@@ -328,10 +328,6 @@ class StartTask(RunTask):
             else:
                 self._params = {}
         return self._params
-
-
-def _known(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"run_id": checkpoint.run_id, "pipeline_id": checkpoint.pipeline_id}
 
 
 def _origin(run: PipelineRun) -> str:

@@ -34,7 +34,7 @@ from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
-from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
+from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, seconds_taken, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.waiting import poll_once
@@ -285,7 +285,7 @@ class RunTask(ABC):
     def _finish(self, run: PipelineRun) -> Identifier:
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
-        if run.state is not RunState.SUCCEEDED or (run.nodes and _length(run) >= WORTH_ASKING):
+        if run.state is not RunState.SUCCEEDED or (run.nodes and (seconds_taken(run) or 0) >= WORTH_ASKING):
             run = self._with_final_nodes(run)
         self.owned_run = None
         self.report.update(run)
@@ -315,7 +315,7 @@ class RunTask(ABC):
         """Take over the run that an earlier part of this try has saved."""
         checkpoint = self.store.read()
         if checkpoint and checkpoint.run_id is not None:
-            self.owned_run = _run_of(checkpoint)
+            self.owned_run = run_from_dict(checkpoint.run_fields)
         else:
             ti = self.context["ti"]
             task_id, map_index = self.operator.task_id, getattr(ti, "map_index", -1)
@@ -343,12 +343,10 @@ class RunTask(ABC):
                     text = "The task was ended before its run." if run else "The task was ended before it had a run."
                     raise compat.TaskInterrupted(self._with_aftermath(text, aftermath)) from None
                 if isinstance(error, AirflowTaskTimeout):
-                    text = f"The {self.options.execution_limit} is over: {self._describe_run(run)}."
+                    state = f"{self.report.name(run)} was still running" if run else "the task had no run yet"
+                    text = f"The {self.options.execution_limit} is over: {state}."
                     raise AirflowTaskTimeout(self._with_aftermath(text, aftermath)) from None
                 raise
-
-    def _describe_run(self, run: PipelineRun | None) -> str:
-        return f"{self.report.name(run)} was still running" if run else "the task had no run yet"
 
     def _with_aftermath(self, text: str, aftermath: str) -> str:
         """Return an error's text with what became of the run, and where to see it, as :class:`.RunError` has it."""
@@ -381,17 +379,8 @@ def _pause(delay: float) -> Flow[None]:
     yield Sleep(delay)
 
 
-def _run_of(checkpoint: Checkpoint) -> PipelineRun:
-    return run_from_dict({"run_id": checkpoint.run_id, "pipeline_id": checkpoint.pipeline_id})
-
-
 def _undelivered_run(checkpoint: Checkpoint | None) -> PipelineRun | None:
     """Return the run that an earlier try has left, if this one is to see to it."""
     if checkpoint is None or checkpoint.run_id is None or checkpoint.phase is Phase.DELIVERED:
         return None
-    return _run_of(checkpoint)
-
-
-def _length(run: PipelineRun) -> float:
-    """Return how many seconds a run took; 0 if that isn't known."""
-    return (run.ended - run.started).total_seconds() if run.started and run.ended else 0.0
+    return run_from_dict(checkpoint.run_fields)
