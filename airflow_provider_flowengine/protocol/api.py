@@ -1,8 +1,8 @@
 """
 One connection's API client of one engine: the handshake, the retries, and the calls.
 
-The procedures that are built of them are in :mod:`.history` (finding runs), :mod:`.starting` (started exactly once),
-:mod:`.stopping` and :mod:`.waiting`.
+The procedures that are built of them are in :mod:`.creating` (created at most once), :mod:`.history` (finding runs),
+:mod:`.starting` (started exactly once), :mod:`.stopping` and :mod:`.waiting`.
 """
 
 from __future__ import annotations
