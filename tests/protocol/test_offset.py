@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -59,10 +60,10 @@ def test_only_text_without_a_zone_is_local(value, is_local):
     assert (local_time(value) is not None) is is_local
 
 
-def started(server, **connection):
-    """Start a run on a server whose clock is eight hours ahead, and read it from the history."""
+def started(server, hours=8, **connection):
+    """Start a run on a server whose clock is some hours ahead, and read it from the history."""
     api = server.api(**connection)
-    at = datetime.fromtimestamp(NOW, UTC) + timedelta(hours=8)
+    at = datetime.fromtimestamp(NOW, UTC) + timedelta(hours=hours)
     server.runs.append({"id": 1, "status": "running", "startTime": f"{at:%Y-%m-%d %H:%M:%S}"})
     server.drive(api.list_runs(19))
     sent = api.server_time
@@ -78,7 +79,7 @@ def test_a_run_started_just_now_shows_the_zone_which_is_used_and_logged_once(ser
         right = learn_offset(api, run, sent)
         learn_offset(api, right, sent)
 
-    assert (right.started.timestamp(), right.is_zone_certain) == (NOW, True)
+    assert (right.started.timestamp(), right.is_zone_certain, right.pipeline_id) == (NOW, True, 19)
     assert server.drive(api.list_runs(19, seen={1: run})).runs[0].started.timestamp() == NOW
     assert caplog.text.count("+08:00") == 1
 
@@ -93,11 +94,33 @@ def test_a_zone_that_the_connection_names_stays_and_a_wrong_one_is_reported(serv
     assert "gives times at UTC+08:00, but the connection names the time zone Europe/Berlin" in caplog.text
 
 
-def test_a_zone_that_is_right_is_not_reported(server, caplog):
-    api, run, sent = started(server, timezone="Asia/Shanghai")
+def test_a_zone_that_is_an_hour_off_is_reported(server, caplog):
+    api, run, sent = started(server, timezone="Asia/Tokyo")
+
+    learn_offset(api, run, sent)
+
+    assert "the connection names the time zone Asia/Tokyo" in caplog.text
+
+
+@pytest.mark.parametrize(("hours", "timezone"), [(8, "Asia/Shanghai"), (0, "UTC")])
+def test_a_zone_that_is_right_is_not_reported(server, caplog, hours, timezone):
+    api, run, sent = started(server, hours, timezone=timezone)
 
     assert learn_offset(api, run, sent).started.timestamp() == NOW
     assert caplog.text == ""
+
+
+def test_a_start_at_an_unknown_time_tells_no_zone(server):
+    api, run, _ = started(server)
+
+    assert learn_offset(api, run, None) is run
+
+
+def test_a_time_that_names_its_zone_tells_no_other(server):
+    api, run, sent = started(server)
+
+    assert learn_offset(api, replace(run, content={"startTime": int(NOW * 1000)}), sent).content
+    assert api.offset is None
 
 
 def test_an_older_run_tells_no_zone(server):

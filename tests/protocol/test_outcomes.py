@@ -1,12 +1,13 @@
 """How a run's end is told: as the error that says why."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_provider_flowengine.protocol.errors import RunFailedError, RunLostError, RunStoppedError
 from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
-from airflow_provider_flowengine.protocol.outcomes import check_success, duration
+from airflow_provider_flowengine.protocol.outcomes import check_success, duration, log_node
 from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
 
 MOMENT = datetime(2026, 11, 26, tzinfo=UTC)
@@ -99,3 +100,30 @@ def test_a_message_that_ends_a_sentence_gets_no_other_full_stop(message):
 def test_a_long_message_is_cut():
     with pytest.raises(RunFailedError, match=r"^FlowEngine says: x{1000}[.] Run 1"):
         check_success(a_run("failed", message="x" * 2000))
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "level", "text"),
+    [
+        (RunState.FAILED, "AUC is 0.61", "ERROR", "  node 训练 (train): word, after 3.0 s: AUC is 0.61"),
+        (RunState.FAILED, "", "ERROR", "  node 训练 (train): word, after 3.0 s"),
+        (RunState.FAILED, "x" * 2000, "ERROR", f"  node 训练 (train): word, after 3.0 s: {'x' * 1000}"),
+        (RunState.SUCCEEDED, "AUC is 0.71", "INFO", "  node 训练 (train): word, after 3.0 s"),
+    ],
+)
+def test_a_node_that_failed_is_logged_as_an_error_with_its_message(caplog, state, message, level, text):
+    caplog.set_level(logging.INFO)
+
+    log_node(
+        logging.getLogger(), NodeRun("train", "训练", "word", state, MOMENT, MOMENT + timedelta(seconds=3), message)
+    )
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(level, text)]
+
+
+def test_a_node_whose_time_is_unknown_is_logged_without_it(caplog):
+    caplog.set_level(logging.INFO)
+
+    log_node(logging.getLogger(), NodeRun("train", "train", "stopped", RunState.STOPPED))
+
+    assert caplog.messages == ["  node train: stopped"]

@@ -3,8 +3,8 @@
 import pytest
 
 from airflow_provider_flowengine.protocol.errors import EngineNotRunningError, ServiceUnavailableError
-from airflow_provider_flowengine.protocol.http import Request
-from airflow_provider_flowengine.protocol.resending import may_have_moved, may_resend
+from airflow_provider_flowengine.protocol.http import Request, Response
+from airflow_provider_flowengine.protocol.resending import is_engine_absent, may_have_moved, may_resend
 
 READ = Request("list runs", "GET", "/engine/15/x/kernel/v1/pipeline/19/historyList", idempotent=True)
 START = Request("start pipeline 19", "POST", "/engine/15/x/kernel/v1/pipeline/6/19/start")
@@ -45,3 +45,10 @@ def test_a_start_is_not_sent_to_another_address_after_an_answer_that_may_be_its_
 @pytest.mark.parametrize("request_sent", [READ, START], ids=["a read", "a start"])
 def test_an_engine_that_is_surely_absent_may_have_moved(request_sent):
     assert may_have_moved(request_sent, unavailable(404, kind=EngineNotRunningError))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_absent"), [(b"404 page not found", True), (b"", False), (b'{"status": 404}', False), (b" []", False)]
+)
+def test_an_engine_is_absent_if_a_page_answers_in_its_place(body, is_absent):
+    assert is_engine_absent(READ, Response(404, body)) is is_absent
