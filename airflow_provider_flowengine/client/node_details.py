@@ -65,7 +65,7 @@ class NodeDetails:
             self._task = asyncio.create_task(self._take_turns(), name="FlowEngine node details")
 
     def forget(self, run: Hashable) -> None:
-        """Remove a run that nobody waits for any more."""
+        """Remove a run that no task waits for any more."""
         self._pending.pop(run, None)
         self._asked_at.pop(run, None)
 

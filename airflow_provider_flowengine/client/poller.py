@@ -161,7 +161,7 @@ class PipelinePoller:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits."""
+        """Whether no task waits."""
         return not self._subscribers
 
     async def stop(self) -> None:

@@ -141,7 +141,7 @@ class Client:
 
 
 class _Connections(requests.Session):
-    """A session that does what it is told: no environment, no cookies, and no parsing of redirects."""
+    """A session without defaults: no environment, no cookies, and no parsing of redirects."""
 
     def __init__(self) -> None:
         super().__init__()

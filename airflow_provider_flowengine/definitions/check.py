@@ -75,9 +75,9 @@ def _edge_problems(ids: Mapping[str, None], edges: list[JsonObject]) -> Iterator
     upstream: dict[Json, set[Json]] = {node_id: set() for node_id in ids}
     for number, edge in enumerate(edges, 1):
         ends = [edge.get("srcNodeId"), edge.get("destNodeId")]
-        strangers = [end for end in ends if not isinstance(end, str) or end not in ids]
-        yield from (f"edge number {number} names the node {end!r}; {known('nodes', ids)}" for end in strangers)
-        if not strangers:
+        unknown = [end for end in ends if not isinstance(end, str) or end not in ids]
+        yield from (f"edge number {number} names the node {end!r}; {known('nodes', ids)}" for end in unknown)
+        if not unknown:
             upstream[ends[1]].add(ends[0])
     try:
         TopologicalSorter(upstream).prepare()

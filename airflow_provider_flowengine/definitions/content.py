@@ -1,7 +1,7 @@
 """
 What of a pipeline's object is its definition, and when two objects say the same.
 
-The object of calls 03, 06 and 07 mixes what people define with what FlowEngine keeps of its own: ids, the time of
+The object of calls 03, 06 and 07 mixes what users define with what FlowEngine keeps of its own: ids, the time of
 creation, the state of its scheduler. Which fields are the server's is taken from the vendor's API page, where they
 differ between two pipelines or are null, and from the vendor's older client, which doesn't send them.
 

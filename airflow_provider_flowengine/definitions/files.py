@@ -1,5 +1,5 @@
 """
-How a pipeline is kept in files that people review.
+How a pipeline is kept in files for review.
 
 One JSON file a pipeline, ``churn.json``: sorted keys, no null, none of FlowEngine's own fields. A script of more than
 one line stands in a file beside it, ``churn/train.py``, and in its place ``{"$file": "churn/train.py"}``. Reading the

@@ -21,7 +21,7 @@ class JobParam:
     One param of a node.
 
     :param node: the node's id.
-    :param node_name: what people call the node.
+    :param node_name: the name that users gave the node.
     :param key: the param's key.
     :param value: its value in the definition.
     :param description: what the definition says about it.
@@ -57,11 +57,11 @@ def settable_params(pipeline: Mapping[str, Json], only: Iterable[str] | None = N
     """
     found = {param.name: param for param in _settable(pipeline)}
     wanted = list(found if only is None else dict.fromkeys(only))
-    strangers = [name for name in wanted if name not in found]
-    if strangers:
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
         raise ConfigurationError(
-            f"The pipeline has no param {strangers[0]!r} that a start can set; "
-            f"{known('params', found, wanted=strangers[0])}"
+            f"The pipeline has no param {unknown[0]!r} that a start can set; "
+            f"{known('params', found, wanted=unknown[0])}"
         )
     return [found[name] for name in wanted]
 

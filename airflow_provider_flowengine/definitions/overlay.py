@@ -74,10 +74,10 @@ def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where:
     """Merge changes into the items of a list by what names them; for all pipelines, into those that it has."""
     listed = items if isinstance(items, list) else []
     names = [item.get(named_by) for item in objects(items)]
-    strangers = [name for name in changes if name not in names]
-    if strangers and strict:
+    unknown = [name for name in changes if name not in names]
+    if unknown and strict:
         raise ConfigurationError(
-            f"{where}: the pipeline has no {strangers[0]!r}; {known('names', names, wanted=strangers[0])}"
+            f"{where}: the pipeline has no {unknown[0]!r}; {known('names', names, wanted=unknown[0])}"
         )
 
     def merge(item: Json) -> Json:

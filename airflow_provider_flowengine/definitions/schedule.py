@@ -30,7 +30,7 @@ _UNEXPLAINED = ("startAt", "delayTime")
 
 @dataclass(frozen=True)
 class Manual:
-    """It has no schedule: somebody starts it."""
+    """It has no schedule: it is started by hand."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Differences between definitions as text for people: terminals, logs, a pull request's comments."""
+"""Differences between definitions as text for users: terminals, logs, a pull request's comments."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .options import Options
 
 _LOGGED_BYTES = 64 * 2**10  # how much of a body the log keeps
-_MAX_DEPTH = 100  # of a JSON body: far more than a pipeline has, far less than Python's own recursion bears
+_MAX_DEPTH = 100  # of a JSON body: far more than a pipeline has, far less than Python's recursion limit
 _NO_ENGINE = "no engine"  # in place of a dialect: a path where an engine might be and isn't
 _UNKNOWN = "unknown"  # in place of a dialect: a path of the engine's that is none of its API
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
@@ -271,7 +271,7 @@ async def _refused_control(request: Request, error: Exception) -> Response:
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
-    """Answer a client that hung up in the middle of its request's body: with nothing done, and to nobody."""
+    """Answer a client that hung up in the middle of its request's body: nothing was done, and nobody reads it."""
     return Response(status_code=400)
 
 

@@ -18,33 +18,33 @@ def connection(options: Options, host: str, port: int, **extra: Any) -> str:
     """
     Return an Airflow connection to an emulator, as JSON.
 
-    What a client has to know of is in it: the engine's key, how to sign in, an engine that serves the older generations
-    alone, and the zone of times that are told as text.
+    It holds what a client has to know: the engine's key, how to sign in, an engine that serves the older generations
+    alone, and the zone of times that are sent as text.
 
     :param options: how the emulator answers.
     :param host: the name by which Airflow finds it.
     :param port: its port.
     :param extra: more fields of the connection's extra.
     """
-    told = {"engine_key": options.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}"}
+    extras = {"engine_key": options.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}"}
     account = {"login": "1"}
     if options.access_key or options.authentication == "access_key":
         # Any key will do where none is set; Airflow masks those of five letters or more.
         account["password"] = options.access_key or "emulator-key"
     elif options.authentication == "session":
-        told["authentication"] = "session"
+        extras["authentication"] = "session"
         account = {"login": options.username, "password": options.password}
     if options.generation == "automl":
-        told["api_root"] = "automl/v1"
+        extras["api_root"] = "automl/v1"
     if options.times == "text":
-        told["timezone"] = options.timezone
+        extras["timezone"] = options.timezone
     address = {"conn_type": "flowengine", "schema": "http", "host": host, "port": port}
-    return json.dumps({**address, **account, "extra": {**told, **extra}}, ensure_ascii=False)
+    return json.dumps({**address, **account, "extra": {**extras, **extra}}, ensure_ascii=False)
 
 
 def export_line(connection: str) -> str:
     """
-    Return what a shell has to be told, so that Airflow takes the connection.
+    Return the line by which a shell exports the connection to Airflow.
 
     :param connection: the connection as JSON.
     """

@@ -1,8 +1,8 @@
 """
 A pipeline's definition, read from the object of the create call and checked.
 
-Field names are those of the vendor's API page and of its older client. Two things nobody tells, so they are inference:
-``startParam: false`` marks a param that can't be set at start (where it isn't said, it can), and a param is wired when
+Field names are those of the vendor's API page and of its older client. Two things are documented nowhere, so they are
+inference: ``startParam: false`` marks a param that can't be set at start (without it, it can), and a param is wired if
 an edge's ``destSlotId`` is the param's own ``id``.
 """
 

@@ -280,7 +280,7 @@ class Engine:
                 outcome = outcome if run.stopping is None else "stopped"
                 self.store.change_run(replace(run, ends_at=self.clock.now(), outcome=outcome))
 
-    # What people do by hand in FlowEngine's database
+    # What users do by hand in FlowEngine's database
 
     def prune(self, pipeline_id: object, up_to: int) -> int:
         """

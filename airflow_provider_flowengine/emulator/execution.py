@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .files import Files
     from .models import NodeRun, Run
 
-_TICK = 0.5  # seconds between looks at the schedules
+_TICK = 0.5  # seconds between two checks of the schedules
 _RUNS_AT_ONCE = 32  # more wait for one to end
 _AT_ONCE = 8  # nodes of one run
 _AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeout"}
@@ -83,7 +83,7 @@ class Execution:
         wait(future for _, future in under_way)
 
     def _tick(self) -> None:
-        """Start scheduled runs on time: simulated ones can wait until somebody asks, real ones can't."""
+        """Start scheduled runs on time: simulated ones can wait for the next request, real ones can't."""
         while not self._closed.wait(_TICK):
             self._engine.catch_up()
 
@@ -129,7 +129,7 @@ class Execution:
             self._engine.report_node(run.id, state)
             try:
                 ended = self._attempt(run, number, node, state, stop)
-            except Exception as error:  # a job can do what it likes to its folder: nothing may leave its run under way
+            except Exception as error:  # a job may do anything to its folder; its run must end all the same
                 ended = Ended("failed", f"the emulator can't run it: {error}")
             if ended.outcome in ("succeeded", "stopped"):
                 break

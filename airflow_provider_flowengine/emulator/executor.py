@@ -1,4 +1,4 @@
-"""What an engine needs of whatever really runs its jobs."""
+"""What an engine needs of what really runs its jobs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Pipeline:
 
     @property
     def name(self) -> str:
-        """The name people gave it."""
+        """The name that the user gave it."""
         return str(self.body["data"].get("name") or "")
 
 

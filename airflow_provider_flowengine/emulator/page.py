@@ -2,8 +2,8 @@
 The emulator's page, ``{engineUrl}/#/offline-pipeline``, and what it asks that FlowEngine has no call for.
 
 The page is plain HTML, CSS and ES modules in the folder ``page``, and in ``web`` what the tab in Airflow's page draws
-with too. It does what a person does by FlowEngine's own calls (list, history, start, stop, resume, …), and asks here
-only for what no source tells a call for: the facts about the engine, the latest runs of many pipelines at once, the
+with too. It does what a user does by FlowEngine's own calls (list, history, start, stop, resume, …), and asks here
+only for what no known call returns: the facts about the engine, the latest runs of many pipelines at once, the
 definition that a run was started with, and nodes' logs.
 """
 
@@ -132,9 +132,9 @@ def _stamp(engine: Engine, at: float) -> str:
     return moment.isoformat(sep=" ", timespec="milliseconds")
 
 
-def _known(look: Callable[[object], Found], identifier: str) -> Found:
+def _known(find: Callable[[object], Found], identifier: str) -> Found:
     try:
-        return look(identifier)
+        return find(identifier)
     except RequestRejected as refusal:
         raise HTTPException(404, str(refusal)) from refusal
 

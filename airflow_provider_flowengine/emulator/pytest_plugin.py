@@ -1,5 +1,5 @@
 """
-Fixtures for people's own tests of their DAGs: an emulator of FlowEngine, and the Airflow connection to it.
+Fixtures for users' own tests of their DAGs: an emulator of FlowEngine, and the Airflow connection to it.
 
 pytest loads this in every run where the package is installed, so it imports nothing heavy before a fixture is used.
 """

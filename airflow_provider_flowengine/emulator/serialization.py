@@ -52,8 +52,8 @@ def page(options: Options, name: str, items: list[Json], total: int) -> Json:
     """Return a page of a list under a name, with what the options say that there is in all."""
     if options.totals == "none":
         return under(name, items)
-    told = {"right": total, "zero": 0, "huge": 10**12}
-    return under(name, items, total=told[options.totals])
+    shown = {"right": total, "zero": 0, "huge": 10**12}
+    return under(name, items, total=shown[options.totals])
 
 
 def identifier(options: Options, value: int) -> int | str:

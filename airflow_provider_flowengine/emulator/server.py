@@ -46,7 +46,7 @@ class _Server(uvicorn.Server):
         self._signals = (signal.SIGINT, signal.SIGTERM) if handle_signals else ()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End in order, or else, whatever keeps it busy, after a while without."""
+        """Shut down in order; after a while, exit anyway."""
         super().handle_exit(sig, frame)
         last_resort = threading.Timer(_MAX_SHUTDOWN, os._exit, (128 + sig,))
         last_resort.daemon = True
@@ -216,7 +216,7 @@ class Emulator:
             return
         if self._socket.fileno() == -1:
             self._socket = self._bind(self.host, self.port)
-        # A listening socket takes connections from now on, even if the thread needs a moment to look at them.
+        # A listening socket takes connections from now on, even if the thread needs a moment to accept them.
         self._socket.listen(2048)
         self._server = self._make_server(handle_signals=False)
         self._thread = threading.Thread(
@@ -304,5 +304,5 @@ class Emulator:
             self.engine.store.forget_calls()
 
     def run_url(self, pipeline_id: int, run_id: int) -> str:
-        """Where a person looks at a run."""
+        """Return the address of a run's page."""
         return self.url + RUN_PAGE.format(engine_url=self.options.engine_url, pipeline_id=pipeline_id, run_id=run_id)

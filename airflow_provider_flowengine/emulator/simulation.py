@@ -65,7 +65,7 @@ def simulated_outcome(params: dict[str, str], attempt: int) -> str:
 
 
 def _simulate(node: Node, at: float, params: dict[str, str], attempts: int, otherwise: float) -> NodeRun:
-    """Play one node from its start to its end, its own retries included."""
+    """Simulate one node from its start to its end, its own retries included."""
     duration = simulated_duration(node, params, otherwise)
     begun = node_run(node, start=at, params=params, attempts_before=attempts)
     timed_out = times_out(node, duration)
@@ -109,19 +109,19 @@ def plan(
     :return: one record a node, in an order in which they can run.
     """
     earlier = earlier or {}
-    played: dict[str, NodeRun] = {}
+    planned: dict[str, NodeRun] = {}
     for node in definition.nodes:
         before = earlier.get(node.id)
         if before and before.succeeded:
-            played[node.id] = before
+            planned[node.id] = before
             continue
         attempts, params = before.attempts if before else 0, node.values(job_params)
-        ready = _ready_at(at, [played[node_id] for node_id in node.upstream])
+        ready = _ready_at(at, [planned[node_id] for node_id in node.upstream])
         if ready is None:
-            played[node.id] = node_run(node, params=params, attempts=attempts, attempts_before=attempts)
+            planned[node.id] = node_run(node, params=params, attempts=attempts, attempts_before=attempts)
         else:
-            played[node.id] = _simulate(node, ready, params, attempts, node_seconds)
-    return tuple(played.values())
+            planned[node.id] = _simulate(node, ready, params, attempts, node_seconds)
+    return tuple(planned.values())
 
 
 def _ready_at(at: float, upstream: Sequence[NodeRun]) -> float | None:

@@ -262,12 +262,12 @@ class Api:
     def list_pipelines(self) -> Flow[list[Pipeline]]:
         """05: return the engine's pipelines, all pages of them."""
         listing = yield from self.read_listing()
-        if listing.doubt:
+        if listing.problem:
             log.warning(
                 "Engine %s: only %d pipelines could be listed, and %s.",
                 self.engine_key,
                 len(listing.rows),
-                listing.doubt,
+                listing.problem,
             )
         return pipelines_of(listing)
 
@@ -375,7 +375,7 @@ class Api:
         :param pipeline_id: the pipeline.
         :param page: which page, counted from 1.
         :param size: how many runs a page holds.
-        :param seen: runs of an earlier look, by id: a row that is as it was then needn't be read again.
+        :param seen: runs of an earlier poll, by id: a row that is as it was then needn't be read again.
         :param wanted: runs that are enough: if the page shows them all, a row that can't be parsed is left out.
         :raises UnexpectedResponseError: if a row can't be parsed, which may be any run.
         """

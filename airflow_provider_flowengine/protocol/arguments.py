@@ -1,4 +1,4 @@
-"""What people give as arguments, checked where it comes in."""
+"""The arguments that users give, checked where they come in."""
 
 from __future__ import annotations
 

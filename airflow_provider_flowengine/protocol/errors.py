@@ -7,7 +7,7 @@ Everything that can go wrong with FlowEngine, as one tree that a retry policy ca
     ├── ConfigurationError            the connection or an argument is wrong; nothing was sent       (a mistake)
     ├── ServiceUnavailableError       no usable answer: network, TLS, time-out, gateway              (transient)
     ├── UnexpectedResponseError       an answer that cannot be parsed                      (transient, or a mistake)
-    ├── RequestRejectedError          FlowEngine said no, in its envelope or by 4xx                  (a mistake)
+    ├── RequestRejectedError          FlowEngine rejected it, by its envelope or 4xx                 (a mistake)
     │   └── AccessDeniedError         ... because of who asks: user id, access key
     ├── NotFoundError                 what was asked for does not exist                              (a mistake)
     │   ├── EngineNotFoundError
@@ -81,7 +81,7 @@ class ServiceUnavailableError(FlowEngineError):
 
 class UnexpectedResponseError(FlowEngineError):
     """
-    FlowEngine, or something in front of it, answered what nobody expected.
+    FlowEngine, or something in front of it, gave an answer that was not expected.
 
     :param message: what was expected and what came.
     :param request: the request that was answered so.
@@ -100,7 +100,7 @@ class UnexpectedResponseError(FlowEngineError):
 
 class RequestRejectedError(FlowEngineError):
     """
-    FlowEngine took the call and said no.
+    FlowEngine read the request and rejected it.
 
     :param message: the call, and FlowEngine's reason as it wrote it.
     :param request: the request that was refused.
@@ -171,15 +171,15 @@ class PipelineBusyError(FlowEngineError):
 
 
 class TaskInterruptedError(FlowEngineError):
-    """The task was ended before its run: by a person, and then the run was stopped, or by its worker's shutdown."""
+    """The task was ended before its run: by the user, and then the run was stopped, or by its worker's shutdown."""
 
 
 class StartUnconfirmedError(FlowEngineError):
     """
-    A start was sent, and it can't be known yet whether FlowEngine took it.
+    A start was sent, and it cannot be determined yet whether FlowEngine processed it.
 
-    The pipeline is not started again for that: a slow server may still do it. The task's next try looks first, where
-    Airflow keeps the task's state (3.3 and later, ``durable`` on).
+    The pipeline is not started again for that: a slow server may still do it. The task's next try searches for its run
+    first, if Airflow keeps the task's state (3.3 and later, ``durable`` on).
 
     :param message: what happened and what to do.
     :param pipeline_id: the pipeline that was started.
@@ -192,7 +192,7 @@ class StartUnconfirmedError(FlowEngineError):
 
 class AmbiguousRunError(FlowEngineError):
     """
-    Several runs could be the one that was started, and guessing could stop or follow somebody else's.
+    Several runs could be the one that was started, and a guess could stop or follow another user's.
 
     :param message: what happened and what to do.
     :param pipeline_id: the pipeline.

@@ -38,11 +38,11 @@ def resolve_job_params(pipeline: Pipeline, job_params: JobParams) -> dict[str, d
                 f"job_params: node {name!r} must be given an object {{key: value}}, not {params!r}"
             )
         keys = [param.key for param in node.params]
-        strange = [key for key in params if key not in keys]
-        if strange:
+        unknown = [key for key in params if key not in keys]
+        if unknown:
             raise NodeNotFoundError(
-                f"job_params: node {name!r} of pipeline {pipeline.id} has no parameter {strange[0]!r}; "
-                f"{known('parameters', keys, wanted=strange[0])}"
+                f"job_params: node {name!r} of pipeline {pipeline.id} has no parameter {unknown[0]!r}; "
+                f"{known('parameters', keys, wanted=unknown[0])}"
             )
         for key, value in params.items():
             endpoints.ensure_json_serializable(f"job_params: {value!r} for {key!r} of node {name!r}", value)

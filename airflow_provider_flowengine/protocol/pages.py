@@ -37,13 +37,13 @@ class Listing:
     :param rows: its rows, by their ids.
     :param total: how many there are in all, if the server says so.
     :param is_complete: whether these are all.
-    :param doubt: why it cannot be determined whether these are all; empty if it can.
+    :param problem: why it cannot be determined whether these are all; empty if it can.
     """
 
     rows: dict[Identifier, tuple[Reply, JsonObject]] = field(default_factory=dict)
     total: int | None = None
     is_complete: bool = False
-    doubt: str = ""
+    problem: str = ""
 
     def add(self, reply: Reply | None) -> bool:
         """Take in a page, None if there is none; return whether it held anything new."""
@@ -91,9 +91,9 @@ def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], is_enough: Callab
             return listing
         if not is_new:
             listing.is_complete = listing.total is None
-            listing.doubt = "" if listing.is_complete else f"it says that it holds {listing.total}"
+            listing.problem = "" if listing.is_complete else f"it says that it holds {listing.total}"
             return listing
-    listing.doubt = "it has no end"
+    listing.problem = "it has no end"
     return listing
 
 

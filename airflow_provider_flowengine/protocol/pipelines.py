@@ -42,10 +42,10 @@ def all_matches(listing: Listing, kind: Kind, wanted: str) -> list[Pipeline]:
     :raises UnexpectedResponseError: if there is none, and the list is not whole.
     """
     found = matches(listing, kind, wanted)
-    if listing.doubt and not found:
+    if listing.problem and not found:
         reply = next(reply for reply, _ in listing.rows.values())
         shown = f"{len(listing.rows)} pipelines"
-        raise reply.unexpected(f"a pipeline of {kind} {wanted!r}, or a list with an end ({listing.doubt})", shown)
+        raise reply.unexpected(f"a pipeline of {kind} {wanted!r}, or a list with an end ({listing.problem})", shown)
     return found
 
 

@@ -86,11 +86,11 @@ def _nodes(run: PipelineRun, pipeline: Pipeline | None, known: Iterable[JsonObje
     planned: dict[str, JsonObject] = {
         node.id: _node(node.id, node.name) for node in (pipeline.nodes if pipeline else ())
     }
-    told: dict[str, JsonObject] = {
+    shown: dict[str, JsonObject] = {
         node.id: _node(node.id, node.name, node.state.value, node.started, node.ended, node.message)
         for node in run.nodes
     }
-    return list({**planned, **{str(node.get("id")): node for node in known}, **told}.values())
+    return list({**planned, **{str(node.get("id")): node for node in known}, **shown}.values())
 
 
 def _node(

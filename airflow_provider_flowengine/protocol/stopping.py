@@ -116,7 +116,7 @@ def active_runs(history: History, limit: int = 100) -> Flow[list[PipelineRun]]:
     unrecognized status, included.
 
     :param history: the pipeline's history.
-    :param limit: how many of its newest runs are looked at, default 100.
+    :param limit: how many of its newest runs are read, default 100.
     """
     latest = yield from history.latest(limit)
     return [run for run in latest.runs if not run.state.is_final and (run.state is RunState.RUNNING or not run.ended)]
