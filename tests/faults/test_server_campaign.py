@@ -101,7 +101,7 @@ class Figures:
 
 
 @pytest.mark.parametrize(
-    ("outage", "duration"), [((159.0, 329.0), 400.0), ((12.0, 172.0), 60.0)], ids=["goes on", "has ended"]
+    ("outage", "duration"), [((159.0, 450.0), 400.0), ((12.0, 172.0), 60.0)], ids=["goes on", "has ended"]
 )
 def test_a_run_that_the_end_of_a_try_did_not_stop_is_reconnected_to(outage, duration):
     task = Task(World(outages=(outage,), duration=duration, retries=1, timeout=200.0)).play()
