@@ -68,7 +68,12 @@ class Bench:
 
     def __init__(self, folder: Path, steps: int) -> None:
         self.folder, self.steps = folder, steps
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        # With bytecode in place, as in any Airflow that has run a task before.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AIRFLOW") and name != "PYTHONDONTWRITEBYTECODE"
+        }
         self.env = {**kept, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "BENCH_STEPS": str(steps)}
         self.env["PYTHONPATH"] = os.getcwd()
         self.http_port, self.dbt_port, self.proxy_port = free_port(), free_port(), free_port()
