@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import trustme
 
-from benchmarks import calls, load, noticing, parsing, report, steps, waiting
+from benchmarks import calls, load, noticing, parsing, progress, report, steps, waiting
 from benchmarks.waiting import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-PARTS = ("waiting", "limit", "parsing", "noticing", "calls", "load", "steps")
+PARTS = ("waiting", "limit", "parsing", "noticing", "calls", "load", "steps", "progress")
 PEERS = [(100, 100), (1000, 1000)]
 OURS = [(100, 10), (1000, 1), (1000, 10), (1000, 100), (1000, 1000), (10_000, 100)]
 WAITING = [
@@ -122,6 +122,8 @@ def main() -> None:
         report.load(load.measure(seconds=1 if is_quick else 10), into)
     if "steps" in parts:
         report.steps(steps.measure(*(5, 5.0) if is_quick else (arguments.steps, 30.0)), into)
+    if "progress" in parts:
+        report.progress(progress.measure(*(20, 5.0) if is_quick else (1000, 60.0)), into)
     report.machine(into)
 
 

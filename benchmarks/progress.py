@@ -19,10 +19,9 @@ from tests.system.emulator import FlowEngine
 from tests.system.processes import end_all, until
 from tests.system.stack import Stack
 
-RUNS, PIPELINES = 1000, 100
+RUNS_PER_PIPELINE = 10
 NODES = tuple(f"node_{number}" for number in range(30))
 NODE_SECONDS = 60
-SETTLE, MEASURE = 60.0, 60.0
 COUNTED = "CREATE TABLE written (at TEXT)"
 COUNT = (
     "CREATE TRIGGER count_writes AFTER INSERT ON xcom WHEN NEW.key = 'flowengine_run' "
@@ -30,33 +29,34 @@ COUNT = (
 )
 
 
-def measure(runs: int = RUNS) -> list[dict[str, object]]:
+def measure(runs: int = 1000, seconds: float = 60.0) -> list[dict[str, object]]:
     """
     Return what the triggerer uses, asks FlowEngine for, and writes, with progress off and on.
 
     :param runs: how many deferred runs.
+    :param seconds: how long to let them settle, and to measure.
     """
-    return [_measure(progress, runs) for progress in ("off", "on")]
+    return [_measure(progress, runs, seconds) for progress in ("off", "on")]
 
 
-def _measure(progress: str, runs: int) -> dict[str, object]:
+def _measure(progress: str, runs: int, seconds: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="flowengine-progress-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         try:
-            return _measure_in(folder, progress, runs)
+            return _measure_in(folder, progress, runs, seconds)
         finally:
             end_all(folder)
 
 
-def _measure_in(folder: Path, progress: str, number: int) -> dict[str, object]:
+def _measure_in(folder: Path, progress: str, number: int, seconds: float) -> dict[str, object]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env = {**kept, "HOME": str(folder), "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     flowengine = FlowEngine(folder, env)
     flowengine.start()
-    pipelines = [flowengine.create_pipeline(duration=str(NODE_SECONDS), nodes=NODES) for _ in range(PIPELINES)]
-    runs = [
-        (pipelines[index % PIPELINES], flowengine.start_run(pipelines[index % PIPELINES])) for index in range(number)
+    pipelines = [
+        flowengine.create_pipeline(duration=str(NODE_SECONDS), nodes=NODES) for _ in range(number // RUNS_PER_PIPELINE)
     ]
+    runs = [(pipeline, flowengine.start_run(pipeline)) for pipeline in pipelines for _ in range(RUNS_PER_PIPELINE)]
     (folder / "runs.json").write_text(json.dumps(runs), encoding="utf-8")
     connection = flowengine.connection()
     del connection["connection_id"]
@@ -77,9 +77,9 @@ def _measure_in(folder: Path, progress: str, number: int) -> dict[str, object]:
     airflow.sql(COUNT)
     airflow.api.trigger("deferred", {})
     until(lambda: _waiting(airflow) == number, 600, lambda: f"Only {_waiting(airflow)} are deferred", 2)
-    time.sleep(SETTLE)
+    time.sleep(seconds)
     before, began = _used(airflow, flowengine), time.monotonic()
-    time.sleep(MEASURE)
+    time.sleep(seconds)
     after, took = _used(airflow, flowengine), time.monotonic() - began
     assert _waiting(airflow) == number, "Not all runs were waited for throughout"
     rates = {name: (after[name] - before[name]) / took for name in after}

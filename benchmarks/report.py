@@ -302,6 +302,32 @@ def steps(rows: Sequence[Row], into: Path) -> None:
     )
 
 
+def progress(rows: Sequence[Row], into: Path) -> None:
+    """What it costs to show deferred runs in Airflow's page."""
+    _table(
+        into / "progress.md",
+        (
+            "Progress",
+            "Deferred runs",
+            "CPU of the triggers, %",
+            "CPU with the supervisor's, %",
+            "Requests/s to FlowEngine",
+            "XCom writes/s",
+        ),
+        [
+            (
+                row["progress"],
+                f"{row['runs']:,}",
+                f"{_number(row, 'loop_percent'):.1f}",
+                f"{_number(row, 'cpu_percent'):.1f}",
+                f"{_number(row, 'requests_per_second'):.1f}",
+                f"{_number(row, 'writes_per_second'):.1f}",
+            )
+            for row in rows
+        ],
+    )
+
+
 def machine(into: Path) -> None:
     """What was measured, where and when."""
     model = next(

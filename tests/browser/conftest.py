@@ -1,5 +1,6 @@
 """A real browser, which must find nothing to complain of, and what it looks at: the emulator, and a real Airflow."""
 
+import json
 import os
 import re
 import shutil
@@ -106,6 +107,16 @@ def airflow(tmp_path_factory):
         yield stack
     finally:
         end_all(folder)
+
+
+@pytest.fixture
+def connected(airflow, flowengine_emulator):
+    """Let the connection ``flowengine_default`` of that Airflow lead to the emulator."""
+    connection = json.loads(flowengine_emulator.connection())
+    connection |= {"connection_id": "flowengine_default", "extra": json.dumps(connection["extra"])}
+    airflow.api.call("POST", "/connections", json=connection)
+    yield
+    airflow.api.call("DELETE", "/connections/flowengine_default")
 
 
 def keep_screenshot(page, name, *, dark=False):

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import keep_screenshot
+from .conftest import keep_screenshot, until
 
 RUN_PAGE = "{fl_url}{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
 
@@ -61,10 +61,25 @@ def test_a_connection_is_filled_in_saved_and_tested(airflow, flowengine, open_ai
     assert re.search(r"engine 6 at /engine/15/cess-data-3 \(.*\), 1 pipeline\b", result["message"]), result["message"]
 
 
-def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(airflow, flowengine, open_airflow):
-    connection = json.loads(flowengine.connection())
-    extra = json.dumps(connection.pop("extra"))
-    airflow.api.call("POST", "/connections", json={"connection_id": "flowengine_default", **connection, "extra": extra})
+def test_the_end_of_a_run_is_an_event_of_the_asset_that_is_watched(airflow, flowengine, connected, open_airflow):
+    pipeline = flowengine.engine.create_pipeline({"data": {"name": "churn", "nodes": []}, "pipelineKey": "churn_model"})
+    until(
+        lambda: airflow.sql("SELECT 1 FROM asset_state_store"), 120, lambda: f"No watcher has begun: {airflow.logs()}"
+    )
+    run = flowengine.engine.start(pipeline.id)
+    until(lambda: airflow.sql("SELECT 1 FROM asset_event"), 90, "There is no event")
+
+    page = open_airflow("/assets")
+    page.get_by_role("link", name="churn_model").first.click()
+    expect(page.get_by_text("flowengine_asset_watcher").first).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(1000)  # until its graph stands still
+    keep_screenshot(page, "asset", dark=True)
+    (extra,) = airflow.sql("SELECT extra FROM asset_event")[0]
+    assert json.loads(extra)["payload"]["run_id"] == run.id
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(flowengine, open_airflow):
     page = open_airflow("/dags/flowengine_quickstart")
 
     page.get_by_role("button", name="Trigger Dag").click()
@@ -73,7 +88,7 @@ def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(airflow,
     page.get_by_role("link", name="Details", exact=True).click()
     link = page.get_by_role("link", name="FlowEngine run")
     expect(link).to_be_visible(timeout=60_000)
-    keep_screenshot(page, "task-link")
+    keep_screenshot(page, "task-link", dark=True)
     with page.expect_popup() as opened:
         link.click()
     run = opened.value
@@ -86,3 +101,6 @@ def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(airflow,
     expect(page.get_by_text("success", exact=True).first).to_be_visible(timeout=90_000)
     expect(run.get_by_role("heading", level=1)).to_contain_text("Succeeded")
     assert begun.params == {"train": {"trees": "200"}}
+    page.get_by_role("link", name="Logs", exact=True).click()
+    expect(page.get_by_text("succeeded after").first).to_be_visible(timeout=30_000)
+    keep_screenshot(page, "task-log", dark=True)

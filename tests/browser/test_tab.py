@@ -1,6 +1,5 @@
 """The tab *FlowEngine* in Airflow's page, as a person uses it."""
 
-import json
 import re
 import time
 
@@ -20,16 +19,12 @@ ENDED = ("success", "failed")
 
 
 @pytest.fixture
-def flowengine(flowengine_emulator, airflow, monkeypatch):
+def flowengine(flowengine_emulator, connected, monkeypatch):
     """An emulator with the churn model, which Airflow knows; its clock stands still until it is advanced."""
     flowengine_emulator.clock.reset(time.time())
     flowengine_emulator.engine.create_pipeline(churn())
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", flowengine_emulator.connection())
-    connection = json.loads(flowengine_emulator.connection())
-    connection |= {"connection_id": "flowengine_default", "extra": json.dumps(connection["extra"])}
-    airflow.api.call("POST", "/connections", json=connection)
-    yield flowengine_emulator
-    airflow.api.call("DELETE", "/connections/flowengine_default")
+    return flowengine_emulator
 
 
 @pytest.fixture
@@ -166,7 +161,7 @@ def test_a_deferred_run_is_watched_from_start_to_failure_and_through_a_resume(fl
         expect(node(page, name)).to_contain_text("Succeeded")
     expect(tries(page)).to_contain_text([f"Run {run.id}", f"Run {run.id}"])
     assert (flowengine.count("start"), flowengine.count("resume"), flowengine.count("stop")) == (1, 1, 0)
-    keep_screenshot(page, "tab-resumed")
+    keep_screenshot(page, "tab-resumed", dark=True)
 
     asked = []
     page.on("request", lambda sent: asked.append(sent.url) if "xcomEntries" in sent.url else None)
