@@ -311,7 +311,7 @@ def progress(rows: Sequence[Row], into: Path) -> None:
             "Deferred runs",
             "CPU of the triggers, %",
             "CPU with the supervisor's, %",
-            "Requests/s to FlowEngine",
+            "Requests/s for nodes",
             "XCom writes/s",
         ),
         [

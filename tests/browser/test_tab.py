@@ -1,7 +1,6 @@
 """The tab *FlowEngine* in Airflow's page, as a person uses it."""
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import expect
@@ -20,8 +19,7 @@ ENDED = ("success", "failed")
 
 @pytest.fixture
 def flowengine(flowengine_emulator, connected, monkeypatch):
-    """An emulator with the churn model, which Airflow knows; its clock stands still until it is advanced."""
-    flowengine_emulator.clock.reset(time.time())
+    """An emulator with the churn model, which Airflow knows."""
     flowengine_emulator.engine.create_pipeline(churn())
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", flowengine_emulator.connection())
     return flowengine_emulator
@@ -101,13 +99,18 @@ def open_airflow(open_page, airflow):
 
 
 def started(flowengine, number=1):
-    """Wait until so many runs have been started, and return them, the newest first."""
+    """Wait until so many runs have been started, and return them, the newest first. Then the clock stands still.
+
+    Before, it must not: a run that began long before its start was sent would be taken for somebody else's.
+    """
 
     def runs():
         rows = flowengine.engine.runs(1)[0]
         return rows if len(rows) >= number else None
 
-    return until(runs, 60, "No run was started")
+    found = until(runs, 60, "No run was started")
+    flowengine.clock.reset(flowengine.clock.now())
+    return found
 
 
 def node(page, name):
