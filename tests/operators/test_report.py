@@ -115,6 +115,17 @@ def test_a_sensor_sees_the_end_if_the_server_shows_no_nodes(run_task, emulator, 
     assert task.returned["state"] == "succeeded"
 
 
+def test_a_wait_asks_for_no_more_of_the_history_than_it_needs(start, emulator, pipeline):
+    emulator.options.one_run_call = False
+    one = pipeline(duration=0)
+    for _ in range(30):
+        emulator.engine.start(one)
+
+    start(pipeline_id=one, job_params={"n1": {"duration": "1"}})
+
+    assert "page=1&size=2&" in emulator.calls("history")[-1]["query"]
+
+
 @pytest.mark.parametrize("one_run_call", [True, False], ids=["with the one-run call", "without it"])
 def test_watching_the_nodes_costs_no_more_requests_than_watching_the_run(start, emulator, pipeline, one_run_call):
     emulator.options.one_run_call = one_run_call

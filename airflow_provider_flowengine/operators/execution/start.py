@@ -286,8 +286,9 @@ class StartTask(RunTask):
         if self.options.deferrable:
             self._settle_end_before_deferral()
             self._hand_over(monitor, "execute_after_wait", cancel_on_kill=False, is_own_run=False)
+        history = self._polled_history(run.pipeline_id)
         with suppress(RunLostError):  # what has vanished isn't running
-            while self._poll(monitor) is None:
+            while self._poll(history, monitor) is None:
                 self._sleep(monitor)
 
     # --- a new run ----------------------------------------------------------------------------------------------------

@@ -234,17 +234,21 @@ class RunTask(ABC):
     def _history(self, pipeline_id: Identifier) -> History:
         return History(self.hook.api, pipeline_id)
 
-    def _poll(self, monitor: RunMonitor) -> PipelineRun | None:
+    def _polled_history(self, pipeline_id: Identifier) -> History:
+        """Return a pipeline's history for all polls of a wait: it learns how the server behaves, and never retries."""
+        return History(replace(self.hook.api, retry=NO_RETRY), pipeline_id)  # the next poll is the retry
+
+    def _poll(self, history: History, monitor: RunMonitor) -> PipelineRun | None:
         """Poll once; return the run if it has ended."""
-        history = History(replace(self.hook.api, retry=NO_RETRY), monitor.pipeline_id)  # the next poll is the retry
         with self.interrupt.interruptible():
             return self.hook.client.run(poll_once(self.hook.api, history, monitor))
 
     def _poll_until_done(self, monitor: RunMonitor) -> PipelineRun:
         """Wait in the worker until the run has ended, and show each change."""
+        history = self._polled_history(monitor.pipeline_id)
         if self.pre_resume_run is None:
             self._sleep(monitor)
-        while (ended := self._poll(monitor)) is None:
+        while (ended := self._poll(history, monitor)) is None:
             if monitor.last:
                 self.report.update(monitor.last)
             self._sleep(monitor)
