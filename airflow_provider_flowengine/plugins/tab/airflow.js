@@ -82,8 +82,10 @@ const earlierRuns = new Map(); // by task and try
 /** The runs of the task's earlier tries, {try: run id}: a try keeps them in the task state store, before its run starts. */
 export async function readEarlierRuns(params, tryNumber) {
   const key = JSON.stringify([params, tryNumber]);
-  if (!earlierRuns.has(key)) earlierRuns.set(key, await readState("flowengine_tries", params));
-  return earlierRuns.get(key);
+  if (earlierRuns.has(key)) return earlierRuns.get(key);
+  const runs = await readState("flowengine_tries", params);
+  if (Object.keys(runs).length) earlierRuns.set(key, runs); // a try that is only queued has kept nothing yet
+  return runs;
 }
 
 async function readState(key, params) {
