@@ -176,8 +176,8 @@ def test_the_tab_says_that_a_task_ended_before_its_run(flowengine, trigger, open
     dag_run = trigger("flowengine_tab")
     page = open_airflow(dag_run.task("train_model"))
     started(flowengine)
-    until(lambda: dag_run.state("train_model") == "deferred", 60, "The task is not deferred")
-    expect(heading(page)).to_contain_text("Running", timeout=MINUTE)
+    # What only the trigger tells: before it begins, Airflow tells nobody that the task is marked, and the run goes on.
+    expect(node(page, "Fetch customers")).to_contain_text("Running", timeout=MINUTE)
 
     dag_run.mark("train_model", "failed")
     expect(page.locator(".notice")).to_contain_text("The task ended before its run did.", timeout=MINUTE)
