@@ -31,8 +31,8 @@ demo: $(READY) ## Watch a DAG run a pipeline, on a stand-in for FlowEngine (unde
 standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and a stand-in for FlowEngine
 	@$(BIN)/python scripts/standalone.py
 
-test: lint types ## Lint, types and all tests but those with a target of their own (3 minutes)
-	@$(BIN)/pytest -q -n 2
+test: lint types ## Lint, types and all tests but those with a target of their own (5 minutes)
+	@$(BIN)/pytest -q -n 5
 
 lint: $(READY) ## Check style, format and spelling
 	@$(BIN)/ruff check .

@@ -31,10 +31,12 @@ PYTHONS = {
     "3.3": ("3.11", "3.12", "3.13", "3.14"),
 }
 MATRIX = [(airflow, python) for airflow, pythons in PYTHONS.items() for python in pythons]
-NEWEST = list(PYTHONS)[-1]
+OLDEST, *_, NEWEST = PYTHONS
 MAIN_PYTHON = "3.13"  # or a line's newest, where that is older: the one that most tests run on
 FAULTS = "--ignore=tests/faults"  # a campaign that takes Airflow's part itself: the same on each
-NO_AIRFLOW = [f"--ignore=tests/{folder}" for folder in ("protocol", "client", "emulator")]
+PAGES = [f"test_{of}.py" for of in ("layout", "documentation", "translations", "reference_pages", "reliability_page")]
+NO_AIRFLOW = [f"--ignore=tests/{path}" for path in ("protocol", "client", "emulator", "definitions", "typing", *PAGES)]
+AT_BOTH_ENDS = [f"--ignore=tests/{folder}" for folder in ("cli", "contract")]  # on the oldest line, and on the newest
 RESULTS = Path(".nox/results")
 TABLE = Path("docs/versions.md")
 
@@ -54,7 +56,9 @@ def selection(airflow: str, python: str) -> list[str]:
     """Return which tests are worth their time: all on the newest Airflow, fewer the more is known from elsewhere."""
     if python != min(PYTHONS[airflow][-1], MAIN_PYTHON):
         return ["tests/airflow"]
-    return [FAULTS] if airflow == NEWEST else [FAULTS, *NO_AIRFLOW]
+    if airflow == NEWEST:
+        return [FAULTS]
+    return [FAULTS, *NO_AIRFLOW, *(() if airflow == OLDEST else AT_BOTH_ENDS)]
 
 
 def run_tests(session: nox.Session, pins: str, selected: list[str]) -> None:
