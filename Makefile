@@ -19,6 +19,9 @@ COMPILE := $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version
 	--no-emit-index-url --custom-compile-command 'make pins'
 TESTED := --extra emulator --extra openlineage --group test pyproject.toml
 
+# In processes of their own: hypothesis draws by the constants of the modules that a process has loaded, too.
+CAMPAIGNS := tests/faults/test_campaign.py tests/faults/test_server_campaign.py
+
 .PHONY: help demo standalone test lint format types test-packaging test-matrix test-system test-browser bench mutate simulate \
 	docs translations build pins clean
 
@@ -32,7 +35,8 @@ standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and
 	@$(BIN)/python scripts/standalone.py
 
 test: lint types ## Lint, types and all tests but those with a target of their own (5 minutes)
-	@$(BIN)/pytest -q -n 5
+	@$(BIN)/pytest -q -n 5 $(foreach campaign,$(CAMPAIGNS),--ignore=$(campaign))
+	@$(BIN)/pytest -q -n 2 --dist loadfile $(CAMPAIGNS)
 
 lint: $(READY) ## Check style, format and spelling
 	@$(BIN)/ruff check .

@@ -68,7 +68,7 @@ def run_tests(session: nox.Session, pins: str, selected: list[str]) -> None:
     result.parent.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)
     arguments = session.posargs or selected
-    session.run("pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--junit-xml={result}", *arguments)
+    session.run("pytest", "-q", "-n", "4", "-p", "no:cacheprovider", f"--junit-xml={result}", *arguments)
 
 
 @nox.session
@@ -88,7 +88,7 @@ def lowest(session: nox.Session) -> None:
 def next(session: nox.Session) -> None:
     """Test Airflow's next pre-release, with nothing pinned: told, and allowed to fail."""
     session.install("--pre", "--upgrade", "apache-airflow", "--group", "test", ".[emulator,openlineage]", silent=True)
-    session.run("pytest", "-q", "-n", "2", "-p", "no:cacheprovider", FAULTS, *NO_AIRFLOW)
+    session.run("pytest", "-q", "-n", "4", "-p", "no:cacheprovider", FAULTS, *NO_AIRFLOW)
 
 
 @nox.session(venv_backend="none")

@@ -110,7 +110,7 @@ def start_once(
             "No new run of pipeline %s appeared. Sending its start again (attempt %d).", pipeline_id, attempt + 1
         )
         yield Sleep(max(pause, 0.0))
-    raise _unconfirmed(outcome, confirmation_timeout)
+    raise _unconfirmed(outcome, confirmation_timeout, search.error)
 
 
 def find_started_run(
@@ -245,7 +245,9 @@ def _reported_run(reply: Reply, intent: Intent) -> PipelineRun | None:
     return run if intent.is_new(run) and not is_pipeline else None
 
 
-def _unconfirmed(outcome: _Outcome, confirmation_timeout: float) -> StartUnconfirmedError:
+def _unconfirmed(
+    outcome: _Outcome, confirmation_timeout: float, error: FlowEngineError | None
+) -> StartUnconfirmedError:
     pipeline_id = outcome.intent.pipeline_id
     if outcome.reported:
         what = (
@@ -253,6 +255,8 @@ def _unconfirmed(outcome: _Outcome, confirmation_timeout: float) -> StartUnconfi
             f"did not show within {confirmation_timeout:g} s. It may be another pipeline's, so it is neither waited "
             "for nor stopped."
         )
+    elif error:
+        what = f"The runs of pipeline {pipeline_id} could not be read within {confirmation_timeout:g} s: {error}"
     else:
         what = (
             f"No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. "
@@ -305,7 +309,8 @@ class _Search:
             yield from self._poll(seen)
             if self.reported and self.reported.id in seen:
                 return seen[self.reported.id]
-            candidates = [] if self.reported else self._possible(seen.values())
+            # After a poll that failed, another candidate may be there without having been seen.
+            candidates = [] if self.reported or self.error else self._possible(seen.values())
             wake = deadline
             if candidates:
                 first_seen = now() if first_seen is None else first_seen
@@ -355,6 +360,8 @@ class _Search:
             run = yield from self.history.read_own_run(self.reported.id)
             if run:
                 return run
+        if self.error:
+            return None
         possible = self._possible(seen.values())
         if possible:
             return possible[0]

@@ -164,6 +164,24 @@ def test_an_id_in_the_answer_is_not_believed_while_the_history_cannot_be_read(se
     assert "with id 6, which its history did not show within 30 s" in str(caught(server, StartUnconfirmedError))
 
 
+@pytest.mark.parametrize(
+    "start_answer", [ok({"id": 9001, "status": "running"}), ok(), answer(502, "")], ids=["another id", "no id", "lost"]
+)
+def test_a_single_candidate_is_not_taken_if_the_last_poll_failed(server, start_answer):
+    """Another one may be there that nobody has seen: the run of this start."""
+    server.fill(30)
+
+    def breaks_down_after_one_poll(request):
+        polls = iter([server._work])
+        server.always("history", lambda request: next(polls, lambda _: answer(502, ""))(request))
+        return start_answer
+
+    server.on("start", server.taken(breaks_down_after_one_poll))
+
+    caught(server, StartUnconfirmedError)
+    assert server.count("history") > 2
+
+
 def test_an_id_in_the_answer_that_no_history_shows_is_named_and_not_followed(server):
     server.fill(5)
     server.on("start", ok({"id": 9001, "status": "running"}))  # another pipeline's, maybe

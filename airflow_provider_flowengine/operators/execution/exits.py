@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
+    from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.operators.checkpoint import CheckpointStore
     from airflow_provider_flowengine.operators.execution.report import RunReport
     from airflow_provider_flowengine.operators.exit_policy import Row
@@ -77,7 +77,7 @@ class RunExit:
 
     :param run: the run; None if the try owns none, or doesn't know it yet.
     :param context: the task's context.
-    :param hook: the task's hook.
+    :param operator: the task's operator; its hook is made only if it is needed, since its connection may be wrong.
     :param store: the task's checkpoint.
     :param report: what others see of the run.
     :param cancel_on_kill: whether a run is stopped at all.
@@ -88,7 +88,7 @@ class RunExit:
 
     run: PipelineRun | None
     context: Context
-    hook: FlowEngineHook
+    operator: FlowEnginePipelineOperator
     store: CheckpointStore
     report: RunReport
     cancel_on_kill: bool
@@ -155,7 +155,7 @@ class RunExit:
         timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
         if row.ending is Ending.INTERRUPTED:
             timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
-        deadline = self.hook.api.now() + timeout
+        deadline = self.operator.hook.api.now() + timeout
         run = self.run or self.find_unconfirmed_run(timeout / 2, request_timeout)
         if run is None:
             return "It is not known whether a run was started: the log says more."
@@ -181,6 +181,6 @@ class RunExit:
 
     def _request_stop(self, run: PipelineRun, deadline: float, request_timeout: float) -> bool:
         """Stop the run; return whether it needed that."""
-        api = self.hook.api.without_retries(request_timeout)
+        api = self.operator.hook.api.without_retries(request_timeout)
         flow = stop(api, History(api, run.pipeline_id), run.id, timeout=deadline - api.now(), assume_exists=True)
-        return bool(self.hook.client.run(with_deadline(flow, deadline, api.now)))
+        return bool(self.operator.hook.client.run(with_deadline(flow, deadline, api.now)))

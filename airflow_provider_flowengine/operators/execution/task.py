@@ -369,7 +369,7 @@ class RunTask(ABC):
         end = RunExit(
             run=self.owned_run,
             context=self.context,
-            hook=self.hook,
+            operator=self.operator,
             store=self.store,
             report=self.report,
             cancel_on_kill=self.options.cancel_on_kill,
