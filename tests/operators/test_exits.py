@@ -91,6 +91,16 @@ def test_a_stop_that_is_refused_hides_nothing_of_why_the_run_was_to_be_stopped(
     assert "The run could not be stopped and may still be running" in task.error
 
 
+@needs_task_state_store
+def test_a_run_that_was_stopped_though_the_stop_was_refused_is_not_blamed_on_somebody_else(start, emulator, pipeline):
+    emulator.fail("stop", kind="envelope", where="after")
+
+    task = start(pipeline_id=pipeline(duration="forever"), timeout=0.3, retries=1)
+
+    assert kinds(task) == ["RunTimeoutError", "RunTimeoutError"]
+    assert emulator.count("start") == 2
+
+
 # --- errors that nobody has foreseen ----------------------------------------------------------------------------------
 
 

@@ -164,6 +164,8 @@ class RunExit:
             log.warning("%s; %s is left running, since cancel_on_kill is off. %s", row.reason, name, url)
             return "The run is left running, since cancel_on_kill is off."
         log.info("%s: stopping %s. %s", row.reason, name, url)
+        if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
+            self.store.save(Phase.CANCELLED, run.pipeline_id, run.id)
         try:
             is_stopped = self._request_stop(run, deadline, request_timeout)
         except Exception as error:
@@ -175,8 +177,6 @@ class RunExit:
             log.info("Run %s had already finished.", run.id)
             return "The run had already finished."
         log.info("Requested cancellation of run %s.", run.id)
-        if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
-            self.store.save(Phase.CANCELLED, run.pipeline_id, run.id)
         return "The run was stopped."
 
     def _request_stop(self, run: PipelineRun, deadline: float, request_timeout: float) -> bool:
