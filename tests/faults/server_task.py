@@ -195,12 +195,18 @@ class Task:
         world = self.world
         if world.ids != "grow" and world.times == "none":
             return "ids don't grow, and runs tell no start time"
+        if self._looks_ordered_by_chance():
+            return "ids don't grow, and a history's short pages look ordered by chance"
         pages = world.paging != "whole" and world.older + len(world.others) + 3 > min(world.page_size, 20)
         return (
             "a history in no order whose pages look ordered or repeated by chance"
             if world.order == "any" and pages
             else ""
         )
+
+    def _looks_ordered_by_chance(self) -> bool:
+        world = self.world
+        return world.ids == "random" and world.order == "oldest" and world.paging != "whole" and world.page_size < 6
 
     def _stop_sent(self, run_id: str) -> None:
         run = self.server.find(run_id)
@@ -291,7 +297,7 @@ class Task:
             and (world.has_date or not world.skew)
         )
         readable = world.paging == "whole" or (world.order != "any" and (world.ids == "grow" or world.times != "none"))
-        simple = world.paging != "endless"
+        simple = world.paging != "endless" and not self._looks_ordered_by_chance()
         return (
             len(world.starts) == 1
             and start.is_processed
