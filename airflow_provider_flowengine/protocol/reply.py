@@ -154,8 +154,10 @@ class Reply:
             lists = {name: value for name, value in lists.items() if name in _LIST_NAMES}
         if len(lists) == 1:
             return next(iter(lists.values()))
-        is_empty = not lists and None in data.values() and self.total() in (0, None)
-        return [] if is_empty else "no list"
+        # Servers write no list as null, or leave it out; a page beyond the end may still say how many there are in all.
+        is_beyond_first = self.request.query.get("page", 1) != 1
+        is_null = None in data.values() and self.total() is None
+        return [] if not lists and (is_beyond_first or is_null or self.total() == 0) else "no list"
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pendulum
@@ -219,6 +220,7 @@ def test_what_is_no_time_is_quoted(value):
         ({"totalElements": 7, "content": [{"id": 1}], "sort": []}, [{"id": 1}], 7),
         ({"list": [{"id": 1}], "navigatepageNums": [1], "total": 1}, [{"id": 1}], 1),
         ({"total": 0, "list": None}, [], 0),
+        ({"total": 0}, [], 0),
         ({"list": None}, [], None),
         ({"total": "many", "rows": []}, [], None),
     ],
@@ -246,6 +248,14 @@ def test_a_list_stands_in_data_or_under_any_name_in_it(data, rows, total):
 def test_what_holds_no_list_or_two_is_unexpected(whole):
     with pytest.raises(UnexpectedResponseError, match="expected a list of objects in data"):
         reply(whole).rows()
+
+
+@pytest.mark.parametrize("data", [{"historyList": None, "total": 2}, {"total": 2}, {}])
+def test_a_page_beyond_the_end_may_have_no_list(data):
+    request = replace(REQUEST, query={"page": 2, "size": 20})
+    listed = replace(reply({"status": 0, "data": data}), request=request)
+
+    assert listed.rows() == []
 
 
 @pytest.mark.parametrize(

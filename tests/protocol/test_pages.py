@@ -29,13 +29,15 @@ class Pipelines:
         if page > last and self.beyond == "a refusal":
             return refused("page out of range")
         if page > last:
-            page = {"nothing": page, "the last page": last, "the first page": 1}[self.beyond]
+            page = {"the last page": last, "the first page": 1}.get(self.beyond, page)
         rows = self.rows[(page - 1) * size : page * size]
+        if page > last and self.beyond == "null":
+            rows = None
         total = {"right": len(self.rows), "too large": 10**12, "too small": 1, "none": None}[self.total]
         return ok({"list": rows, "total": total} if total is not None else rows)
 
 
-BEYOND = ["nothing", "a refusal", "the last page", "the first page"]
+BEYOND = ["nothing", "null", "a refusal", "the last page", "the first page"]
 
 
 @pytest.mark.parametrize("beyond", BEYOND)
