@@ -136,7 +136,7 @@ class Reply:
 
     def listed(self) -> list[Json]:
         """Return the same, whatever each row is."""
-        rows = self._only_list(self.data) if isinstance(self.data, dict) else self.data
+        rows = self._only_list(self._listing) if isinstance(self.data, dict) else self.data
         if rows is None and "data" in self.payload:
             return []
         if not isinstance(rows, list):
@@ -145,19 +145,29 @@ class Reply:
 
     def total(self) -> int | None:
         """Return how many rows there are in all, if the answer says so."""
-        count = identifier(_first(self.data, *_TOTAL_NAMES)) if isinstance(self.data, dict) else None
+        count = identifier(_first(self._listing, *_TOTAL_NAMES))
         return count if isinstance(count, int) else None
 
+    @property
+    def _listing(self) -> JsonObject:
+        """The object that holds the list: ``data``, or the only object in it that does."""
+        data = self.data if isinstance(self.data, dict) else {}
+        nested = [] if _lists(data) else [each for each in objects(list(data.values())) if _named_lists(each)]
+        return nested[0] if len(nested) == 1 else data
+
     def _only_list(self, data: JsonObject) -> Json:
-        lists = {name: value for name, value in data.items() if isinstance(value, list)}
+        lists = _lists(data)
         if len(lists) > 1:
-            lists = {name: value for name, value in lists.items() if name in _LIST_NAMES}
+            lists = _named_lists(data)
         if len(lists) == 1:
-            return next(iter(lists.values()))
-        # Servers write no list as null, or leave it out; a page beyond the end may still say how many there are in all.
-        is_beyond_first = self.request.query.get("page", 1) != 1
-        is_null = None in data.values() and self.total() is None
-        return [] if not lists and (is_beyond_first or is_null or self.total() == 0) else "no list"
+            return lists[0]
+        return [] if not lists and self._may_lack_list(data) else "no list"
+
+    def _may_lack_list(self, data: JsonObject) -> bool:
+        """Whether no list means no rows: a page beyond the end may still say how many rows there are in all."""
+        if self.request.query.get("page", 1) != 1:
+            return True
+        return self.total() == 0 or (self.total() is None and None in data.values())
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
@@ -323,6 +333,14 @@ class Reply:
         except (ValueError, TypeError, OverflowError, OSError):
             pass
         raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)
+
+
+def _lists(data: JsonObject) -> list[Json]:
+    return [value for value in data.values() if isinstance(value, list)]
+
+
+def _named_lists(data: JsonObject) -> list[Json]:
+    return [value for name in _LIST_NAMES if isinstance(value := data.get(name), list)]
 
 
 def _node(content: JsonObject) -> Node:

@@ -219,6 +219,7 @@ def test_what_is_no_time_is_quoted(value):
         ({"total": "7", "list": [{"id": 1}]}, [{"id": 1}], 7),
         ({"totalElements": 7, "content": [{"id": 1}], "sort": []}, [{"id": 1}], 7),
         ({"list": [{"id": 1}], "navigatepageNums": [1], "total": 1}, [{"id": 1}], 1),
+        ({"page": {"list": [{"id": 1}], "total": 7}, "code": 0}, [{"id": 1}], 7),
         ({"total": 0, "list": None}, [], 0),
         ({"total": 0}, [], 0),
         ({"list": None}, [], None),
@@ -243,6 +244,8 @@ def test_a_list_stands_in_data_or_under_any_name_in_it(data, rows, total):
         {"data": {"a": [], "b": []}},
         {"data": {"list": [], "rows": []}},
         {"data": {"total": 3, "list": None}},
+        {"data": {"total": 3, "content": None, "pageable": {"sort": []}}},
+        {"data": {"a": {"list": []}, "b": {"list": []}}},
     ],
 )
 def test_what_holds_no_list_or_two_is_unexpected(whole):
