@@ -291,7 +291,8 @@ class Task:
         shows_in_time = (
             start.takes + start.shows_after + max(world.replicas) <= world.confirmation_timeout - 2 * POLL_SLACK
         )
-        recognizable = start.answer == NAMES_RUN or (
+        is_named = start.answer == NAMES_RUN and not world.dies_after_start  # who died has read no answer
+        recognizable = is_named or (
             (world.ids == "grow" or world.times != "none")
             and not (world.zone < 0 and world.times == "text")
             and (world.has_date or not world.skew)
