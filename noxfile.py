@@ -34,6 +34,7 @@ MATRIX = [(airflow, python) for airflow, pythons in PYTHONS.items() for python i
 OLDEST, *_, NEWEST = PYTHONS
 MAIN_PYTHON = "3.13"  # or a line's newest, where that is older: the one that most tests run on
 FAULTS = "--ignore=tests/faults"  # a campaign that takes Airflow's part itself: the same on each
+# What reads the sources and the pages, and nothing else: the same on each.
 PAGES = [f"test_{of}.py" for of in ("layout", "documentation", "translations", "reference_pages", "reliability_page")]
 NO_AIRFLOW = [f"--ignore=tests/{path}" for path in ("protocol", "client", "emulator", "definitions", "typing", *PAGES)]
 AT_BOTH_ENDS = [f"--ignore=tests/{folder}" for folder in ("cli", "contract")]  # on the oldest line, and on the newest
@@ -81,7 +82,7 @@ def tests(session: nox.Session, airflow: str) -> None:
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """Test the lowest versions that pyproject.toml allows."""
-    run_tests(session, "lowest", [FAULTS])
+    run_tests(session, "lowest", [FAULTS, *(f"--ignore=tests/{path}" for path in ("protocol", "typing", *PAGES))])
 
 
 @nox.session(python="3.13")
