@@ -35,7 +35,7 @@ standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and
 	@$(BIN)/python scripts/standalone.py
 
 test: lint types ## Lint, types and all tests but those with a target of their own (5 minutes)
-	@$(BIN)/pytest -q -n 5 $(foreach campaign,$(CAMPAIGNS),--ignore=$(campaign))
+	@$(BIN)/pytest -q -n 5 --dist worksteal $(foreach campaign,$(CAMPAIGNS),--ignore=$(campaign))
 	@$(BIN)/pytest -q -n 2 --dist loadfile $(CAMPAIGNS)
 
 lint: $(READY) ## Check style, format and spelling

@@ -38,6 +38,7 @@ FAULTS = "--ignore=tests/faults"  # a campaign that takes Airflow's part itself:
 PAGES = [f"test_{of}.py" for of in ("layout", "documentation", "translations", "reference_pages", "reliability_page")]
 NO_AIRFLOW = [f"--ignore=tests/{path}" for path in ("protocol", "client", "emulator", "definitions", "typing", *PAGES)]
 AT_BOTH_ENDS = [f"--ignore=tests/{folder}" for folder in ("cli", "contract")]  # on the oldest line, and on the newest
+QUIETLY = ("-q", "-n", "4", "--dist", "worksteal", "-p", "no:cacheprovider")
 RESULTS = Path(".nox/results")
 TABLE = Path("docs/versions.md")
 
@@ -69,7 +70,7 @@ def run_tests(session: nox.Session, pins: str, selected: list[str]) -> None:
     result.parent.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)
     arguments = session.posargs or selected
-    session.run("pytest", "-q", "-n", "4", "-p", "no:cacheprovider", f"--junit-xml={result}", *arguments)
+    session.run("pytest", *QUIETLY, f"--junit-xml={result}", *arguments)
 
 
 @nox.session
@@ -89,7 +90,7 @@ def lowest(session: nox.Session) -> None:
 def next(session: nox.Session) -> None:
     """Test Airflow's next pre-release, with nothing pinned: told, and allowed to fail."""
     session.install("--pre", "--upgrade", "apache-airflow", "--group", "test", ".[emulator,openlineage]", silent=True)
-    session.run("pytest", "-q", "-n", "4", "-p", "no:cacheprovider", FAULTS, *NO_AIRFLOW)
+    session.run("pytest", *QUIETLY, FAULTS, *NO_AIRFLOW)
 
 
 @nox.session(venv_backend="none")
