@@ -86,8 +86,8 @@ def lowest(session: nox.Session) -> None:
     run_tests(session, "lowest", [FAULTS, *(f"--ignore=tests/{path}" for path in ("protocol", "typing", *PAGES))])
 
 
-@nox.session(python="3.13")
-def next(session: nox.Session) -> None:
+@nox.session(name="next", python="3.13")
+def next_airflow(session: nox.Session) -> None:
     """Test Airflow's next pre-release, with nothing pinned: told, and allowed to fail."""
     session.install("--pre", "--upgrade", "apache-airflow", "--group", "test", ".[emulator,openlineage]", silent=True)
     session.run("pytest", *QUIETLY, FAULTS, *NO_AIRFLOW)

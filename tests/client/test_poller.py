@@ -90,6 +90,13 @@ async def polls(emulator: Emulator, number: int) -> None:
     await until(lambda: emulator.count("history") >= goal)
 
 
+@pytest.fixture(autouse=True)
+def nothing_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin with nothing shared: what the event loop of another test has left is none of this one's."""
+    monkeypatch.setattr(shared_connection, "_connections", {})
+    monkeypatch.setattr(poller, "_pollers", {})
+
+
 async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting: Waiting) -> None:
     emulator = waiting.emulator
     one = pipeline(emulator)
