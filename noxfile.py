@@ -154,7 +154,8 @@ def markdown(results: dict[tuple[str, ...], Result]) -> str:
         f"- on {NEWEST} and Python {MAIN_PYTHON}, all but those that need real processes or a browser, and the",
         "  campaigns of random faults;",
         "- on that Python, or the newest before it, of each other line, the same without the tests of the protocol,",
-        "  the clients and the emulator, which know nothing of Airflow;",
+        "  the clients, the emulator, definitions and pages, which know nothing of Airflow; those of the command",
+        f"  and of FlowEngine's generations on {OLDEST} alone of these;",
         "- on a line's other Pythons, those of `tests/airflow`, among which every example DAG is serialised as",
         "  Airflow's database keeps it, and run.",
         "",
@@ -169,8 +170,8 @@ def markdown(results: dict[tuple[str, ...], Result]) -> str:
     if lowest_result := results.get(("lowest", "3.11")):
         direct = ["apache-airflow", "apache-airflow-providers-common-compat", "requests", "aiohttp", "pendulum"]
         named = ", ".join(f"{package} {pinned('lowest', package)}" for package in direct)
-        lines += [f"The same as on {NEWEST} with the lowest versions that the package allows ({named})"]
-        lines += [f"on Python 3.11: {lowest_result}.", ""]
+        lines += [f"With the lowest versions that the package allows ({named}),"]
+        lines += [f"all but the tests of the protocol and the pages, on Python 3.11: {lowest_result}.", ""]
     lines += ["## What is skipped where, and why", "", "| Airflow | tests | why |", "|---|---|---|"]
     for airflow in PYTHONS:
         pins = f"airflow-{airflow}"
