@@ -101,6 +101,16 @@ def test_a_run_that_was_stopped_though_the_stop_was_refused_is_not_blamed_on_som
     assert emulator.count("start") == 2
 
 
+@needs_task_state_store
+def test_a_run_whose_stop_is_refused_is_reconnected_to_by_the_next_try(start, emulator, pipeline):
+    emulator.options.refuse_stop = "没有权限"
+
+    task = start(pipeline_id=pipeline(duration="forever"), timeout=0.3, retries=1)
+
+    assert kinds(task) == ["RunTimeoutError", "RunTimeoutError"]
+    assert emulator.count("start") == 1
+
+
 # --- errors that nobody has foreseen ----------------------------------------------------------------------------------
 
 

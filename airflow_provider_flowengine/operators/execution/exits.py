@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.operators.checkpoint import Phase
 from airflow_provider_flowengine.operators.exit_policy import Action, Ending, exit_policy
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunLostError
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RequestRejectedError, RunLostError
 from airflow_provider_flowengine.protocol.flow import with_deadline
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.stopping import stop
@@ -172,6 +172,8 @@ class RunExit:
             is_unforeseen = not isinstance(error, FlowEngineError)
             message = "Run %s could not be stopped and may still be running: %s %s"
             log.error(message, run.id, error, url, exc_info=is_unforeseen)
+            if isinstance(error, RequestRejectedError):  # it surely is still running, so a retry reconnects to it
+                self.store.save(Phase.POLLING, run.pipeline_id, run.id)
             return "The run could not be stopped and may still be running: the log says why."
         if not is_stopped:
             log.info("Run %s had already finished.", run.id)
