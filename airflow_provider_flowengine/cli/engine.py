@@ -183,7 +183,7 @@ class Engine:
         api = self.api.without_retries(self.settings.timeout)  # the next poll is the retry
         history = History(api, run.pipeline_id)
         while True:
-            ended = self.client.run(poll_once(api, history, monitor))
+            ended = self.client.run(poll_once(history, monitor))
             if seen := ended or monitor.last:
                 yield seen
             if ended:

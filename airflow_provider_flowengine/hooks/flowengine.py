@@ -277,8 +277,8 @@ class FlowEngineHook(BaseHook):
         limits = PollOptions(poll, unreachable_timeout=patience)
         if allowed is not None:
             limits = replace(limits, deadline=now + allowed, limit=describe_limit("timeout", allowed))
-        waiter = RunMonitor(run_id, pipeline_id, limits, started_at=now, run_url=url, fetch_nodes=True)
-        run = self.client.run(poll_until_done(self.api, History(self.api, pipeline_id), waiter))
+        monitor = RunMonitor(run_id, pipeline_id, limits, started_at=now, run_url=url, fetch_nodes=True)
+        run = self.client.run(poll_until_done(History(self.api, pipeline_id), monitor))
         return check_success(run if run.state == "succeeded" else self.fetch_node_details(run), url)
 
     def _history(self, pipeline_id: Identifier | None) -> History | None:

@@ -27,35 +27,35 @@ def is_deferrable(given: bool | None) -> bool:
 
 
 def build_trigger(
-    hook: FlowEngineHook, waiter: RunMonitor, *, cancel_on_kill: bool, is_own_run: bool = True
+    hook: FlowEngineHook, monitor: RunMonitor, *, cancel_on_kill: bool, is_own_run: bool = True
 ) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
     """
     Return the trigger that continues a wait, and after which time Airflow may end the deferral.
 
     :param hook: the connection, whose engine is resolved already.
-    :param waiter: the wait so far.
+    :param monitor: the wait so far.
     :param cancel_on_kill: whether the run is stopped when the user ends the task.
     :param is_own_run: whether the run is the task's own, whose progress its XCom shows.
     """
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
-    engine, limits, offset = hook.engine, waiter.options, hook.api.offset
-    after = waiter.started_after if waiter.run_id is None else None
+    engine, limits, offset = hook.engine, monitor.options, hook.api.offset
+    after = monitor.started_after if monitor.run_id is None else None
     trigger = FlowEnginePipelineRunTrigger(
         flowengine_conn_id=hook.flowengine_conn_id,
         engine_key=engine.key,
         engine_url=engine.url,
         engine_id=engine.id,
-        pipeline_id=waiter.pipeline_id,
-        run_id=waiter.run_id,
+        pipeline_id=monitor.pipeline_id,
+        run_id=monitor.run_id,
         started_after=after.isoformat() if after else None,
         poll_interval=limits.poll_interval,
         deadline=limits.deadline,
         limit=limits.limit,
         unreachable_timeout=limits.unreachable_timeout,
-        run_url=waiter.run_url,
-        started_at=waiter.started_at,
-        pre_resume_run=waiter.pre_resume_run.as_dict() if waiter.pre_resume_run else None,
+        run_url=monitor.run_url,
+        started_at=monitor.started_at,
+        pre_resume_run=monitor.pre_resume_run.as_dict() if monitor.pre_resume_run else None,
         cancel_on_kill=cancel_on_kill,
         writes_progress=is_own_run,
         utc_offset=offset.utcoffset(None).total_seconds() if offset else None,

@@ -30,39 +30,36 @@ TRANSIENT_ERRORS = (ServiceUnavailableError, UnexpectedResponseError, RequestRej
 """A poll that fails with one of these says nothing about the run, which may still be running."""
 
 
-def poll_until_done(
-    api: Api, history: History, monitor: RunMonitor, *, poll_immediately: bool = True
-) -> Flow[PipelineRun]:
+def poll_until_done(history: History, monitor: RunMonitor, *, poll_immediately: bool = True) -> Flow[PipelineRun]:
     """
     Wait until a run has ended, however it ended.
 
-    :param api: the engine's API client.
     :param history: the pipeline's history.
     :param monitor: what decides.
     :param poll_immediately: whether to poll at once, or only after the first delay.
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer; see :class:`~.monitor.RunMonitor`.
     """
+    now = history.api.now
     history = history.with_api(replace(history.api, retry=NO_RETRY))  # the next poll is the retry
     if not poll_immediately:
-        yield Sleep(monitor.delay(api.now()))
+        yield Sleep(monitor.delay(now()))
     while True:
-        run = yield from poll_once(api, history, monitor)
+        run = yield from poll_once(history, monitor)
         if run:
             return run
-        yield Sleep(monitor.delay(api.now()))
+        yield Sleep(monitor.delay(now()))
 
 
-def poll_once(api: Api, history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]:
+def poll_once(history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]:
     """
     Poll a run once; return it if it has ended.
 
-    :param api: the engine's API client.
     :param history: the pipeline's history; its calls are sent once if the next poll is the retry.
     :param monitor: what decides.
     :raises RunError: when it can't be waited for any longer.
     """
-    started = api.now()
+    api, started = history.api, history.api.now()
     try:
         run = yield from with_deadline(_poll(history, monitor), monitor.poll_deadline(started), api.now)
     except TRANSIENT_ERRORS as error:

@@ -210,7 +210,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             self._tolerate_setup_error(context, error)
             return False
         try:
-            run = self.hook.client.run(poll_once(self.hook.api, history, monitor))
+            run = self.hook.client.run(poll_once(history, monitor))
         except RunError as error:
             self._fail(error)
         if self.reschedule:

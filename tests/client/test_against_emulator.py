@@ -50,8 +50,8 @@ class Engine:
         return self.run(start_once(self.api, pipeline_id, job_params, **options))
 
     def wait(self, run):
-        waiter = RunMonitor(run.id, run.pipeline_id, PollOptions(poll_interval=0.02), started_at=self.api.now())
-        return self.run(poll_until_done(self.api, History(self.api, run.pipeline_id), waiter))
+        monitor = RunMonitor(run.id, run.pipeline_id, PollOptions(poll_interval=0.02), started_at=self.api.now())
+        return self.run(poll_until_done(History(self.api, run.pipeline_id), monitor))
 
     def history(self, pipeline_id):
         return History(self.api, pipeline_id)

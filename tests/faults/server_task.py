@@ -141,7 +141,7 @@ class Task:
         options = PollOptions(world.poll_interval, deadline, world.unreachable_timeout)
         monitor = RunMonitor(run.id, PIPELINE, options, began, last=run)
         try:
-            return self.server.drive(poll_until_done(self.api, self.history, monitor))
+            return self.server.drive(poll_until_done(self.history, monitor))
         finally:
             if deadline is not None and self.server.now > max(deadline, began) + LATE:
                 self.violations.append(f"a wait ended {self.server.now - deadline:.0f} s after its timeout")

@@ -28,7 +28,7 @@ MINUTE, HOUR = 60, 3600
 URL = "http://gw/engine/15/x/#/offline-pipeline"
 
 
-def a_waiter(*, run_id=1, started_at=NOW, pre_resume_run=None, started_after=None, last=None, **limits):
+def a_monitor(*, run_id=1, started_at=NOW, pre_resume_run=None, started_after=None, last=None, **limits):
     return RunMonitor(
         run_id,
         19,
@@ -41,10 +41,10 @@ def a_waiter(*, run_id=1, started_at=NOW, pre_resume_run=None, started_after=Non
     )
 
 
-def wait_for(server, waiter=None, *, poll_immediately=True, **limits):
+def wait_for(server, monitor=None, *, poll_immediately=True, **limits):
     api = server.api()
     return server.drive(
-        poll_until_done(api, History(api, 19), waiter or a_waiter(**limits), poll_immediately=poll_immediately)
+        poll_until_done(History(api, 19), monitor or a_monitor(**limits), poll_immediately=poll_immediately)
     )
 
 
@@ -208,7 +208,7 @@ def test_an_engine_that_moves_meanwhile_is_followed(server):
     server.drive(api.resolve())
     server.engine_url = "/engine/16/cess-data-3"
 
-    assert server.drive(poll_until_done(api, History(api, 19), a_waiter())).state is RunState.SUCCEEDED
+    assert server.drive(poll_until_done(History(api, 19), a_monitor())).state is RunState.SUCCEEDED
 
 
 def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
@@ -221,13 +221,13 @@ def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
 
 
 def test_one_failure_long_after_the_last_poll_is_no_silence(server):
-    waiter = a_waiter(unreachable_timeout=10, poll_interval=600)
-    waiter.observe(a_run(), NOW)
+    monitor = a_monitor(unreachable_timeout=10, poll_interval=600)
+    monitor.observe(a_run(), NOW)
 
-    waiter.record_failure(ServiceUnavailableError("reset"), NOW + 600)
+    monitor.record_failure(ServiceUnavailableError("reset"), NOW + 600)
 
     with pytest.raises(StatusUnavailableError):
-        waiter.record_failure(ServiceUnavailableError("reset"), NOW + 610)
+        monitor.record_failure(ServiceUnavailableError("reset"), NOW + 610)
 
 
 def test_polls_that_fail_are_repeated_soon_and_then_less_often(server):
@@ -260,19 +260,19 @@ def test_a_poll_waits_as_long_as_the_server_asks(server):
 
 
 def test_a_server_that_asks_for_patience_is_given_it_though_the_run_is_missing():
-    waiter = a_waiter()
-    waiter.observe(None, NOW)
-    waiter.record_failure(ServiceUnavailableError("busy", retry_after=90), NOW + 1)
+    monitor = a_monitor()
+    monitor.observe(None, NOW)
+    monitor.record_failure(ServiceUnavailableError("busy", retry_after=90), NOW + 1)
 
-    assert waiter.delay(NOW + 1) == 90
+    assert monitor.delay(NOW + 1) == 90
 
 
 def test_a_day_of_failures_is_counted_without_harm():
-    waiter = a_waiter(unreachable_timeout=1e9)
+    monitor = a_monitor(unreachable_timeout=1e9)
     for place in range(3000):
-        waiter.record_failure(ServiceUnavailableError("down"), NOW + 30 * place)
+        monitor.record_failure(ServiceUnavailableError("down"), NOW + 30 * place)
 
-    assert waiter.delay(NOW + 90_000) == 30
+    assert monitor.delay(NOW + 90_000) == 30
 
 
 def test_a_failure_is_warned_of_once_and_then_mentioned(server, caplog):
@@ -292,14 +292,14 @@ def test_a_failure_is_warned_of_once_and_then_mentioned(server, caplog):
 def test_a_run_that_has_vanished_ends_the_wait_after_a_grace(server):
     server.add_run()
     server.on("history", server._work)
-    waiter = a_waiter()
-    server.drive(poll_once(api := server.api(), History(api, 19), waiter))
+    monitor = a_monitor()
+    server.drive(poll_once(History(server.api(), 19), monitor))
     server.runs.clear()
 
     with pytest.raises(
         RunLostError, match=r"^The run is not in its pipeline's history .*: run 1 of pipeline 19,"
     ) as caught:
-        wait_for(server, waiter)
+        wait_for(server, monitor)
 
     assert 120 <= server.now - NOW <= 160
     assert caught.value.run.status == "running"
@@ -353,15 +353,15 @@ def test_an_end_before_the_start_is_that_of_an_earlier_attempt(server):
 
 
 def test_each_suspicion_has_a_grace_of_its_own_once_it_has_cleared(server):
-    waiter = a_waiter()
+    monitor = a_monitor()
     for moment in (0, 100):
-        waiter.observe(None, NOW + moment)
-    waiter.observe(a_run(), NOW + 110)
-    waiter.observe(None, NOW + 200)
-    waiter.observe(None, NOW + 319)
+        monitor.observe(None, NOW + moment)
+    monitor.observe(a_run(), NOW + 110)
+    monitor.observe(None, NOW + 200)
+    monitor.observe(None, NOW + 319)
 
     with pytest.raises(RunLostError):
-        waiter.observe(None, NOW + 320)
+        monitor.observe(None, NOW + 320)
 
 
 def test_while_a_run_is_suspect_it_is_polled_at_least_four_times(server):
@@ -379,14 +379,14 @@ BEFORE = PipelineRun(1, 19, "failed", RunState.FAILED, ended=ENDED)
 def test_the_end_from_before_a_resume_doesnt_count(server):
     server.add_run(status="failed", endTime=int(ENDED.timestamp() * 1000))
     later(server, 20, status="running", endTime=None)
-    waiter = a_waiter(pre_resume_run=BEFORE)
-    server.drive(poll_once(api := server.api(), History(api, 19), waiter))
+    monitor = a_monitor(pre_resume_run=BEFORE)
+    server.drive(poll_once(History(server.api(), 19), monitor))
     assert server.now == NOW
     server.now += 30
-    server.drive(poll_once(api, History(api, 19), waiter))
+    server.drive(poll_once(History(server.api(), 19), monitor))
     later(server, 60, status="succeeded", endTime=int((NOW + 60) * 1000))
 
-    assert wait_for(server, waiter).state is RunState.SUCCEEDED
+    assert wait_for(server, monitor).state is RunState.SUCCEEDED
 
 
 def test_a_resumed_run_that_fails_again_has_failed(server):
@@ -429,10 +429,10 @@ def test_the_first_run_since_a_moment_is_waited_for(server):
             (server.set(51, status="succeeded") if server.now > NOW + 300 else None) or server._work(request)
         ),
     )
-    waiter = a_waiter(run_id=None, started_after=MOMENT)
+    monitor = a_monitor(run_id=None, started_after=MOMENT)
 
-    assert wait_for(server, waiter).id == 51
-    assert waiter.run_id == 51
+    assert wait_for(server, monitor).id == 51
+    assert monitor.run_id == 51
     assert server.now - NOW < 340
 
 
@@ -440,7 +440,7 @@ def test_of_runs_that_started_in_the_same_second_the_first_is_taken(server):
     for run_id in (9, 10):
         server.add_run(run_id, started=NOW, status="succeeded")
 
-    assert wait_for(server, a_waiter(run_id=None, started_after=MOMENT)).id == 9
+    assert wait_for(server, a_monitor(run_id=None, started_after=MOMENT)).id == 9
 
 
 def test_a_pipeline_that_isnt_there_is_not_waited_for(server):
@@ -448,7 +448,7 @@ def test_a_pipeline_that_isnt_there_is_not_waited_for(server):
     server.always("pipeline", refused("pipeline 19 does not exist"))
 
     with pytest.raises(PipelineNotFoundError, match="has no pipeline 19"):
-        wait_for(server, a_waiter())
+        wait_for(server, a_monitor())
     assert server.now == NOW
 
 
@@ -457,65 +457,65 @@ def test_a_history_that_is_refused_of_a_pipeline_that_is_there_is_waited_for(ser
     server.on("history", refused("the database is locked"))
     server.on("pipeline", ok({"id": 19}))
 
-    assert wait_for(server, a_waiter()).id == 1
+    assert wait_for(server, a_monitor()).id == 1
 
 
 def test_a_run_that_started_before_the_moment_is_not_the_one(server):
     server.fill(3)
 
     with pytest.raises(RunTimeoutError, match="there was no run of pipeline 19 that started at or after 2023"):
-        wait_for(server, a_waiter(run_id=None, started_after=MOMENT, deadline=NOW + HOUR))
+        wait_for(server, a_monitor(run_id=None, started_after=MOMENT, deadline=NOW + HOUR))
 
 
 @pytest.mark.parametrize(("age", "pause"), [(5 * MINUTE, 30), (MINUTE, 6), (0, 1), (-HOUR, 1)])
 def test_a_run_that_was_found_is_polled_as_often_as_its_own_length_says(age, pause):
-    waiter = a_waiter(run_id=None, started_at=NOW - 9 * HOUR, started_after=pendulum.from_timestamp(NOW - HOUR))
+    monitor = a_monitor(run_id=None, started_at=NOW - 9 * HOUR, started_after=pendulum.from_timestamp(NOW - HOUR))
 
-    waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age))], NOW)
+    monitor.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age))], NOW)
 
-    assert waiter.run_id == 7
-    assert waiter.delay(NOW) == pause
+    assert monitor.run_id == 7
+    assert monitor.delay(NOW) == pause
 
 
 @pytest.mark.parametrize(("age", "fits"), [(-HOUR * 15, True), (13 * HOUR, False)])
 def test_a_time_without_a_zone_decides_where_any_zone_would_say_the_same(age, fits):
-    waiter = a_waiter(run_id=None, started_after=pendulum.from_timestamp(NOW))
+    monitor = a_monitor(run_id=None, started_after=pendulum.from_timestamp(NOW))
 
-    waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
+    monitor.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
 
-    assert (waiter.run_id == 7) is fits
+    assert (monitor.run_id == 7) is fits
 
 
 @pytest.mark.parametrize("age", [-13 * HOUR, -8 * HOUR, 0, 5 * HOUR, 11 * HOUR])
 def test_a_guessed_zone_never_decides_whether_a_run_started_after_the_moment(age):
-    waiter = a_waiter(run_id=None, started_after=pendulum.from_timestamp(NOW))
+    monitor = a_monitor(run_id=None, started_after=pendulum.from_timestamp(NOW))
 
     with pytest.raises(ConfigurationError, match=r"Set timezone in the connection's extra: .* started at or after"):
-        waiter.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
+        monitor.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
 
 
 def test_the_address_of_a_run_to_come_is_known_once_it_is(server):
     server.add_run(started=NOW, status="succeeded")
-    waiter = a_waiter(run_id=None, started_after=MOMENT)
-    waiter.run_url = "http://ui/{run_id}"
+    monitor = a_monitor(run_id=None, started_after=MOMENT)
+    monitor.run_url = "http://ui/{run_id}"
 
-    wait_for(server, waiter)
+    wait_for(server, monitor)
 
-    assert waiter.run_url == "http://ui/1"
+    assert monitor.run_url == "http://ui/1"
 
 
 def test_failures_are_borne_while_the_run_is_yet_to_come_too(server):
     server.on("history", *[no_reply] * 200)
 
     with pytest.raises(StatusUnavailableError):
-        wait_for(server, a_waiter(run_id=None, started_after=MOMENT))
+        wait_for(server, a_monitor(run_id=None, started_after=MOMENT))
 
 
 def test_too_many_runs_since_the_moment_are_reported(server):
     server.fill(6_000)
 
     with pytest.raises(AmbiguousRunError):
-        wait_for(server, a_waiter(run_id=None, started_after=pendulum.from_timestamp(0)))
+        wait_for(server, a_monitor(run_id=None, started_after=pendulum.from_timestamp(0)))
 
 
 # --- what is logged ---------------------------------------------------------------------------------------------------
@@ -557,12 +557,12 @@ def a_run_with_nodes(server, seconds=60):
 
     server.always("one run", act)
     server.always("history", act)
-    return a_waiter()
+    return a_monitor()
 
 
-def fetch_nodes(waiter):
-    waiter.fetch_nodes = True
-    return waiter
+def fetch_nodes(monitor):
+    monitor.fetch_nodes = True
+    return monitor
 
 
 def test_a_poll_of_the_run_itself_takes_the_place_of_one_of_the_history(server):
@@ -577,32 +577,32 @@ def test_a_poll_of_the_run_itself_takes_the_place_of_one_of_the_history(server):
 
 
 def test_if_the_run_itself_shows_no_nodes_the_history_is_polled_from_then_on(server):
-    waiter = a_run_with_nodes(server)
+    monitor = a_run_with_nodes(server)
     server.set(1, nodes=None)
     later(server, 60, status="succeeded")
 
-    wait_for(server, fetch_nodes(waiter))
+    wait_for(server, fetch_nodes(monitor))
 
     assert server.count("one run") == 1
 
 
 @pytest.mark.parametrize("trouble", [answer(500, "oops"), answer(404, "no"), refused("no such call"), no_reply])
 def test_a_server_without_the_one_run_call_is_asked_for_it_once(server, trouble):
-    waiter = a_run_with_nodes(server)
+    monitor = a_run_with_nodes(server)
     server.always("one run", trouble)
 
-    run = wait_for(server, fetch_nodes(waiter))
+    run = wait_for(server, fetch_nodes(monitor))
 
     assert (run.status, server.count("one run")) == ("succeeded", 1)
 
 
 def test_a_poll_of_the_run_itself_that_fails_once_it_has_worked_is_made_again_later(server):
-    waiter = a_run_with_nodes(server, seconds=9)
+    monitor = a_run_with_nodes(server, seconds=9)
     [act] = server._script["one run"]
     looks = iter([act, no_reply])
     server.always("one run", lambda request: next(looks, act)(request))
 
-    run = wait_for(server, fetch_nodes(waiter))
+    run = wait_for(server, fetch_nodes(monitor))
 
     assert run.status == "succeeded"
     assert [call for call in server.calls if call in ("one run", "history")][:4] == [
@@ -626,16 +626,16 @@ def test_a_poll_of_the_run_itself_that_fails_once_it_has_worked_is_made_again_la
     )
 )
 def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_its_limits(looks):
-    waiter = a_waiter(deadline=NOW + 5_000, unreachable_timeout=300)
+    monitor = a_monitor(deadline=NOW + 5_000, unreachable_timeout=300)
     now = NOW
     for seconds, status in looks:
         now += seconds
         try:
             if status == "silent":
-                waiter.record_failure(ServiceUnavailableError("reset"), now)
+                monitor.record_failure(ServiceUnavailableError("reset"), now)
                 ended = None
             else:
-                ended = waiter.observe(None if status == "missing" else a_run(status), now)
+                ended = monitor.observe(None if status == "missing" else a_run(status), now)
         except RunTimeoutError:
             return
         except RunLostError:
@@ -646,4 +646,4 @@ def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_it
             return
         assert status not in ("succeeded", "failed")
         assert now < NOW + 5_000
-        assert 0 <= waiter.delay(now) <= 30
+        assert 0 <= monitor.delay(now) <= 30

@@ -43,7 +43,7 @@ class RunOptions:
 
         Deferred, ``execution_timeout`` counts too, since Airflow doesn't enforce it then; in the worker Airflow does.
 
-        :param started_at: when the try was started, in seconds since 1970.
+        :param started_at: when the try was started, in seconds since the epoch.
         """
         options = PollOptions(self.poll_interval, unreachable_timeout=self.unreachable_timeout)
         limits = {"timeout": self.timeout}

@@ -99,5 +99,5 @@ def wait_for_ends(
         options = replace(options, deadline=started_at + timeout, limit=describe_limit("timeout", timeout))
     for run_id in run_ids:
         monitor = RunMonitor(run_id, pipeline_id, options, started_at, hook.run_url(pipeline_id, run_id))
-        run = hook.client.run(poll_until_done(hook.api, History(hook.api, pipeline_id), monitor))
+        run = hook.client.run(poll_until_done(History(hook.api, pipeline_id), monitor))
         operator.log.info("%s has ended (status %s).", sentence(run), run.status)

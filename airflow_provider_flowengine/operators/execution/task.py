@@ -241,7 +241,7 @@ class RunTask(ABC):
     def _poll(self, history: History, monitor: RunMonitor) -> PipelineRun | None:
         """Poll once; return the run if it has ended."""
         with self.interrupt.interruptible():
-            return self.hook.client.run(poll_once(self.hook.api, history, monitor))
+            return self.hook.client.run(poll_once(history, monitor))
 
     def _poll_until_done(self, monitor: RunMonitor) -> PipelineRun:
         """Wait in the worker until the run has ended, and show each change."""
