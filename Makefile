@@ -68,7 +68,7 @@ test-browser: $(READY) ## Use Airflow's web page as a person would
 	@tests/browser/setup.sh
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
 
-bench: $(READY) ## Measure beside other providers (a quarter of an hour; PARTS=steps for one part)
+bench: $(READY) ## Measure beside other providers (PARTS=steps for one part)
 	@$(BIN)/nox --session bench -- $(PARTS)
 
 mutate: $(READY) ## Change the code in a thousand places, and see which change no test notices (half an hour)
