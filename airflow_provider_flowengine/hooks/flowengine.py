@@ -216,15 +216,19 @@ class FlowEngineHook(BaseHook):
         return self.fetch_node_details(run)
 
     def fetch_node_details(self, run: PipelineRun) -> PipelineRun:
-        """Return a run with its nodes, where the one-run call tells them; best effort, it never fails."""
-        if run.nodes:
+        """
+        Return a run with its nodes as they are now, where the one-run call tells them; best effort, it never fails.
+
+        A run that has ended is asked about again while one of its nodes hasn't: they were read earlier than the run.
+        """
+        if run.nodes and (not run.state.is_final or all(node.state.is_final for node in run.nodes)):
             return run
         try:
             detailed = self.client.run(self.api.without_retries(10).read_run(run.pipeline_id, run.id))
         except FlowEngineError as error:
             self.log.debug("No details of %s: %s", run, error)
             return run
-        return detailed if detailed and detailed.state == run.state else run
+        return detailed if detailed and detailed.nodes and detailed.state == run.state else run
 
     def stop_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> bool:
         """

@@ -82,6 +82,16 @@ def test_a_failed_run_fails_it_at_once_and_not_at_its_timeout(sense, emulator, p
 
 
 @in_all_modes
+def test_the_error_names_the_node_that_failed_after_it_was_seen_running(sense, emulator, pipeline, after_looks, mode):
+    pipeline_id = pipeline(duration="forever")
+    emulator.engine.start(pipeline_id)
+    after_looks(4, emulator.engine.finish, 1, "failed", "no data")
+    task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
+
+    assert "Node train (n1) failed: no data." in task.error
+
+
+@in_all_modes
 def test_a_stopped_run_fails_it(sense, emulator, pipeline, mode):
     emulator.options.stop_seconds = 0
     pipeline_id = pipeline(duration="forever")

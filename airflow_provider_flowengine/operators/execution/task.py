@@ -300,14 +300,12 @@ class RunTask(ABC):
 
     def _with_final_nodes(self, run: PipelineRun) -> PipelineRun:
         """Return a run with its nodes as they have ended, and log those that failed if that wasn't known before."""
-        if run.nodes and all(node.state.is_final for node in run.nodes):
-            return run
-        detailed = self.hook.fetch_node_details(replace(run, nodes=()))
+        detailed = self.hook.fetch_node_details(run)
         known = {node.id for node in run.nodes if node.state is RunState.FAILED}
         for node in detailed.nodes:
             if node.state is RunState.FAILED and node.id not in known:
                 log_node(log, node)
-        return detailed if detailed.nodes else run
+        return detailed
 
     def _deliver(self, run: PipelineRun) -> Identifier:
         # User actions: who clears a succeeded task wants a new run, while a retry takes this one's result.
