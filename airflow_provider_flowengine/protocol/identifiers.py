@@ -18,12 +18,10 @@ def identifier(value: object) -> Identifier | None:
     :param value: a number or text; anything else is no id.
     :return: an int when it is written in digits, the text otherwise, None when there is none.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, float):
-        if not value.is_integer():
-            return None
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
     if isinstance(value, int) and abs(value) < _TOO_LONG:
         return value
     text = str(value).strip()

@@ -85,7 +85,7 @@ class Redactor:
         """
         shown = without_surrogates(text[:_WINDOW])
         secrets = self.secrets
-        if secrets:
+        if secrets and shown:
             shown = (_hide_in_word if len(shown) <= _WORD else _hide)(secrets, shown)
         return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 

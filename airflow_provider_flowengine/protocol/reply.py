@@ -280,6 +280,8 @@ class Reply:
         """
         places = objects([row, row.get("data"), row.get("pipeline")])
         nodes = next((found for place in places if (found := _first(place, *_NODE_LISTS))), None)
+        if nodes is None:
+            return ()
         try:
             return tuple(map(self._node_run, objects(nodes)))
         except Exception:
@@ -298,7 +300,8 @@ class Reply:
         )
 
     def _message(self, content: JsonObject, *names: str) -> str:
-        return self.settings.redact(as_text(_first(content, *names)))
+        value = _first(content, *names)
+        return "" if value is None else self.settings.redact(str(value))
 
     @property
     def _zone(self) -> str | timezone:
@@ -306,7 +309,7 @@ class Reply:
 
     def _is_guessed(self, value: Json) -> bool:
         """Whether the zone of a time is known neither from itself, nor from the connection, nor otherwise."""
-        return not self.settings.timezone and self.offset is None and local_time(value) is not None
+        return isinstance(value, str) and not self.settings.timezone and self.offset is None and bool(local_time(value))
 
     def time(self, value: Json) -> datetime | None:
         """
