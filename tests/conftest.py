@@ -136,6 +136,15 @@ hookimpl = HookimplMarker("airflow")
 
 
 @pytest.fixture
+def serialized() -> Callable[[Any], Any]:
+    """Return a DAG as it comes back from Airflow's database."""
+    from airflow.serialization import serialized_objects
+
+    serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    return lambda dag: serializer.from_dict(serializer.to_dict(dag))
+
+
+@pytest.fixture
 def dag(airflow_db: None) -> Any:
     """An empty DAG; ``run`` runs it."""
     from airflow.providers.common.compat.sdk import DAG

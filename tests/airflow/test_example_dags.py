@@ -6,19 +6,12 @@ from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from airflow.serialization import serialized_objects
 
 EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
 
 
 def dags_of(path):
     return [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
-
-
-def serialized(dag):
-    """Return the DAG as it comes back from Airflow's database."""
-    serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-    return serializer.from_dict(serializer.to_dict(dag))
 
 
 event_driven = pytest.mark.skipif(version("apache-airflow") < "3", reason="Airflow 2.11 has no event-driven DAGs")
@@ -40,7 +33,7 @@ def test_an_example_is_one_dag_that_explains_itself(path):
 
 
 @each_file
-def test_an_example_comes_back_whole_from_airflows_database(path):
+def test_an_example_comes_back_whole_from_airflows_database(path, serialized):
     (dag,) = dags_of(path)
 
     back = serialized(dag)
