@@ -369,7 +369,9 @@ def logged():
         for module in (ROOT / "airflow_provider_flowengine").rglob("*.py")
         for _, line in log_lines(ast.parse(module.read_text(encoding="utf-8")))
     ]
-    patterns = [re.sub(r"\\\{[^}]*\}", ".+", re.escape(line.replace("{run}", "Run 17{…}"))) for line in lines]
+    patterns = [
+        re.sub(r"\\\{[^}]*\}", ".+", re.escape(line).replace(re.escape("{run}"), "[Rr]un .+")) for line in lines
+    ]
     return [pattern for pattern in patterns if re.search("[a-z]{2}", pattern)]
 
 
