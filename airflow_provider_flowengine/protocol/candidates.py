@@ -76,7 +76,7 @@ class Intent:
 
     :param pipeline_id: the pipeline.
     :param baseline_run_id: its newest run's id, or None if it has none.
-    :param baseline_ids: ids of its newest runs, if ids are not known to grow.
+    :param baseline_ids: ids of its newest runs, if ids are not known to grow, and of the task's own earlier run.
     :param ids_grow: whether newer runs of this pipeline have greater ids; None if its history doesn't show it.
     :param server_time: what the server's clock said when the start was sent, ISO 8601, or empty.
     :param latest_start: when the last of the runs known before began, by the clock of all runs; ISO 8601, or empty.
@@ -92,13 +92,16 @@ class Intent:
     recorded_at: float = 0.0
 
     @classmethod
-    def from_baseline(cls, pipeline_id: Identifier, latest: LatestRuns, now: float) -> Self:
+    def from_baseline(
+        cls, pipeline_id: Identifier, latest: LatestRuns, now: float, known_runs: Iterable[Identifier] = ()
+    ) -> Self:
         """
         Return the intent to start a pipeline.
 
         :param pipeline_id: the pipeline.
         :param latest: its newest runs.
         :param now: our own time, in seconds since the epoch.
+        :param known_runs: ids of further runs that were there before, whether or not the history shows them yet.
         """
         runs = latest.runs
         grow = _ids_grow(runs) if latest.is_complete or latest.is_ordered else False
@@ -108,7 +111,7 @@ class Intent:
         return cls(
             pipeline_id=pipeline_id,
             baseline_run_id=runs[0].id if runs else None,
-            baseline_ids=frozenset(known_ids[:MAX_BASELINE_IDS]),
+            baseline_ids=frozenset((*known_ids[:MAX_BASELINE_IDS], *known_runs)),
             ids_grow=grow,
             server_time=latest.server_time.isoformat() if latest.server_time else "",
             latest_start=latest_start.isoformat() if latest_start else "",

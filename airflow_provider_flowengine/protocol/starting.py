@@ -73,6 +73,7 @@ def start_once(
     *,
     save_intent: Callable[[Intent], None] = lambda intent: None,
     discard_intent: Callable[[], None] = lambda: None,
+    known_runs: Iterable[Identifier] = (),
     confirmation_timeout: float = CONFIRMATION_TIMEOUT,
 ) -> Flow[PipelineRun]:
     """
@@ -83,6 +84,7 @@ def start_once(
     :param job_params: ``{node id: {key: value}}``, checked already.
     :param save_intent: is given the intent each time before the start is sent; what it raises prevents the start.
     :param discard_intent: is called each time the start surely was not processed.
+    :param known_runs: ids of runs that were there before: the history may not show yet what an earlier try started.
     :param confirmation_timeout: seconds that the run may take to appear in the history, default 30.
     :raises RequestRejectedError: if FlowEngine rejects it; nothing was started.
     :raises ServiceUnavailableError: if the start surely was not processed; nothing was started.
@@ -90,7 +92,7 @@ def start_once(
     :raises AmbiguousRunError: if several runs could be the one.
     """
     history = History(api, pipeline_id)
-    intent = Intent.from_baseline(pipeline_id, (yield from history.latest()), api.now())
+    intent = Intent.from_baseline(pipeline_id, (yield from history.latest()), api.now(), known_runs)
     body: JsonObject = {node: dict(params) for node, params in (job_params or {}).items()}
     polls = history.with_api(api.without_retries(max(confirmation_timeout, 1.0)))
     for attempt in range(1, MAX_STARTS + 1):

@@ -30,6 +30,7 @@ from .server_world import BEGIN, LOST, NAMES_NONE, NAMES_RUN, PIPELINE, REJECTED
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.candidates import Intent
+    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
     from .server_world import Run, World
@@ -39,6 +40,7 @@ TOLERANCE = 30.0  # seconds, said in the docs: a run that began so little before
 SETTLE_TIME = 3.0
 POLL_SLACK = 6.0
 LATE = 10.0  # seconds that a wait may end after its time: a request is under way then
+LIKE_RUN = "somebody's like run was there, and ours was not"
 MAX_REQUESTS_IN_A_ROW = 300  # two polls, one after the other
 
 
@@ -64,6 +66,7 @@ class Task:
     tries: int = 0
     _intent: Intent | None = None
     _run: PipelineRun | None = None
+    _last_id: Identifier | None = None
     _adopted_at: float = 0.0
     _dying: bool = False
     _gave_up: bool = False
@@ -104,6 +107,7 @@ class Task:
         began = self.server.now
         run = self._run or self._find() or self._start()
         self._run, self._intent, self._adopted_at = run, None, self._adopted_at or self.server.now
+        self._last_id = run.id
         deadline = began + self.world.timeout if self.world.timeout else None
         try:
             ended = self._wait(run, deadline)
@@ -132,6 +136,7 @@ class Task:
                 PARAMS,
                 save_intent=lambda intent: setattr(self, "_intent", intent),
                 discard_intent=lambda: setattr(self, "_intent", None),
+                known_runs=() if self._last_id is None else (self._last_id,),
                 confirmation_timeout=self.world.confirmation_timeout,
             )
         )
@@ -187,6 +192,8 @@ class Task:
 
     def _excuse_for_second(self, earlier: Run) -> str:
         world, server = self.world, self.server
+        if self.excuses[LIKE_RUN]:
+            return "somebody's like run was taken before, and its own left"
         if server.shows_since(earlier) > earlier.posted + world.confirmation_timeout:
             return "a run showed later than start_confirmation_timeout"
         return self._unrecognizable()
@@ -238,7 +245,7 @@ class Task:
         if any(run.posted >= sent and server.shows_since(run) <= showing for run in server.ours):
             return ""
         if other.created >= sent - TOLERANCE - 1:
-            return "somebody's like run was there, and ours was not"
+            return LIKE_RUN
         if world.times == "none":
             return "runs tell no start time, and the baseline missed an older one"
         if not world.has_date:

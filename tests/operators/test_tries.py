@@ -309,6 +309,22 @@ def test_a_retry_starts_a_new_run_by_default(start, emulator, pipeline, deferrab
 
 
 @needs_task_state_store
+def test_a_retry_knows_the_failed_run_even_if_the_history_does_not_show_it_yet(start, emulator, pipeline, monkeypatch):
+    pipeline_id, intents = pipeline(duration=0.1, outcome="failed"), []
+    emulator.engine.add_history(pipeline_id, [emulator.clock.now() - 60 * minutes for minutes in range(9, 0, -1)])
+    record = CheckpointStore.record_intent
+
+    def spy(store, pipeline_id, intent):
+        intents.append(intent)
+        record(store, pipeline_id, intent)
+
+    monkeypatch.setattr(CheckpointStore, "record_intent", spy)
+    start(pipeline_id=pipeline_id)
+
+    assert [intent["baseline_ids"] for intent in intents] == [[], [11]]
+
+
+@needs_task_state_store
 @in_both_modes
 def test_a_retry_resumes_the_failed_run_if_requested(start, emulator, pipeline, log, deferrable):
     task = start(pipeline_id=pipeline(duration=0.1, outcome="failed_once"), retry_mode="resume", deferrable=deferrable)

@@ -124,6 +124,15 @@ def test_of_several_new_runs_the_one_that_the_answer_names_is_taken(server):
     assert start(server).id == 6
 
 
+def test_the_run_of_an_earlier_try_that_shows_late_is_not_taken(server):
+    """A retry reads the history from a replica that doesn't show yet what the try before it has started."""
+    server.fill(5)
+    server.add_run(6, status="failed", appears=NOW + 2)
+    server.lag = 4.0
+
+    assert start(server, known_runs=[6]).id == 7
+
+
 def test_an_id_in_the_answer_that_is_no_runs_is_not_believed(server):
     server.fill(5)
     server.start_answer = {"id": 9000, "status": "running"}  # a job's, or a schedule's: nobody says what it is

@@ -101,10 +101,11 @@ class StartTask(RunTask):
         if run:
             return run
         self.owned_run = None
-        own_run_id = checkpoint.run_id if checkpoint else None
+        left = self.store.checkpoint if checkpoint else None
+        own_run_id = left.run_id if left else None
         if checkpoint is None and self.store.follows_another_try and self.if_running == "start":
             self._warn_of_unrecorded_runs(pipeline_id)
-        return self._use_active_run(pipeline_id, own_run_id) or self._submit(pipeline_id)
+        return self._use_active_run(pipeline_id, own_run_id) or self._submit(pipeline_id, own_run_id)
 
     # --- what an earlier try has left ---------------------------------------------------------------------------------
 
@@ -293,7 +294,7 @@ class StartTask(RunTask):
 
     # --- a new run ----------------------------------------------------------------------------------------------------
 
-    def _submit(self, pipeline_id: Identifier) -> PipelineRun:
+    def _submit(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> PipelineRun:
         job_params = self._resolved_params(pipeline_id)
 
         def save_intent(intent: Intent) -> None:
@@ -312,6 +313,7 @@ class StartTask(RunTask):
             job_params,
             save_intent=save_intent,
             discard_intent=discard_intent,
+            known_runs=() if own_run_id is None else (own_run_id,),
             confirmation_timeout=self.confirmation_timeout,
         )
         with self.interrupt.interruptible():
