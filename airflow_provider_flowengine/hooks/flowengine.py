@@ -28,6 +28,7 @@ from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import poll_until_done
+from airflow_provider_flowengine.protocol.zone import offset_from
 
 DEFAULT_CONN_ID = "flowengine_default"
 
@@ -99,6 +100,16 @@ class FlowEngineHook(BaseHook):
     def engine(self) -> Engine:
         """The engine, with its ``url`` and ``id``; resolved once."""
         return self.client.run(self.api.resolve())
+
+    def use_engine(self, url: str, engine_id: Identifier, utc_offset: float | None = None) -> None:
+        """
+        Take over an engine as another process has resolved it, so that the handshake isn't repeated.
+
+        :param url: its ``url``.
+        :param engine_id: its ``id``.
+        :param utc_offset: how many seconds its times that name no zone are ahead of UTC, if that was found out.
+        """
+        self.api = replace(self.api, address=(url, engine_id), offset=offset_from(utc_offset))
 
     def run_url(self, pipeline_id: Identifier, run_id: Identifier) -> str:
         """Return the address of a run's page, by the connection's ``ui_url``."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
+    from airflow_provider_flowengine.protocol.models import Pipeline
     from airflow_provider_flowengine.protocol.monitor import RunMonitor
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
@@ -27,13 +28,19 @@ def is_deferrable(given: bool | None) -> bool:
 
 
 def build_trigger(
-    hook: FlowEngineHook, monitor: RunMonitor, *, cancel_on_kill: bool, is_own_run: bool = True
+    hook: FlowEngineHook,
+    monitor: RunMonitor,
+    pipeline: Pipeline | None,
+    *,
+    cancel_on_kill: bool,
+    is_own_run: bool = True,
 ) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
     """
     Return the trigger that continues a wait, and after which time Airflow may end the deferral.
 
     :param hook: the connection, whose engine is resolved already.
     :param monitor: the wait so far.
+    :param pipeline: the pipeline, as far as it is known.
     :param cancel_on_kill: whether the run is stopped when the user ends the task.
     :param is_own_run: whether the run is the task's own, whose progress its XCom shows.
     """
@@ -58,11 +65,26 @@ def build_trigger(
         pre_resume_run=monitor.pre_resume_run.as_dict() if monitor.pre_resume_run else None,
         cancel_on_kill=cancel_on_kill,
         writes_progress=is_own_run,
+        pipeline_key=pipeline.key if pipeline else "",
+        pipeline_name=pipeline.name if pipeline else "",
         utc_offset=offset.utcoffset(None).total_seconds() if offset else None,
     )
     if limits.deadline is None:
         return trigger, None
     return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + DEFERRAL_TIMEOUT_MARGIN
+
+
+def parse_event(hook: FlowEngineHook, event: object) -> dict[str, Any]:
+    """
+    Check a trigger's event, and let the hook take over the engine that it names.
+
+    :raises FlowEngineError: when it is no event of ours.
+    """
+    if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
+        raise FlowEngineError(f"The trigger's event cannot be parsed: {event!r}")
+    if isinstance(engine := event.get("engine"), dict):
+        hook.use_engine(engine["url"], engine["id"], engine["utc_offset"])
+    return event
 
 
 def error_from_deferral(cause: Exception) -> FlowEngineError:

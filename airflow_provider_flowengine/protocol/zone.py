@@ -8,7 +8,7 @@ FlowEngine may give times as text, and no source says in which zone: published s
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ MIN_OFFSET, MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 
 _DATE, _TIME = r"([0-9]{4})[-/]([0-9]{1,2})[-/]([0-9]{1,2})", r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:[.,][0-9]+)?"
 _LOCAL_TIME = re.compile(rf"\s*{_DATE}[ T]{_TIME}\s*")
+
+
+def offset_from(seconds: float | None) -> timezone | None:
+    """Return the offset of times that are so many seconds ahead of UTC; None if that isn't known."""
+    return None if seconds is None else timezone(timedelta(seconds=seconds))
 
 
 def local_time(value: Json) -> datetime | None:

@@ -41,6 +41,7 @@ from airflow_provider_flowengine.operators.deferral import (
     error_from_deferral,
     error_from_event,
     is_deferrable,
+    parse_event,
 )
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
@@ -231,8 +232,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         from airflow_provider_flowengine.operators.execution.report import ProgressXCom
         from airflow_provider_flowengine.protocol.progress import run_from_progress
 
-        if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
-            raise FlowEngineError(f"The trigger's event can't be parsed: {event!r}")
+        event = parse_event(self.hook, event)
         if event.get("outcome") != "ended":
             self._fail(error_from_event(event))
         self._xcom = ProgressXCom(event["run"], is_written=bool(event.get("published")))
@@ -257,7 +257,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _succeed(self, context: Context, run: PipelineRun, run_url: str) -> dict[str, Any]:
         from airflow_provider_flowengine.protocol.outcomes import check_success
 
-        if run.state != "succeeded":
+        if run.nodes or self.reschedule or run.state != "succeeded":
             run = self.hook.fetch_node_details(run)
         self._publish(context, run)
         try:
@@ -344,7 +344,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _defer(self, context: Context) -> NoReturn:
         monitor, _ = self._prepare(context)
-        trigger, timeout = build_trigger(self.hook, monitor, cancel_on_kill=False)
+        trigger, timeout = build_trigger(self.hook, monitor, self._pipeline, cancel_on_kill=False)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
         raise AssertionError("defer raises")
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +70,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         (:meth:`.PipelineRun.as_dict`).
     :param cancel_on_kill: whether the run is stopped when a user ends the task.
     :param writes_progress: whether the task's XCom shows the run, which is the task's own then.
+    :param pipeline_key: the pipeline's key, if it is known; for the run's progress.
+    :param pipeline_name: its name, likewise.
     :param utc_offset: how many seconds FlowEngine's times that name no zone are ahead of UTC, if the task has found it
         out.
     """
@@ -90,6 +91,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     pre_resume_run: dict[str, Any] | None = None
     cancel_on_kill: bool = True
     writes_progress: bool = True
+    pipeline_key: str = ""
+    pipeline_name: str = ""
     limit: str = ""
     utc_offset: float | None = None
 
@@ -109,20 +112,24 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         """
         Wait, and fire one event that says how the wait ended: the run's end, or why there was none.
 
-        The event is ``{"outcome", "run", "run_url", "published"}``, and with an outcome other than ``ended``
-        ``"message"`` and ``"missing"`` too. ``run`` is the run's progress (:func:`.describe_progress`), and
-        ``published`` tells whether the task's XCom ``flowengine_run`` holds it already.
+        The event is ``{"outcome", "run", "run_url", "published", "engine"}``, and with an outcome other than ``ended``
+        ``"message"`` and ``"missing"`` too. ``run`` is the run's progress (:func:`.describe_progress`), ``published``
+        tells whether the task's XCom ``flowengine_run`` holds it already, and ``engine`` is what the task had found out
+        about the engine: ``{"url", "id", "utc_offset"}``.
         """
         from airflow_provider_flowengine.client import poller
+        from airflow_provider_flowengine.protocol.models import Pipeline
+        from airflow_provider_flowengine.protocol.zone import offset_from
 
-        progress = ProgressWriter(self.task_instance if self.writes_progress else None)
+        pipeline = Pipeline(self.pipeline_id, name=self.pipeline_name, key=self.pipeline_key)
+        progress = ProgressWriter(self.task_instance if self.writes_progress else None, pipeline)
         monitor = self._monitor()
         run: PipelineRun | None
         try:
             run = await poller.wait(
                 self.flowengine_conn_id,
                 partial(_settings, self.flowengine_conn_id),
-                poller.EngineRef(self.engine_key, self.engine_url, self.engine_id, self._offset),
+                poller.EngineRef(self.engine_key, self.engine_url, self.engine_id, offset_from(self.utc_offset)),
                 monitor,
                 self.connect,
                 progress.update,
@@ -143,7 +150,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         event["run"] = {"run_id": monitor.run_id, "pipeline_id": self.pipeline_id}
         if run:
             event["run"], event["published"] = await progress.finish(run)
-        yield TriggerEvent({**event, "run_url": monitor.run_url})
+        engine = {"url": self.engine_url, "id": self.engine_id, "utc_offset": self.utc_offset}
+        yield TriggerEvent({**event, "run_url": monitor.run_url, "engine": engine})
 
     async def on_kill(self) -> None:
         """Stop the run: Airflow (3.3 and later) calls this when a user ends the deferred task, and only then."""
@@ -177,10 +185,6 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         from airflow_provider_flowengine.client.aio import AsyncClient
 
         return AsyncClient(settings)
-
-    @property
-    def _offset(self) -> timezone | None:
-        return None if self.utc_offset is None else timezone(timedelta(seconds=self.utc_offset))
 
     def _monitor(self) -> RunMonitor:
         from airflow_provider_flowengine.protocol.models import run_from_dict

@@ -16,7 +16,7 @@ from airflow_provider_flowengine.protocol.progress import describe_progress, run
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import JsonObject
-    from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,11 @@ class ProgressWriter:
     change, and merged in: the trigger's arguments stay small however large the pipeline is.
 
     :param task_instance: the deferred task; None, as in ``dag.test()``, writes nothing.
+    :param pipeline: what the trigger itself knows of the pipeline.
     """
 
-    def __init__(self, task_instance: Any) -> None:
+    def __init__(self, task_instance: Any, pipeline: Pipeline | None = None) -> None:
+        self._pipeline = pipeline
         self._task_instance = task_instance if compat.TRIGGERS_WRITE_XCOM else None
         self._progress: JsonObject | None = None
         self._written: JsonObject | None = None
@@ -48,7 +50,7 @@ class ProgressWriter:
 
     def update(self, run: PipelineRun) -> None:
         """Write a run's progress in the background, if it has changed."""
-        self._progress = describe_progress(run, previous=self._progress)
+        self._progress = describe_progress(run, self._pipeline, self._progress)
         if self._task_instance and self._task is None and self._progress != self._written:
             self._task = asyncio.create_task(self._write_changes(), name="FlowEngine progress")
 
@@ -68,7 +70,7 @@ class ProgressWriter:
         if self._task and self._is_writing:  # an older write must not arrive after the last one
             await asyncio.wait({self._task}, timeout=MAX_WRITE_TIME)
         self.stop()
-        self._progress = describe_progress(run, previous=self._progress)
+        self._progress = describe_progress(run, self._pipeline, self._progress)
         if self._task_instance and asyncio.get_running_loop().time() - self._written_at >= MIN_WRITE_INTERVAL:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MAX_WRITE_TIME):

@@ -54,6 +54,48 @@ def test_times_are_in_the_zone_that_the_start_has_shown(start, emulator, pipelin
         assert before < datetime.fromisoformat(told[name]) < before + timedelta(minutes=5)
 
 
+@in_both_modes
+def test_times_of_a_failed_run_are_in_that_zone_too(start, emulator, pipeline, deferrable):
+    emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+
+    task = start(pipeline_id=pipeline(duration=1, outcome="failed"), deferrable=deferrable)
+
+    ended = datetime.fromisoformat(task.xcoms["flowengine_run"]["ended"])
+    assert before < ended < before + timedelta(minutes=5)
+
+
+@in_both_modes
+def test_xcom_names_the_pipeline_and_shows_its_graph(start, emulator, two_nodes, deferrable):
+    two_nodes()
+    task = start(pipeline_key="nightly", job_params={"fetch": {"duration": 0.4}}, deferrable=deferrable)
+
+    told = task.xcoms["flowengine_run"]
+    assert (told["pipeline_key"], told["pipeline_name"]) == ("nightly", "nightly")
+    assert told["edges"] == [["fetch", "train"]]
+    assert [node["id"] for node in told["nodes"]] == ["fetch", "train"]
+
+
+@in_both_modes
+def test_xcom_knows_the_name_of_a_pipeline_that_was_found_by_its_key(start, emulator, pipeline, deferrable):
+    pipeline("nightly", name="Nightly training", duration=0.3)
+    task = start(pipeline_key="nightly", deferrable=deferrable)
+
+    assert task.xcoms["flowengine_run"]["pipeline_name"] == "Nightly training"
+
+
+@pytest.mark.parametrize("how", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=str)
+def test_a_sensors_xcom_names_the_pipeline_and_shows_its_nodes_at_their_end(run_task, emulator, pipeline, how):
+    one = pipeline("nightly", name="Nightly training", duration=1)
+    emulator.engine.start(one)
+
+    task = run_task(FlowEnginePipelineRunSensor, pipeline_key="nightly", run_id=1, poke_interval=0.05, **how)
+
+    told = task.xcoms["flowengine_run"]
+    assert (told["pipeline_key"], told["pipeline_name"]) == ("nightly", "Nightly training")
+    assert [node["state"] for node in told["nodes"]] == ["succeeded"]
+
+
 # --- in the log -------------------------------------------------------------------------------------------------------
 
 
@@ -84,6 +126,13 @@ def test_a_failed_node_has_a_line_of_its_own_with_what_flowengine_says(start, em
     start(pipeline_id=two_nodes(outcome="failed", message="no data"), deferrable=deferrable)
 
     assert len(re.findall(r"  node train: failed, after 0\.\d s: no data", log.ours)) == 1
+
+
+@in_both_modes
+def test_xcom_holds_each_node_of_a_short_run_as_it_has_ended(start, emulator, two_nodes, deferrable):
+    task = start(pipeline_id=two_nodes(duration=1), deferrable=deferrable)
+
+    assert {node["state"] for node in task.xcoms["flowengine_run"]["nodes"]} == {"succeeded"}
 
 
 @in_both_modes

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_flowengine.assets import attach_run_to_outlet_events
 from airflow_provider_flowengine.links import RUN_KEY, push_run_link
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
-from airflow_provider_flowengine.protocol.models import Pipeline
 from airflow_provider_flowengine.protocol.progress import describe_progress
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.protocol.http import JsonObject
-    from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +84,12 @@ class RunReport:
         """The run's progress as it was last told."""
         return self._xcom.progress
 
+    def read_xcom(self) -> JsonObject | None:
+        """Return the progress that the task's XCom shows."""
+        ti = self.context["ti"]
+        shown = ti.xcom_pull(key=RUN_KEY, task_ids=self.operator.task_id, map_indexes=getattr(ti, "map_index", -1))
+        return shown if isinstance(shown, dict) else None
+
     def restore(self, run: PipelineRun, progress: JsonObject, url: str, *, is_published: bool) -> None:
         """
         Take over what an earlier part of this try has told.
@@ -95,8 +100,6 @@ class RunReport:
         :param is_published: whether the XCom holds this progress.
         """
         self.run, self.url, self._xcom = run, url, ProgressXCom(progress, is_written=is_published)
-        key, name = (str(given) if given else "" for given in (self.operator.pipeline_key, self.operator.pipeline_name))
-        self.pipeline = Pipeline(run.pipeline_id, name=name, key=key)
         self._hide_link()
 
     def name(self, run: PipelineRun) -> str:

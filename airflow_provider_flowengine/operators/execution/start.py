@@ -81,6 +81,11 @@ class StartTask(RunTask):
         self._params: dict[str, dict[str, Json]] | None = None
 
     @property
+    def knows_definition(self) -> bool:
+        """Whether the pipeline was read, to check the job params."""
+        return bool(self.job_params)
+
+    @property
     def reconnects(self) -> bool:
         """Whether a later try reconnects to the run: by its checkpoint, or since it reuses any that is running."""
         return self.store.is_persistent or self.if_running == "reuse"

@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, NoReturn
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_flowengine import compat
-from airflow_provider_flowengine.links import RUN_KEY
 from airflow_provider_flowengine.operators.checkpoint import CheckpointStore, Phase
-from airflow_provider_flowengine.operators.deferral import build_trigger, error_from_deferral, error_from_event
+from airflow_provider_flowengine.operators.deferral import (
+    build_trigger,
+    error_from_deferral,
+    error_from_event,
+    parse_event,
+)
 from airflow_provider_flowengine.operators.execution.exits import RunExit, was_ended_by_user
 from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Ending, classify_ending
@@ -34,7 +38,7 @@ from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
-from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, seconds_taken, took
+from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.waiting import poll_once
@@ -55,10 +59,6 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 log = logging.getLogger(__name__)
-
-
-WORTH_ASKING = 5.0
-"""Seconds that a run takes at least for its nodes to be asked for once more when it has succeeded."""
 
 
 class RunTask(ABC):
@@ -101,6 +101,11 @@ class RunTask(ABC):
     @abstractmethod
     def reconnects(self) -> bool:
         """Whether a later try, by retry or by clear, reconnects to the run of this one."""
+
+    @property
+    def knows_definition(self) -> bool:
+        """Whether this try has read the pipeline's definition, which the run's progress shows."""
+        return False
 
     def find_unconfirmed_run(self, timeout: float, request_timeout: float) -> PipelineRun | None:
         """
@@ -159,11 +164,15 @@ class RunTask(ABC):
         :return: the run's id.
         """
         with self._deciding_at_exit():
-            if not isinstance(event, dict) or not isinstance(event.get("run"), dict):
+            try:
+                event = parse_event(self.hook, event)
+            except FlowEngineError:
                 self._restore()
-                raise FlowEngineError(f"The trigger's event cannot be read: {event!r}")
+                raise
             run = run_from_progress(event["run"])
             url, is_published = str(event.get("run_url") or ""), bool(event.get("published"))
+            if not is_published and progress is None and self.knows_definition:  # dag.test() hands on the event alone
+                progress = self.report.read_xcom()
             known = event["run"] if is_published or not progress else progress
             self.report.restore(run, known, url, is_published=is_published)
             self.store.restore(Phase.DEFERRED, run.pipeline_id, run.id)
@@ -280,7 +289,9 @@ class RunTask(ABC):
     def _hand_over(
         self, monitor: RunMonitor, method: str, *, cancel_on_kill: bool, is_own_run: bool = True
     ) -> NoReturn:
-        trigger, timeout = build_trigger(self.hook, monitor, cancel_on_kill=cancel_on_kill, is_own_run=is_own_run)
+        trigger, timeout = build_trigger(
+            self.hook, monitor, self.report.pipeline, cancel_on_kill=cancel_on_kill, is_own_run=is_own_run
+        )
         # What this part has told goes along: it is all that the next one knows if the trigger cannot read the XCom.
         kwargs = {"progress": self.report.progress} if is_own_run else None
         self.operator.defer(trigger=trigger, method_name=method, kwargs=kwargs, timeout=timeout)
@@ -289,7 +300,7 @@ class RunTask(ABC):
     def _finish(self, run: PipelineRun) -> Identifier:
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
-        if run.state is not RunState.SUCCEEDED or (run.nodes and (seconds_taken(run) or 0) >= WORTH_ASKING):
+        if run.nodes or run.state is not RunState.SUCCEEDED:
             run = self._with_final_nodes(run)
         self.owned_run = None
         self.report.update(run)
@@ -319,10 +330,8 @@ class RunTask(ABC):
         if checkpoint and checkpoint.run_id is not None:
             self.owned_run = run_from_dict(checkpoint.run_fields)
         else:
-            ti = self.context["ti"]
-            task_id, map_index = self.operator.task_id, getattr(ti, "map_index", -1)
-            known = ti.xcom_pull(key=RUN_KEY, task_ids=task_id, map_indexes=map_index)
-            self.owned_run = run_from_dict(known) if isinstance(known, dict) else None
+            shown = self.report.read_xcom()
+            self.owned_run = run_from_dict(shown) if shown else None
         if self.owned_run:
             self.store.save(Phase.POLLING, self.owned_run.pipeline_id, self.owned_run.id)  # it isn't deferred any more
 
