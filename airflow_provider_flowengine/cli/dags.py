@@ -12,7 +12,7 @@ from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.commands import DEFAULT_CONN_ID
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.exporting import chosen
-from airflow_provider_flowengine.definitions.content import is_object
+from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.definitions.dag_file import DagFile
 from airflow_provider_flowengine.definitions.job_params import settable_params
 from airflow_provider_flowengine.definitions.schedule import Cron, Manual, parse_schedule
@@ -87,9 +87,7 @@ def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:
         if not re.fullmatch(r"@[a-z]+|\S+( \S+){4}", given):
             raise ConfigurationError(f"--schedule {given!r} must be a cron expression of five fields, or none")
         return Cron(given, "")
-    data = pipeline.content.get("data")
-    execution = data.get("executionConfig") if is_object(data) else None
-    return parse_schedule(execution if is_object(execution) else {})
+    return parse_schedule(execution_config(pipeline.content))
 
 
 def _zone(name: str) -> str:

@@ -8,6 +8,7 @@ from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.runs import RUN_COLUMNS, find_run, show_run
 from airflow_provider_flowengine.cli.watching import watch
+from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_flowengine.cli.engine import Engine
-    from airflow_provider_flowengine.protocol.http import Json, JsonObject
-    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.http import JsonObject
+    from airflow_provider_flowengine.protocol.models import Pipeline
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -57,14 +58,12 @@ def pipelines(arguments: argparse.Namespace) -> int:
 
 
 def _pipeline_row(pipeline: Pipeline) -> JsonObject:
-    data = pipeline.content.get("data")
-    execution = data.get("executionConfig") if isinstance(data, dict) else None
     return {
         "id": pipeline.id,
         "pipeline_key": pipeline.key,
         "name": pipeline.name,
         "nodes": len(pipeline.nodes),
-        "schedule": _schedule(execution) if isinstance(execution, dict) else "",
+        "schedule": _schedule(execution_config(pipeline.content)),
     }
 
 
@@ -83,12 +82,8 @@ def runs(arguments: argparse.Namespace) -> int:
     """List a pipeline's runs, newest first."""
     engine = connect(arguments)
     found = engine.runs(engine.find(arguments.pipeline), arguments.limit)
-    output.rows(arguments.output, [_run_row(run) for run in found], RUN_COLUMNS)
+    output.rows(arguments.output, [{**run.as_dict(), "message": run.message} for run in found], RUN_COLUMNS)
     return exit_codes.OK
-
-
-def _run_row(run: PipelineRun) -> dict[str, Json]:
-    return {**run.as_dict(), "message": run.message}
 
 
 def show(arguments: argparse.Namespace) -> int:

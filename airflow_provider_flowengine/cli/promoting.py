@@ -12,7 +12,7 @@ from airflow_provider_flowengine.cli.engine import connect_by_name
 from airflow_provider_flowengine.cli.exporting import chosen
 from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, note_unused, read_overlay
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
-from airflow_provider_flowengine.definitions.content import key_and_name, without_server_fields
+from airflow_provider_flowengine.definitions.content import execution_config, key_and_name, without_server_fields
 from airflow_provider_flowengine.definitions.overlay import overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -82,10 +82,9 @@ def _note_what_stays_behind(definitions: Iterable[Definition]) -> None:
     for definition in definitions:
         for node, param in file_params(definition.content):
             output.note(f"{definition.label}: FILE param {node}.{param.get('key')} keeps the target's own file.")
-        data = definition.content.get("data")
-        execution = data.get("executionConfig") if isinstance(data, dict) else None
-        if isinstance(execution, dict) and execution.get("runMode") not in (None, "SINGLE"):
+        mode = execution_config(definition.content).get("runMode")
+        if mode not in (None, "SINGLE"):
             output.note(
-                f"{definition.label}: its schedule ({execution.get('runMode')}) is carried over as it is; an overlay "
+                f"{definition.label}: its schedule ({mode}) is carried over as it is; an overlay "
                 "can change it. Whether it is on is not: turn it on there."
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.protocol.errors import RunNotFoundError
+from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.progress import describe_progress
 
@@ -44,7 +45,4 @@ def show_run(form: str, run: PipelineRun, pipeline: Pipeline | None) -> None:
         output.value(form, progress)
         return
     output.rows(form, [{**progress, "message": run.message}], RUN_COLUMNS)
-    nodes = progress["nodes"]
-    output.rows(
-        form, [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else [], NODE_COLUMNS
-    )
+    output.rows(form, objects(progress["nodes"]), NODE_COLUMNS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.runs import show_run
+from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.progress import describe_progress
 
@@ -88,14 +89,13 @@ def _drawing(run: PipelineRun, pipeline: Pipeline | None) -> RenderableType:
     title = f"{_SIGNS.get(state, '?')} {name}: {run.status} {_took(progress)}"
     table = Table.grid(padding=(0, 2))
     table.add_row(output.styled(title, output.STATE_STYLES.get(state, "")))
-    nodes, depths = progress["nodes"], _depths(progress)
-    for node in nodes if isinstance(nodes, list) else ():
-        if isinstance(node, dict):
-            style = output.STATE_STYLES.get(str(node["state"]), "dim")
-            sign = _SIGNS.get(node["state"] if isinstance(node["state"], str) else None, "?")
-            indent = "  " * depths.get(str(node["id"]), 0)
-            message = str(node["message"]).partition("\n")[0]
-            table.add_row(output.styled(f"  {indent}{sign} {node['name']} {_took(node)} {message}", style))
+    depths = _depths(progress)
+    for node in objects(progress["nodes"]):
+        style = output.STATE_STYLES.get(str(node["state"]), "dim")
+        sign = _SIGNS.get(node["state"] if isinstance(node["state"], str) else None, "?")
+        indent = "  " * depths.get(str(node["id"]), 0)
+        message = str(node["message"]).partition("\n")[0]
+        table.add_row(output.styled(f"  {indent}{sign} {node['name']} {_took(node)} {message}", style))
     return table
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.definition_files import read_definition, read_text
 from airflow_provider_flowengine.definitions.check import problems
-from airflow_provider_flowengine.definitions.content import is_object, key_and_name, pipeline_object
+from airflow_provider_flowengine.definitions.content import as_object, key_and_name, pipeline_object
 from airflow_provider_flowengine.definitions.files import parse_object
 from airflow_provider_flowengine.definitions.overlay import FOR_ALL, overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
@@ -86,8 +86,8 @@ def check_definitions(definitions: Iterable[Definition], wrong: Iterable[str] = 
 
 def _problem_of_names(definition: Definition, sources: Mapping[str, str]) -> str:
     """Say what is wrong with a definition's key or name; empty if nothing is."""
-    data, key = definition.content.get("data"), definition.content.get("pipelineKey")
-    named = {"pipelineKey": key, "name": data.get("name") if is_object(data) else None}
+    content = definition.content
+    named = {"pipelineKey": content.get("pipelineKey"), "name": as_object(content.get("data")).get("name")}
     not_text = [name for name, value in named.items() if not (value is None or isinstance(value, str))]
     if not_text:
         return f"{not_text[0]} must be text"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.definitions.content import is_empty, is_object
+from airflow_provider_flowengine.definitions.content import is_empty, is_object, nodes_of, params_of
 from airflow_provider_flowengine.definitions.schedule import schedule_problem
 from airflow_provider_flowengine.protocol.errors import known
 from airflow_provider_flowengine.protocol.http import objects
@@ -118,12 +118,10 @@ def file_params(pipeline: Mapping[str, Json]) -> list[tuple[str, JsonObject]]:
     :param pipeline: the whole pipeline object.
     :return: the node's id and the param's object, which may be changed in place.
     """
-    data = pipeline.get("data")
     return [
         (str(node.get("nodeId")), param)
-        for node in objects(data.get("nodes") if is_object(data) else None)
-        for params in [node.get("params")]
-        for param in objects(params.get("values") if is_object(params) else None)
+        for node in nodes_of(pipeline)
+        for param in params_of(node)
         if param.get("type") == "FILE"
     ]
 

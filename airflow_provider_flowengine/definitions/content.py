@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.http import objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,26 @@ def pipeline_object(content: Mapping[str, Json]) -> JsonObject:
 def is_object(value: Json) -> TypeGuard[JsonObject]:
     """Whether a JSON value is an object."""
     return isinstance(value, dict)
+
+
+def as_object(value: Json) -> JsonObject:
+    """Return a JSON object; empty for what is none."""
+    return value if is_object(value) else {}
+
+
+def nodes_of(content: Mapping[str, Json]) -> list[JsonObject]:
+    """Return the nodes of a whole pipeline object, which may be changed in place."""
+    return objects(as_object(content.get("data")).get("nodes"))
+
+
+def params_of(node: JsonObject) -> list[JsonObject]:
+    """Return a node's params, which may be changed in place."""
+    return objects(as_object(node.get("params")).get("values"))
+
+
+def execution_config(content: Mapping[str, Json]) -> JsonObject:
+    """Return what a whole pipeline object says of its schedule; empty where it says nothing."""
+    return as_object(as_object(content.get("data")).get("executionConfig"))
 
 
 def by_name(value: Json, name: Callable[[JsonObject], str]) -> dict[str, JsonObject] | None:
@@ -203,6 +224,5 @@ def _without(value: Json, name: str, shape: Shape, keep_nulls: bool) -> Json:
 
 def key_and_name(content: Mapping[str, Json]) -> tuple[str, str]:
     """Return a pipeline object's ``pipelineKey`` and name, empty where it has none."""
-    data = content.get("data")
-    key, name = content.get("pipelineKey"), data.get("name") if is_object(data) else None
+    key, name = content.get("pipelineKey"), as_object(content.get("data")).get("name")
     return (key if isinstance(key, str) else ""), (name if isinstance(name, str) else "")

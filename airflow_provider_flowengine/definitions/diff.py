@@ -10,6 +10,7 @@ from airflow_provider_flowengine.definitions import text
 from airflow_provider_flowengine.definitions.content import (
     ANY,
     PIPELINE,
+    as_object,
     by_name,
     canonical,
     definition_of,
@@ -125,7 +126,7 @@ def _combine_field(current: Json, wanted: Json, name: str, shape: Shape, unnamed
         if then is not None:
             return [combine((now or {}).get(key, {}), item, item_shape, unnamed) for key, item in then.items()]
     if is_object(wanted):
-        return combine(current if is_object(current) else {}, wanted, shape.objects.get(name, ANY), unnamed)
+        return combine(as_object(current), wanted, shape.objects.get(name, ANY), unnamed)
     return copy.deepcopy(wanted)
 
 

@@ -15,7 +15,13 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.definitions.content import is_object, pipeline_object, without_server_fields
+from airflow_provider_flowengine.definitions.content import (
+    as_object,
+    is_object,
+    nodes_of,
+    pipeline_object,
+    without_server_fields,
+)
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -85,17 +91,12 @@ def _take_scripts_out(pipeline: JsonObject, stem: str) -> dict[str, str]:
 
 def _scripts(pipeline: JsonObject) -> Iterator[tuple[JsonObject, str, str, str]]:
     """Yield each place of a script: the object, its field, what its file is called, and the language."""
-    data = pipeline.get("data")
-    if not is_object(data):
-        return
-    yield from _hooks(data, "")
-    nodes = data.get("nodes")
-    for node in nodes if isinstance(nodes, list) else ():
-        if is_object(node):
-            name = str(node.get("nodeId") or node.get("name") or "node")
-            if "indexSource" in node:
-                yield node, "indexSource", name, str(node.get("indexType"))
-            yield from _hooks(node, f"{name}.")
+    yield from _hooks(as_object(pipeline.get("data")), "")
+    for node in nodes_of(pipeline):
+        name = str(node.get("nodeId") or node.get("name") or "node")
+        if "indexSource" in node:
+            yield node, "indexSource", name, str(node.get("indexType"))
+        yield from _hooks(node, f"{name}.")
 
 
 def _hooks(holder: JsonObject, prefix: str) -> Iterator[tuple[JsonObject, str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.definitions.content import is_object
+from airflow_provider_flowengine.definitions.content import as_object, nodes_of, params_of
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.http import objects
 
@@ -75,12 +75,10 @@ def job_params(params: Iterable[JobParam]) -> dict[str, dict[str, str]]:
 
 
 def _settable(pipeline: Mapping[str, Json]) -> Iterator[JobParam]:
-    data = pipeline.get("data")
-    definition = data if is_object(data) else {}
-    fed = {edge.get("destSlotId") for edge in objects(definition.get("edges"))} - {None, ""}
-    for node in objects(definition.get("nodes")):
-        params = node.get("params")
-        for param in objects(params.get("values") if is_object(params) else None):
+    edges = objects(as_object(pipeline.get("data")).get("edges"))
+    fed = {edge.get("destSlotId") for edge in edges} - {None, ""}
+    for node in nodes_of(pipeline):
+        for param in params_of(node):
             if param.get("id") not in fed and _is_settable(param):
                 yield _job_param(node, param)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.definitions.content import is_object, key_and_name
+from airflow_provider_flowengine.definitions.content import as_object, is_object, key_and_name
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.http import objects
 
@@ -55,14 +55,10 @@ def _merge(value: JsonObject, changes: JsonObject, where: str, *, strict: bool) 
         elif name == "nodes":
             merged[name] = _merge_items(old, change, "nodeId", place, strict=strict)
         elif name == "params" and "values" not in change:
-            merged[name] = _merge_params(_object(old), change, place, strict=strict)
+            merged[name] = _merge_params(as_object(old), change, place, strict=strict)
         else:
-            merged[name] = _merge(_object(old), change, place, strict=strict)
+            merged[name] = _merge(as_object(old), change, place, strict=strict)
     return merged
-
-
-def _object(value: Json) -> JsonObject:
-    return value if is_object(value) else {}
 
 
 def _merge_params(params: JsonObject, changes: JsonObject, where: str, *, strict: bool) -> JsonObject:
@@ -81,7 +77,7 @@ def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where:
         )
 
     def merge(item: Json) -> Json:
-        change = changes.get(str(_object(item).get(named_by)))
+        change = changes.get(str(as_object(item).get(named_by)))
         return _merge(item, change, where, strict=strict) if is_object(item) and is_object(change) else item
 
     return [merge(item) for item in listed]
