@@ -64,7 +64,7 @@ test-system: $(READY) ## Kill real Airflow processes and see that no run is star
 	@tests/system/setup.sh
 	@$(BIN)/pytest -q -n 8 tests/system
 
-test-browser: $(READY) ## Use Airflow's web page as a person would
+test-browser: $(READY) ## Use Airflow's web page as a user would
 	@tests/browser/setup.sh
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/browser
 
@@ -84,7 +84,7 @@ docs: $(READY) ## Build the documentation, English and Chinese, into docs/_build
 translations: $(READY) ## Bring the Chinese catalogues up to date with the English pages
 	@rm -rf docs/_build/gettext
 	@$(BIN)/sphinx-build -q -b gettext docs docs/_build/gettext
-	@cd docs/_build/gettext && rm -rf project versions.pot sphinx.pot  # English, or kept by hand
+	@cd docs/_build/gettext && rm -f project/changelog.pot sphinx.pot  # English, and kept by hand
 	@cd docs && ../$(BIN)/sphinx-intl update -p _build/gettext -l zh_CN -d locale --no-obsolete
 
 build: $(READY) ## Build the wheel and the source archive into dist

@@ -9,12 +9,17 @@ from __future__ import annotations
 import datetime
 import glob
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv"
@@ -128,10 +133,7 @@ class Result:
         return cls(len(cases) - failed - reasons.total(), failed, reasons)
 
     def __str__(self) -> str:
-        text = f"{self.passed} passed"
-        if self.failed:
-            text += f", **{self.failed} failed**"
-        return text + (f", {self.skipped.total()} skipped" if self.skipped else "")
+        return f"{self.passed} / {self.skipped.total()}" + (f", **{self.failed} failed**" if self.failed else "")
 
 
 def pinned(pins: str, package: str) -> str:
@@ -142,42 +144,74 @@ def pinned(pins: str, package: str) -> str:
     )
 
 
+def row(*cells: object) -> str:
+    """Return a row of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def table_of(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> list[str]:
+    """Return the lines of a table."""
+    return [row(*head), "|---" * len(head) + "|", *(row(*cells) for cells in rows), ""]
+
+
+def reason(why: str) -> str:
+    """Return why tests were skipped, as a reader would say it."""
+    return re.sub(r"could not import '(\w+).*", r"needs `\1`, which only developers install", why)
+
+
+def skipped(results: dict[tuple[str, ...], Result]) -> Iterator[tuple[object, ...]]:
+    """Yield the reasons for which tests were skipped, and how many on each line of Airflow."""
+    numbers: dict[str, Counter[str]] = {}
+    for (name, _), result in results.items():
+        for why, number in result.skipped.items():
+            lines = numbers.setdefault(reason(why), Counter())
+            lines[name] = max(lines[name], number)
+    for why, lines in sorted(numbers.items(), key=lambda item: -item[1].total()):
+        if any(f"airflow-{airflow}" in lines for airflow in PYTHONS):
+            yield why, *(lines[f"airflow-{airflow}"] or "" for airflow in PYTHONS)
+
+
 def markdown(results: dict[tuple[str, ...], Result]) -> str:
-    """Return the page of supported versions."""
+    """Return the page of supported versions: no figure stands in a sentence, which would have to be translated anew."""
     pythons = sorted({python for _, python in MATRIX})
-    lines = [
-        "# Supported versions",
-        "",
-        f"Made by `make test-matrix` on {datetime.date.today():%d %B %Y}, which runs the tests on each supported line",
-        "of Airflow and each Python of 3.11 to 3.14 that it runs on:",
-        "",
-        f"- on {NEWEST} and Python {MAIN_PYTHON}, all but those that need real processes or a browser, and the",
-        "  campaigns of random faults;",
-        "- on that Python, or the newest before it, of each other line, the same without the tests of the protocol,",
-        "  the clients, the emulator, definitions and pages, which know nothing of Airflow; those of the command",
-        f"  and of FlowEngine's generations on {OLDEST} alone of these;",
-        "- on a line's other Pythons, those of `tests/airflow`, among which every example DAG is serialised as",
-        "  Airflow's database keeps it, and run.",
-        "",
-        f"| Airflow | {' | '.join(f'Python {python}' for python in pythons)} |",
-        "|---" * (len(pythons) + 1) + "|",
+    cells = [
+        (
+            pinned(f"airflow-{airflow}", "apache-airflow"),
+            *(results.get((f"airflow-{airflow}", each), "not run") if each in supported else "–" for each in pythons),
+        )
+        for airflow, supported in PYTHONS.items()
     ]
-    for airflow, supported in PYTHONS.items():
-        pins = f"airflow-{airflow}"
-        cells = [str(results.get((pins, python), "not run")) if python in supported else "–" for python in pythons]
-        lines.append(f"| {pinned(pins, 'apache-airflow')} | {' | '.join(cells)} |")
-    lines += ["", "– : this Airflow doesn't support that Python.", ""]
     if lowest_result := results.get(("lowest", "3.11")):
-        direct = ["apache-airflow", "apache-airflow-providers-common-compat", "requests", "aiohttp", "pendulum"]
-        named = ", ".join(f"{package} {pinned('lowest', package)}" for package in direct)
-        lines += [f"With the lowest versions that the package allows ({named}),"]
-        lines += [f"all but the tests of the protocol and the pages, on Python 3.11: {lowest_result}.", ""]
-    lines += ["## What is skipped where, and why", "", "| Airflow | tests | why |", "|---|---|---|"]
-    for airflow in PYTHONS:
-        pins = f"airflow-{airflow}"
-        reasons = Counter[str]()
-        for (name, _), result in results.items():
-            if name == pins:
-                reasons |= result.skipped
-        lines += [f"| {airflow} | {number} | {why} |" for why, number in reasons.most_common()]
-    return "\n".join(lines) + "\n"
+        cells.append(("lowest versions", lowest_result, *("" for _ in pythons[1:])))
+    direct = ["apache-airflow", "apache-airflow-providers-common-compat", "requests", "aiohttp", "pendulum"]
+    return "\n".join(
+        [
+            "# Supported versions",
+            "",
+            "`make test-matrix` runs the tests on each supported version of Airflow, with each Python that it",
+            "supports. A cell shows how many tests passed, and how many were skipped: *passed / skipped*.",
+            "",
+            *table_of(("Airflow", *(f"Python {python}" for python in pythons)), cells),
+            "Last run",
+            f": {datetime.date.today():%Y-%m-%d}",
+            "",
+            "– : this Airflow doesn't support that Python.",
+            "",
+            "## Which tests run where",
+            "",
+            f"- Airflow {NEWEST} with Python {MAIN_PYTHON}: all tests, except those that need real processes or a",
+            "  browser, and the campaigns of random faults.",
+            f"- The other versions of Airflow, with Python {MAIN_PYTHON} or the newest that they support: the same,",
+            "  without the tests that know nothing of Airflow (protocol, clients, emulator, definitions, pages). The",
+            f"  tests of the command line and of FlowEngine's generations run on {OLDEST} only.",
+            "- Each other Python: `tests/airflow`. Among other things, these tests store and run every example DAG.",
+            "- *Lowest versions*: the lowest that the package allows, without the tests of the protocol and of pages:",
+            "",
+            *table_of(("package", "lowest version"), [(f"`{each}`", pinned("lowest", each)) for each in direct]),
+            "## What is skipped, and why",
+            "",
+            "The number of tests that were skipped on each version of Airflow:",
+            "",
+            *table_of(("why", *PYTHONS), skipped(results)),
+        ]
+    )

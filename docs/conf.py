@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "airflow-provider-flowengine"
 author = "the airflow-provider-flowengine authors"
-copyright = f"2026, {author}"
 release = version = __version__
 
 extensions = [
@@ -35,6 +34,8 @@ extensions = [
     "proof",
     "breakable_code",
     "pictures",
+    "root_pages",
+    "theme_words",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_root", "locale", "performance/*", "reliability/*"]  # the latter are included
@@ -51,6 +52,7 @@ python_use_unqualified_type_names = True
 add_module_names = True  # the path to import it by
 
 language = os.environ.get("DOCS_LANGUAGE", "en")
+copyright = "2026, " + {"en": author, "zh_CN": f"{project} 的作者"}[language]
 locale_dirs = ["locale"]
 gettext_compact = False  # a catalogue a page
 gettext_location = False  # which would change with each line that is added above
@@ -62,6 +64,7 @@ html_static_path = ["_static"]
 html_favicon = "../airflow_provider_flowengine/web/icon.svg"
 html_show_sourcelink = False
 html_show_sphinx = False
+html_use_index = html_domain_indices = False  # no page of the theme leads to them: the search finds each name
 html_css_files = ["site.css"]
 html_sidebars = {
     "**": [

@@ -13,11 +13,13 @@ from babel.messages.pofile import read_po
 
 ROOT = Path(__file__).parent.parent
 CATALOGUES = ROOT / "docs/locale/zh_CN/LC_MESSAGES"
-STAYS_ENGLISH = ("project/", "versions")
-"""Files that are read in the repository, and tables that a tool writes."""
+STAYS_ENGLISH = ("project/changelog",)
 
-MADE_BY_TOOLS = ("system-tests",)
+MADE_BY_TOOLS = ("system-tests", "versions")
 """Pages that hold a table of results: its new rows may wait for their translation."""
+
+MEASURED = "Measured on "
+"""How a paragraph of results begins: it may wait too."""
 
 UNITS = {"s", "ms", "min", "h", "kB", "req"}
 
@@ -49,7 +51,8 @@ def test_each_sentence_of_the_guides_is_translated(templates):
             continue
         catalogue = CATALOGUES / f"{page}.po"
         known = messages(catalogue) if catalogue.exists() else {}
-        missing = [text for text in messages(template) if not (known.get(text) and known[text].string)]
+        wanted = [text for text in messages(template) if not text.startswith(MEASURED)]
+        missing = [text for text in wanted if not (known.get(text) and known[text].string)]
         if missing:
             untranslated[page] = missing
 
@@ -63,7 +66,8 @@ def test_no_translation_is_fuzzy_or_of_a_sentence_that_is_gone(templates):
         if page in ("sphinx", *MADE_BY_TOOLS):
             continue
         wanted = messages(templates[page]) if page in templates else {}
-        stale += [(page, text) for text, message in messages(catalogue).items() if message.fuzzy or text not in wanted]
+        known = {text: each for text, each in messages(catalogue).items() if not text.startswith(MEASURED)}
+        stale += [(page, text) for text, message in known.items() if message.fuzzy or text not in wanted]
 
     assert not stale
 

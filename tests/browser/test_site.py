@@ -1,5 +1,6 @@
 """The built documentation as its readers use it: on a phone, in the dark, in Chinese, searching, switching."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,12 @@ def test_the_words_around_a_chinese_page_are_chinese(site, open_page):
     for word in ("本页内容", "下一页", "上一页"):
         expect(page.get_by_text(word, exact=True)).to_be_visible()
     expect(page.locator("summary").first).to_have_text("对应的测试")
+
+    spoken = page.evaluate(
+        """() => [...document.querySelectorAll("[aria-label]")].map((each) => each.getAttribute("aria-label"))
+            .concat([...document.querySelectorAll("svg title")].map((each) => each.textContent))"""
+    )
+    assert [words for words in spoken if not re.search("[\u4e00-\u9fff]", words)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
