@@ -43,6 +43,9 @@ _HINTS = {
 }
 """What to do, by what the reason of a failure says; the first that matches."""
 
+MAX_CONTAINERS = 1_000_000
+"""Lists and objects that an answer may hold at most: 32 MiB of small ones would fill a gigabyte of memory."""
+
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|\?xml|body)", re.IGNORECASE)
 
@@ -183,6 +186,8 @@ def _raise_redirected(request: Request, response: Response) -> NoReturn:
 def _raise_unreadable(request: Request, response: Response) -> NoReturn:
     text = excerpt(request, response)
     hint = ""
+    if len(response.body) > MAX_CONTAINERS:
+        hint = f" An answer may hold at most {MAX_CONTAINERS:,} lists and objects."
     if _WEB_PAGE.match(text):
         hint = (
             " It is a web page: a login page, or a proxy's own? Check the connection's Gateway (host), Port, User id"
@@ -233,6 +238,8 @@ def json_object(response: Response) -> JsonObject | None:
 
 def _load(text: str) -> Json:
     """Parse JSON, whose escapes can hold half a surrogate pair."""
+    if text.count("{") + text.count("[") > MAX_CONTAINERS:
+        raise ValueError(f"more than {MAX_CONTAINERS} lists and objects")
     content: Json = json.loads(text)
     if _SURROGATE_ESCAPE.search(text):
         content = json.loads(without_surrogates(json.dumps(content, ensure_ascii=False)))

@@ -17,7 +17,7 @@ from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
 from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Node, NodeRun, Param, Pipeline, PipelineRun
-from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE, local_time
+from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE, local_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,7 +34,9 @@ _STARTED = ("startTime", "start_time", "startAt")
 _ENDED = ("endTime", "end_time", "endAt")
 _TRIGGER = ("triggerType", "triggerKind", "trigger", "startType", "runType")
 _MESSAGE = ("message", "errorMsg", "errorMessage", "failReason")
-_DATE = re.compile(r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T]|$)")
+_MAX_ODD_ROWS = 20
+"""Rows of a page that can't be parsed and may be left out at most: each costs an error, and there may be millions."""
+
 _NODE_LISTS = ("nodes", "nodeList", "jobs", "jobList", "nodeRuns", "jobHistoryList")
 
 
@@ -240,13 +242,15 @@ class Reply:
                 runs.append(self._run_of_row(row, pipeline_id, seen or {}))
             except UnexpectedResponseError as error:
                 problems.append(error)
-        if problems and not (wanted and {run.id for run in runs} >= set(wanted)):
+                if not wanted or len(problems) > _MAX_ODD_ROWS:
+                    raise problems[0] from None
+        if problems and not {run.id for run in runs} >= set(wanted):
             raise problems[0]
         return tuple(runs)
 
     def _run_of_row(self, row: Json, pipeline_id: Identifier, seen: Mapping[Identifier, PipelineRun]) -> PipelineRun:
         if not isinstance(row, dict):
-            raise self.unexpected(_EXPECTED_LIST, self.payload)
+            raise self.unexpected(_EXPECTED_LIST, row)
         run_id = identifier(row.get("id"))
         before = seen.get(run_id) if run_id is not None else None
         is_same = before is not None and before.content == row and before.is_zone_certain
@@ -315,27 +319,15 @@ class Reply:
         """
         Return a time, aware.
 
-        :param value: epoch milliseconds as a number or in digits, text such as ``2023-04-14 18:32:50``, or nothing
-            (null, empty, 0, ``-``). Whether times are numbers or text isn't documented; text is in the connection's
-            time zone.
-        :raises UnexpectedResponseError: if it is none of these.
+        :param value: as :func:`.zone.parse_time` takes it.
+        :raises UnexpectedResponseError: if it is neither a time nor what stands for none.
         """
-        if value is None or value in ("", "-", 0, "0"):
+        if value is None or value == 0:
             return None
-        import pendulum  # loaded where it is first used: the command line starts sooner
-
-        text = value.strip() if isinstance(value, str) else ""
         try:
-            if text.isdigit():
-                return self.time(int(text))
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return pendulum.from_timestamp(value / 1000 if abs(value) >= 1e11 else value)
-            # pendulum also reads times of day, weeks, durations and "now": none of these is when something happened.
-            if _DATE.match(text):
-                return cast("datetime", pendulum.parse(text, tz=self._zone))
+            return parse_time(value, self._zone)
         except (ValueError, TypeError, OverflowError, OSError):
-            pass
-        raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value)
+            raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value) from None
 
 
 def _lists(data: JsonObject) -> list[Json]:

@@ -1,6 +1,7 @@
 """Answers in: the envelope, HTTP's own outcome, and every odd thing that comes instead."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -118,6 +119,18 @@ def test_what_is_no_json_object_is_quoted(body):
 
     assert isinstance(error, UnexpectedResponseError)
     assert "expected a JSON object with status, msg and data" in str(error)
+
+
+def test_an_answer_of_a_million_small_things_is_given_up_before_it_fills_the_memory():
+    body = b'{"status": 0, "data": [' + b"[]," * 1_000_000 + b"0]}"
+
+    tracemalloc.start()
+    error = caught(Response(200, body))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "at most 1,000,000 lists and objects" in str(error)
+    assert peak < 4 * len(body)
 
 
 def test_an_object_without_a_status_is_no_answer_of_flowengines():

@@ -159,6 +159,8 @@ MOMENT = datetime(2020, 6, 30, 2, 22, 9, tzinfo=UTC)
         1593483729000,
         1593483729,
         1593483729000.0,
+        1593483729000_000,
+        1593483729000_000_000,
         "1593483729000",
         "2020-06-30 10:22:09",
         " 2020-06-30T10:22:09 ",
@@ -176,9 +178,26 @@ def test_a_time_is_epoch_milliseconds_or_text_in_the_connections_zone(value):
     assert moment.tzinfo is not None
 
 
-@pytest.mark.parametrize("value", [None, "", "-", 0, "0", "00", False])
+@pytest.mark.parametrize("value", [None, "", "-", "--", "null", "N/A", 0, "0", "00", 0.0, -1, False])
 def test_a_time_may_be_missing(value):
     assert reply(zone="UTC").time(value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0000-00-00 00:00:00",
+        "0001-01-01T00:00:00Z",
+        "1970-01-01 08:00:00",
+        "9999-12-31 23:59:59",
+        -62135596800000,
+        253402300799000,
+    ],
+)
+def test_a_databases_word_for_no_time_is_none(value):
+    run = read_run({"id": 1, "status": "running", "startTime": 1593483729000, "endTime": value}, zone="")
+
+    assert (run.ended, run.is_zone_certain) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -312,6 +331,22 @@ def test_nodes_that_cant_be_read_dont_hide_their_run(nodes):
 def test_a_run_without_an_id_is_unexpected(row):
     with pytest.raises(UnexpectedResponseError, match="expected a run with an id"):
         read_run(row)
+
+
+def test_an_odd_row_is_quoted_alone():
+    """Not the whole page: it may hold a million of them."""
+    page = reply({"status": 0, "data": [7, *[{"id": 1}] * 1000]})
+
+    with pytest.raises(UnexpectedResponseError, match=r"a list of objects in data, but the answer was: 7 \("):
+        page.runs(19)
+
+
+def test_of_a_page_only_a_few_odd_rows_are_left_out():
+    few, many = ([{"id": 1}, *[None] * number] for number in (20, 21))
+
+    assert [run.id for run in reply({"data": few}).runs(19, wanted=[1])] == [1]
+    with pytest.raises(UnexpectedResponseError):
+        reply({"data": many}).runs(19, wanted=[1])
 
 
 @pytest.mark.parametrize("name", ["id", "pipelineRunId", "runId"])
