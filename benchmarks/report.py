@@ -375,7 +375,8 @@ def _table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 def _bars(path: Path, title: str, values: Mapping[str, float]) -> None:
     """Write a bar chart that reads on light and on dark pages."""
-    height, label, width = 30, 250, 760
+    height, width = 30, 760
+    label = max(140, 20 + 7 * max(map(len, values)))
     most = max(values.values()) or 1.0
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {50 + height * len(values)}" role="img" '
