@@ -205,13 +205,13 @@ def _raise_unreadable(request: Request, response: Response) -> NoReturn:
 def _check_status(request: Request, response: Response, content: JsonObject) -> None:
     """Raise the refusal that an envelope tells."""
     status = content.get("status")
-    if status is None and request.has_envelope:
+    if not request.has_envelope and (status is None or {"url", "engineId"} & content.keys()):
+        return  # a bare answer to the handshake may have a status of its own, which is the engine's
+    if not _says_something(status):
         raise unexpected_response(
             request, "a JSON object with a status", excerpt(request, response), http_status=response.status
         )
-    # A bare answer to the handshake may have a status of its own, which is the engine's and not the envelope's.
-    is_envelope = request.has_envelope or not {"url", "engineId"} & content.keys()
-    if status is None or str(status).strip() == "0" or not is_envelope:
+    if _is_zero(status):
         return
     msg, word = (request.redact(text_of(content.get(name))) for name in ("msg", "status"))
     raise RequestRejectedError(
@@ -221,6 +221,19 @@ def _check_status(request: Request, response: Response, content: JsonObject) -> 
         msg=msg,
         http_status=response.status,
     )
+
+
+def _says_something(status: Json) -> bool:
+    """Whether a status is a number or text; of any other it isn't known if the request was processed."""
+    is_kind = isinstance(status, str | int | float) and not isinstance(status, bool)
+    return is_kind and str(status).strip() not in ("", "nan")
+
+
+def _is_zero(status: Json) -> bool:
+    try:
+        return float(str(status)) == 0
+    except ValueError:
+        return False
 
 
 def _where(request: Request) -> str:

@@ -49,7 +49,7 @@ def test_half_a_surrogate_pair_is_replaced_since_no_log_or_database_can_hold_it(
     assert parse_envelope(REQUEST, Response(200, body))["data"] == {text: [text]}
 
 
-@pytest.mark.parametrize("status", [0, "0", " 0 "])
+@pytest.mark.parametrize("status", [0, "0", " 0 ", 0.0, "00"])
 @pytest.mark.parametrize("http", [200, 201, 202])
 def test_success_is_0_as_a_number_or_as_text(status, http):
     assert parse_envelope(REQUEST, answer(http, {"status": status, "data": 1}))["data"] == 1
@@ -66,9 +66,15 @@ def test_a_refusal_carries_the_status_and_the_reason_as_flowengine_wrote_it(name
     assert error.request == REQUEST
 
 
-@pytest.mark.parametrize("status", [1, -1, "500", True, False, 0.5, [], {}, "zero", ""])
+@pytest.mark.parametrize("status", [1, -1, "500", 0.5, 10**400, "zero"])
 def test_any_other_status_is_a_refusal(status):
-    assert isinstance(caught(answer(200, {"status": status, "msg": None})), RequestRejectedError)
+    assert isinstance(caught(refused("no", status)), RequestRejectedError)
+
+
+@pytest.mark.parametrize("status", [True, False, [], {}, [0], None, float("nan"), "", " "])
+def test_a_status_that_is_neither_a_number_nor_text_is_no_refusal(status):
+    """A start that is refused may be sent again; after this answer it isn't known whether it was processed."""
+    assert isinstance(caught(refused("no", status)), UnexpectedResponseError)
 
 
 def test_a_refusal_without_a_reason_says_so():
