@@ -103,7 +103,7 @@ def create_once(api: Api, content: JsonObject, *, key: str, name: str) -> Flow[C
     try:
         created = Created((yield from api.create_pipeline(content)), is_new=True)
     except (ServiceUnavailableError, UnexpectedResponseError) as error:
-        if not getattr(error, "may_have_been_processed", True):
+        if not error.may_have_been_processed:
             raise
         pipeline = yield from _find_lost(api, key=key, name=name)
         if pipeline is None:

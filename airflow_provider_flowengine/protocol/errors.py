@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 class FlowEngineError(Exception):
     """The root of all errors of this package."""
 
+    may_have_been_processed: bool = True
+    """Whether the server may have processed the request that failed; False if it surely did not."""
+
+    retry_after: float | None = None
+    """Seconds that the server asked to wait before the next try, or None."""
+
 
 class ConfigurationError(FlowEngineError, ValueError):
     """The connection or an argument can't be right; nothing was sent."""

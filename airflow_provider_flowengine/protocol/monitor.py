@@ -205,7 +205,7 @@ class RunMonitor:
         :raises RunTimeoutError: when the deadline has passed.
         """
         self.failures += 1
-        self._retry_after = getattr(error, "retry_after", None) or 0.0
+        self._retry_after = error.retry_after or 0.0
         if self.unavailable_since is None:
             self.unavailable_since = now if since is None else since
         silent = now - self.unavailable_since

@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_flowengine.protocol import endpoints
@@ -95,9 +95,8 @@ def start_once(
     intent = Intent.from_baseline(pipeline_id, (yield from history.latest()), api.now(), known_runs)
     body: JsonObject = {node: dict(params) for node, params in (job_params or {}).items()}
     polls = history.with_api(api.without_retries(max(confirmation_timeout, 1.0)))
-    for attempt in range(1, MAX_STARTS + 1):
-        first_sent = intent if attempt > 1 else None
-        outcome = yield from _send_start(api, body, intent, first_sent, save_intent, discard_intent)
+    for attempt in count(1):
+        outcome = yield from _send_start(api, body, intent, save_intent, discard_intent, may_be_processed=attempt > 1)
         search = _Search(polls, outcome.intent, job_params, outcome.reported, is_confirmed=not outcome.reason)
         deadline = api.now() + confirmation_timeout
         run = yield from search.poll_until_found(deadline, outcome.settled_at(deadline))
@@ -191,14 +190,15 @@ def _send_start(
     api: Api,
     body: JsonObject,
     intent: Intent,
-    first_sent: Intent | None,
     save_intent: Callable[[Intent], None],
     discard_intent: Callable[[], None],
+    *,
+    may_be_processed: bool,
 ) -> Flow[_Outcome]:
     """
     Send a start, again only while it surely was not processed.
 
-    :param first_sent: the intent of an earlier start that may have been processed: its run may be the one.
+    :param may_be_processed: whether an earlier start with this intent may have been: its run may be the one.
     :raises RequestRejectedError: if FlowEngine rejects it.
     :raises ServiceUnavailableError: if it surely was not processed.
     """
@@ -206,11 +206,11 @@ def _send_start(
 
     def on_attempt() -> None:
         nonlocal sent
-        sent = replace(first_sent, recorded_at=api.now()) if first_sent else intent.sent_at(api.now())
+        sent = replace(intent, recorded_at=api.now()) if may_be_processed else intent.sent_at(api.now())
         save_intent(sent)
 
     def on_not_processed() -> None:
-        if first_sent is None:
+        if not may_be_processed:
             discard_intent()
 
     try:
@@ -219,10 +219,10 @@ def _send_start(
         )
     except (ServiceUnavailableError, UnexpectedResponseError) as error:
         overloaded = error.http_status in _OVERLOADED
-        if first_sent is None and not overloaded and not getattr(error, "may_have_been_processed", True):
+        if not (may_be_processed or overloaded or error.may_have_been_processed):
             raise
         log.warning("%s It is unknown whether the start was processed; looking for its run in the history.", error)
-        retry_after = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
+        retry_after = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
         return _Outcome(sent, api.now(), str(error), is_overloaded=overloaded, retry_after=retry_after)
     return _Outcome(sent, api.now(), reported=_reported_run(reply, sent))
 

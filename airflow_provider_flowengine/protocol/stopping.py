@@ -185,8 +185,8 @@ def _retry_until_settled(
                 if isinstance(error, RequestRejectedError):
                     attempts.rejection = error  # reading the run decides whether it matters
                     continue
-                attempts.was_unanswered = getattr(error, "may_have_been_processed", True)
-            pause = _RETRY.delay(attempt, getattr(error, "retry_after", None))
+                attempts.was_unanswered = error.may_have_been_processed
+            pause = _RETRY.delay(attempt, error.retry_after)
             if api.now() + pause >= deadline:
                 raise
             log.warning("%s Reading run %s again in %.1f s.", error, run_id, pause)

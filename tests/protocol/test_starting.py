@@ -367,6 +367,7 @@ def test_without_a_timeout_there_is_one_poll(server):
     caught(server, StartUnconfirmedError, confirmation_timeout=0)
     assert server.calls[2:] == ["history", "start", "history"]
     assert server.pauses == []
+    assert server.requests[-1].timeout == 1.0
 
 
 @pytest.mark.parametrize(
@@ -534,6 +535,19 @@ def test_with_such_a_clock_two_runs_are_still_not_guessed_between(server, skew):
     caught(server, AmbiguousRunError)
 
 
+def test_a_run_that_began_ahead_of_the_servers_date_is_ours_if_the_start_was_accepted(server):
+    beside(server, started=NOW + 600)
+
+    assert start(server).id == 6
+
+
+def test_a_run_that_began_ahead_of_the_servers_date_is_not_guessed_at_if_the_answer_was_lost(server):
+    server.fill(5)
+    server.on("start", lambda request: server.add_run(started=NOW + 600) and no_reply(request))
+
+    assert [run.id for run in caught(server, AmbiguousRunError).candidates] == [6]
+
+
 # --- runs of somebody else's ------------------------------------------------------------------------------------------
 
 
@@ -697,6 +711,31 @@ def test_it_is_sent_again_no_sooner_than_the_server_asks(server):
 
     start(server)
     assert server.now - NOW >= 120
+
+
+def test_a_run_of_the_first_request_is_taken_though_it_appears_after_the_second(server):
+    server.fill(5)
+    server.lag = 130.0
+    server.on("start", server.taken(answer(503, "", retry_after="120")), answer(503, ""))
+
+    assert start(server).id == 6
+    assert server.count("start") == 2
+
+
+def test_a_second_request_that_surely_was_not_processed_says_nothing_of_the_first(server):
+    server.on("start", answer(503, ""), *[not_connected] * 5)
+    noted = []
+
+    caught(server, StartUnconfirmedError, save_intent=noted.append, discard_intent=lambda: noted.append("discarded"))
+    assert "discarded" not in noted
+
+
+def test_each_request_that_surely_was_not_processed_is_discarded(server):
+    server.on("start", not_connected, not_connected)
+    noted = []
+
+    start(server, save_intent=lambda intent: noted.append("saved"), discard_intent=lambda: noted.append("discarded"))
+    assert noted == ["saved", "discarded", "saved", "discarded", "saved"]
 
 
 # --- a history in nasty shapes ----------------------------------------------------------------------------------------
