@@ -106,11 +106,10 @@ def start_once(
         intent = outcome.intent
         if not outcome.is_overloaded or search.error or attempt == MAX_STARTS:
             break
-        pause = outcome.retry_after - confirmation_timeout
         log.warning(
             "No new run of pipeline %s appeared. Sending its start again (attempt %d).", pipeline_id, attempt + 1
         )
-        yield Sleep(max(pause, 0.0))
+        yield Sleep(max(outcome.retry_after - confirmation_timeout, 0.0))
     raise _unconfirmed(outcome, confirmation_timeout, search.error)
 
 
@@ -160,16 +159,16 @@ class _Outcome:
     What is known after a start was sent.
 
     :param intent: the intent that it was sent with.
-    :param answered_at: when it was answered, or given up.
     :param reason: why it is unknown whether it was processed; empty if it surely was.
+    :param answered_at: when it was answered, if it surely was processed.
     :param reported: the run that the answer names.
     :param is_overloaded: whether the answer was 429 or 503.
     :param retry_after: seconds that the server asked to wait.
     """
 
     intent: Intent
-    answered_at: float
     reason: str = ""
+    answered_at: float = 0.0
     reported: PipelineRun | None = None
     is_overloaded: bool = False
     retry_after: float = 0.0
@@ -223,8 +222,8 @@ def _send_start(
             raise
         log.warning("%s It is unknown whether the start was processed; looking for its run in the history.", error)
         retry_after = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
-        return _Outcome(sent, api.now(), str(error), is_overloaded=overloaded, retry_after=retry_after)
-    return _Outcome(sent, api.now(), reported=_reported_run(reply, sent))
+        return _Outcome(sent, str(error), is_overloaded=overloaded, retry_after=retry_after)
+    return _Outcome(sent, answered_at=api.now(), reported=_reported_run(reply, sent))
 
 
 def _reported_run(reply: Reply, intent: Intent) -> PipelineRun | None:
@@ -312,13 +311,10 @@ class _Search:
             if self.reported and self.reported.id in seen:
                 return seen[self.reported.id]
             # After a poll that failed, another candidate may be there without having been seen.
-            candidates = [] if self.reported or self.error else self._possible(seen.values())
             wake = deadline
-            if candidates:
+            if not self.reported and not self.error and self._possible(seen.values()):
                 first_seen = now() if first_seen is None else first_seen
                 wake = min(deadline, settled_at(first_seen))
-                if now() >= wake:
-                    return candidates[0]
             left = wake - now()
             if left <= 0:
                 break
@@ -356,7 +352,7 @@ class _Search:
         ]
 
     def _conclude(self, seen: dict[Identifier, PipelineRun]) -> Flow[PipelineRun | None]:
-        """Decide at the end of the time that the run may take to appear."""
+        """Decide when no other candidate is expected to appear."""
         if self.reported:
             log.warning("FlowEngine answered with %s, but its history does not show it.", self.reported)
             run = yield from self.history.read_own_run(self.reported.id)

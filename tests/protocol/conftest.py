@@ -174,6 +174,8 @@ class FakeServer:
             return answer(404, "404 page not found")
         if call == "engine id":
             return ok({"engineId": 6})
+        if call in ("start", "history") and "/19/" not in parts.path:
+            return refused("no such pipeline")
         if call == "start":
             run_id = self.add_run(appears=self.now + self.lag)
             content = self.start_answer(run_id) if callable(self.start_answer) else self.start_answer

@@ -1,6 +1,7 @@
 """A run is started exactly once, whatever the answer, the history and others do meanwhile."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -112,6 +113,18 @@ def test_the_run_that_the_answer_names_is_taken_once_the_history_shows_it(server
     assert server.calls[2:] == ["history", "start", "history"]
 
 
+def test_beside_the_run_that_the_answer_names_a_row_that_cannot_be_parsed_does_not_matter(server):
+    server.fill(5)
+
+    def start_beside_nonsense(run_id):
+        server.add_run(status="failed", endTime="soon")
+        return run_record(run_id)
+
+    server.start_answer = start_beside_nonsense
+
+    assert start(server).id == 6
+
+
 def test_of_several_new_runs_the_one_that_the_answer_names_is_taken(server):
     server.fill(5)
 
@@ -147,6 +160,15 @@ def test_the_pipelines_own_id_in_the_answer_is_not_taken_for_a_runs(server):
 
     assert start(server).id == 6
     assert server.now - NOW <= 3.0  # the run is looked for as if the answer named none
+
+
+@pytest.mark.parametrize("content", [{"id": 9000}, {"id": 9000, "status": "running", "nodes": []}])
+def test_an_answer_that_is_no_runs_record_is_not_believed(server, content):
+    server.fill(5)
+    server.start_answer = {"startTime": int(NOW * 1000), **content}
+
+    assert start(server).id == 6
+    assert server.now - NOW <= 3.0
 
 
 def test_an_id_without_a_start_time_is_not_believed_while_no_run_shows_how_ids_look(server):
@@ -355,10 +377,18 @@ def test_a_run_that_appears_too_late_is_left_to_the_next_try(server):
     assert server.drive(find_started_run(server.api(), intents[0])).id == 6
 
 
-def test_how_long_a_run_may_take_to_appear_can_be_set(server):
-    server.lag = 60.0
+@pytest.mark.parametrize(("lag", "timeout"), [(60.0, 90.0), (6.9, 7.0)])
+def test_how_long_a_run_may_take_to_appear_can_be_set(server, lag, timeout):
+    server.lag = lag
 
-    assert start(server, confirmation_timeout=90.0).id == 1
+    assert start(server, confirmation_timeout=timeout).id == 1
+
+
+def test_the_history_is_polled_less_often_the_longer_it_shows_no_run(server):
+    server.on("start", no_reply)
+
+    caught(server, StartUnconfirmedError)
+    assert server.pauses == [0.5, 1.0, 2.0, 3.0, 5.0, 5.0, 5.0, 5.0, 3.5]
 
 
 def test_without_a_timeout_there_is_one_poll(server):
@@ -506,6 +536,15 @@ def test_runs_that_nothing_tells_apart_are_listed_and_none_is_guessed(server):
     assert server.count("start") == 1
 
 
+def test_the_error_tells_of_each_run_what_the_user_needs_to_tell_them_apart(server):
+    beside(server, {"status": "", "started": 0}, triggerType="手动触发")
+
+    assert str(caught(server, AmbiguousRunError)).endswith(
+        "pipeline 19 has 2 runs newer than the start of this task: run 7 (running, started 2023-11-14 22:13:20+00:00, "
+        "手动触发); run 6 (no status, started unknown)."
+    )
+
+
 def test_a_run_that_hasnt_begun_yet_may_be_ours_beside_one_that_has(server):
     beside(server, {}, started=0)
 
@@ -603,6 +642,7 @@ def test_a_start_time_that_only_the_zone_could_explain_is_reported_and_not_guess
     error = caught(server, AmbiguousRunError)
 
     assert [run.id for run in error.candidates] == [6]
+    assert "pipeline 19 has one run that started at another time than this task's start" in str(error)
     assert "unless FlowEngine's clocks differ or the connection's timezone is wrong" in str(error)
 
 
@@ -695,7 +735,7 @@ def test_it_is_sent_again_when_its_run_had_the_time_to_appear(server, outcome):
 
     assert start(server).id == 1
     assert server.count("start") == 3
-    assert server.now - NOW >= 60
+    assert server.now - NOW == 63.0  # at 0, 30 and 60 seconds; another candidate may appear for 3
 
 
 @pytest.mark.parametrize("outcome", OVERLOADED)
@@ -710,7 +750,25 @@ def test_it_is_sent_again_no_sooner_than_the_server_asks(server):
     server.on("start", answer(503, "", retry_after="120"))
 
     start(server)
-    assert server.now - NOW >= 120
+    assert server.now - NOW == 123.0
+
+
+def test_without_a_timeout_it_is_sent_again_at_once(server):
+    server.on("start", answer(503, ""), answer(503, ""))
+
+    assert start(server, confirmation_timeout=0).id == 1
+    assert server.now == NOW
+
+
+def test_it_is_not_sent_again_if_the_history_cannot_be_read(server):
+    def breaks_down(request):
+        server.always("history", answer(502, ""))
+        return answer(503, "")
+
+    server.on("start", breaks_down)
+
+    assert "could not be read within 30 s" in str(caught(server, StartUnconfirmedError))
+    assert server.count("start") == 1
 
 
 def test_a_run_of_the_first_request_is_taken_though_it_appears_after_the_second(server):
@@ -893,6 +951,31 @@ def test_the_next_try_can_give_the_run_the_time_that_it_may_take_to_appear(serve
 
     assert server.drive(find_started_run(server.api(), an_intent(5), deadline=NOW + 60)).id == 6
     assert server.now - NOW <= max(lag, 30) + 5
+
+
+@pytest.mark.parametrize(("recorded_at", "seconds"), [(NOW, 60), (NOW - 10, 50), (NOW - HOUR, 30), (NOW + HOUR, 60)])
+def test_the_next_try_searches_until_a_request_that_took_its_time_has_had_the_time_to_appear(
+    server, recorded_at, seconds
+):
+    intent = replace(an_intent(), recorded_at=recorded_at)
+
+    assert server.drive(find_started_run(server.api(timeout=30), intent)) is None
+    assert server.now - NOW == seconds
+
+
+@pytest.mark.parametrize("lag", [10, 29])
+def test_the_next_try_takes_no_single_candidate_while_another_may_appear(server, lag):
+    server.add_run()
+    server.add_run(appears=NOW + lag)
+
+    with pytest.raises(AmbiguousRunError):
+        server.drive(find_started_run(server.api(), an_intent()))
+
+
+def test_the_next_try_takes_no_run_that_was_given_other_params(server):
+    server.add_run(params={"train": {"rounds": "9"}})
+
+    assert server.drive(find_started_run(server.api(), an_intent(), {"train": {"rounds": 3}})) is None
 
 
 def test_the_next_try_searches_no_longer_than_it_is_allowed(server):
