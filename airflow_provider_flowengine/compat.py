@@ -223,20 +223,3 @@ def context_of_overdue_task(task: BaseOperator) -> Context | None:
         and datetime.now(UTC) - ti.start_date >= task.execution_timeout
     )
     return context if is_overdue else None
-
-
-__all__ = [
-    "DEFERRAL_ERRORS",
-    "TERMINATED",
-    "TRIGGERS_WRITE_XCOM",
-    "TaskInterrupted",
-    "asset_state_stores",
-    "can_ask_state",
-    "context_of_overdue_task",
-    "fetch_task_state",
-    "first_poke_date",
-    "has_tabs",
-    "is_deferral_timeout",
-    "is_non_retryable",
-    "task_state_store",
-]

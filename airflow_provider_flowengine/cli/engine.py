@@ -18,7 +18,7 @@ from airflow_provider_flowengine.protocol.creating import create_once, only_matc
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.job_params import resolve_job_params
-from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
@@ -144,13 +144,14 @@ class Engine:
 
     def stop(self, run_id: Identifier, pipeline_id: Identifier | None) -> bool:
         """Stop a run (call 11); return whether there was something to stop."""
-        history = None if pipeline_id is None else History(self.api, pipeline_id)
-        return self.client.run(stop(self.api, history, run_id))
+        return self.client.run(stop(self.api, self._history(pipeline_id), run_id))
 
     def resume(self, run_id: Identifier, pipeline_id: Identifier | None) -> PipelineRun | None:
         """Resume a run (call 12); return it as it was before."""
-        history = None if pipeline_id is None else History(self.api, pipeline_id)
-        return self.client.run(resume(self.api, history, run_id))
+        return self.client.run(resume(self.api, self._history(pipeline_id), run_id))
+
+    def _history(self, pipeline_id: Identifier | None) -> History | None:
+        return None if pipeline_id is None else History(self.api, pipeline_id)
 
     def follow(
         self,
@@ -170,11 +171,10 @@ class Engine:
         :raises RunError: if it cannot be waited for any longer.
         """
         now = self.api.now()
-        limit = "" if timeout is None else describe_limit("--timeout", timeout)
         monitor = RunMonitor(
             run.id,
             run.pipeline_id,
-            PollOptions(poll_interval, None if timeout is None else now + timeout, limit=limit),
+            PollOptions(poll_interval).limited("--timeout", timeout, now),
             started_at=now,
             run_url=self.run_url(run),
             pre_resume_run=run if resumed else None,

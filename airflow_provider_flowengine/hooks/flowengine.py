@@ -22,7 +22,7 @@ from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.job_params import JobParams, resolve_job_params
 from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
-from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
+from airflow_provider_flowengine.protocol.monitor import POLL_INTERVAL, UNREACHABLE_TIMEOUT, PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
@@ -284,15 +284,14 @@ class FlowEngineHook(BaseHook):
         :raises RunTimeoutError: when it took longer than ``timeout``; it is not stopped.
         """
         pipeline_id, run_id = parse_id("pipeline_id", pipeline_id), parse_id("run_id", run_id)
-        allowed = seconds("timeout", timeout)
-        poll = seconds("poll_interval", poll_interval) or 30.0
-        patience = seconds("unreachable_timeout", unreachable_timeout) or 900.0
-        now = self.api.now()
+        options = PollOptions(
+            seconds("poll_interval", poll_interval) or POLL_INTERVAL,
+            unreachable_timeout=seconds("unreachable_timeout", unreachable_timeout) or UNREACHABLE_TIMEOUT,
+        )
+        now, limit = self.api.now(), seconds("timeout", timeout)
         url = self.run_url(pipeline_id, run_id)
-        limits = PollOptions(poll, unreachable_timeout=patience)
-        if allowed is not None:
-            limits = replace(limits, deadline=now + allowed, limit=describe_limit("timeout", allowed))
-        monitor = RunMonitor(run_id, pipeline_id, limits, started_at=now, run_url=url, fetch_nodes=True)
+        options = options.limited("timeout", limit, now)
+        monitor = RunMonitor(run_id, pipeline_id, options, started_at=now, run_url=url, fetch_nodes=True)
         run = self.client.run(poll_until_done(History(self.api, pipeline_id), monitor))
         return check_success(run if run.state == "succeeded" else self.fetch_node_details(run), url)
 

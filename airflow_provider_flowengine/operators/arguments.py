@@ -80,11 +80,6 @@ def _job_params(name: str, value: object) -> None:
             raise ConfigurationError(f"{name}: node {node!r} must be given an object {{key: value}}, not {params!r}")
 
 
-def _text_or_none(name: str, value: object) -> None:
-    if value is not None:
-        parse_text(name, value)
-
-
 def _bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} is {value!r}; it must be True or False")
@@ -112,7 +107,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "deferrable": _bool,
     "durable": _bool,
     "enabled": parse_flag,
-    "engine_key": _text_or_none,
+    "engine_key": parse_text,
     "flowengine_conn_id": parse_text,
     "job_params": _job_params,
     "path": parse_text,
@@ -135,7 +130,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
 }
 
 
-_MAY_BE_NONE = frozenset({"deferrable", "job_params", "changes"})
+_MAY_BE_NONE = frozenset({"changes", "deferrable", "engine_key", "job_params"})
 """What None means no more than not given."""
 
 
@@ -166,27 +161,3 @@ def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
         got = f"got {' and '.join(given)}" if given else "got none"
         raise ConfigurationError(f"Task {task.task_id}: give exactly one of {', '.join(arguments)}; {got}")
     validate_arguments(task, **given)
-
-
-__all__ = [
-    "RENDERED",
-    "Flag",
-    "Id",
-    "IfExists",
-    "IfRunning",
-    "Object",
-    "RetryMode",
-    "Seconds",
-    "TemplateFunction",
-    "Text",
-    "Time",
-    "is_template",
-    "rendered_flag",
-    "rendered_id",
-    "rendered_mapping",
-    "rendered_text",
-    "require_exactly_one",
-    "seconds",
-    "to_seconds",
-    "validate_arguments",
-]

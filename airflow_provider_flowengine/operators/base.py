@@ -95,9 +95,7 @@ class FlowEngineOperator(FlowEngineMixin, BaseOperator):
         self, *, flowengine_conn_id: Text = DEFAULT_CONN_ID, engine_key: Text | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        validate_arguments(self, flowengine_conn_id=flowengine_conn_id)
-        if engine_key is not None:
-            validate_arguments(self, engine_key=engine_key)
+        validate_arguments(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
 

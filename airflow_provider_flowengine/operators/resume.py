@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowengine.operators.arguments import Id, Seconds, Text, validate_arguments
+from airflow_provider_flowengine.operators.arguments import Id, Text, validate_arguments
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
+from airflow_provider_flowengine.protocol.arguments import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import FlowEngineRunLink
-from airflow_provider_flowengine.operators.arguments import Id, Seconds, Text, seconds, to_seconds, validate_arguments
+from airflow_provider_flowengine.operators.arguments import Id, Text, to_seconds, validate_arguments
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID, FlowEnginePipelineOperator
 from airflow_provider_flowengine.operators.deferral import is_deferrable
+from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

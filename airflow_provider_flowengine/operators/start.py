@@ -9,13 +9,13 @@ from airflow_provider_flowengine.operators.arguments import (
     IfRunning,
     Object,
     RetryMode,
-    Seconds,
     Text,
     to_seconds,
     validate_arguments,
 )
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
+from airflow_provider_flowengine.protocol.arguments import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_flowengine.operators.arguments import (
     Flag,
     Id,
-    Seconds,
     Text,
-    seconds,
     to_seconds,
     validate_arguments,
 )
 from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID, FlowEnginePipelineOperator
+from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:

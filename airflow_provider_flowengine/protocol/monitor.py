@@ -8,8 +8,8 @@ sensor, the hook and the triggerer's shared poll all use one, so they behave ali
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
@@ -63,6 +63,18 @@ class PollOptions:
     unreachable_timeout: float = UNREACHABLE_TIMEOUT
     grace: float = GRACE
     limit: str = ""
+
+    def limited(self, name: str, seconds: float | None, since: float) -> Self:
+        """
+        Return these options with a deadline.
+
+        :param name: the argument that sets it.
+        :param seconds: its value; None waits without end.
+        :param since: from when it counts, in seconds since the epoch.
+        """
+        if seconds is None:
+            return self
+        return replace(self, deadline=since + seconds, limit=describe_limit(name, seconds))
 
 
 def describe_limit(name: str, seconds: float) -> str:

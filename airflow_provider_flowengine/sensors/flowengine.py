@@ -22,12 +22,10 @@ from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.operators.arguments import (
     RENDERED,
     Id,
-    Seconds,
     Text,
     Time,
     rendered_id,
     require_exactly_one,
-    seconds,
     validate_arguments,
 )
 from airflow_provider_flowengine.operators.base import (
@@ -43,6 +41,7 @@ from airflow_provider_flowengine.operators.deferral import (
     is_deferrable,
     parse_event,
 )
+from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     FlowEngineError,
@@ -134,10 +133,14 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         if len(selector) > 1:
             names = " or ".join(selector)
             raise ConfigurationError(f"Task {self.task_id}: give {names}, not both")
-        validate_arguments(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
-        validate_arguments(self, unreachable_timeout=unreachable_timeout, **selector)
-        if deferrable is not None:
-            validate_arguments(self, deferrable=deferrable)
+        validate_arguments(
+            self,
+            flowengine_conn_id=flowengine_conn_id,
+            engine_key=engine_key,
+            deferrable=deferrable,
+            unreachable_timeout=unreachable_timeout,
+            **selector,
+        )
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
@@ -306,21 +309,19 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
         """Return what builds a monitor as of now, once the pipeline is known."""
-        from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
+        from airflow_provider_flowengine.protocol.monitor import UNREACHABLE_TIMEOUT, PollOptions, RunMonitor
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
         outage = load_outage(context) if self.reschedule else {}
-        limit, allowed = self._limit()
+        started_at = self._started_at(context)
         return partial(
             RunMonitor,
             run_id,
             options=PollOptions(
                 poll_interval=_seconds(self.poke_interval),
-                deadline=self._started_at(context) + allowed,
-                limit=describe_limit(limit, allowed),
-                unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or 900.0,
-            ),
-            started_at=self._started_at(context),
+                unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or UNREACHABLE_TIMEOUT,
+            ).limited(*self._limit(), started_at),
+            started_at=started_at,
             started_after=None if run_id is not None else self._started_after(context),
             # Rescheduled, each poll is the first of its process, and couldn't know that the server tells no nodes.
             fetch_nodes=not self.reschedule and not self.deferrable,
@@ -339,8 +340,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             monitor.record_failure(error, time.time())
         except RunError as end:
             self._fail(end)
-        if self.reschedule:
-            save_outage(context, monitor)
+        save_outage(context, monitor)
 
     def _defer(self, context: Context) -> NoReturn:
         monitor, _ = self._prepare(context)

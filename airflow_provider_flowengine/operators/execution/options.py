@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from airflow_provider_flowengine.protocol.monitor import PollOptions, describe_limit
 
@@ -45,12 +45,8 @@ class RunOptions:
 
         :param started_at: when the try was started, in seconds since the epoch.
         """
-        options = PollOptions(self.poll_interval, unreachable_timeout=self.unreachable_timeout)
-        limits = {"timeout": self.timeout}
-        if self.deferrable:
-            limits["execution_timeout"] = self.execution_timeout
+        limits = {"timeout": self.timeout, "execution_timeout": self.execution_timeout if self.deferrable else None}
         given = [(seconds, name) for name, seconds in limits.items() if seconds is not None]
-        if not given:
-            return options
-        seconds, name = min(given)
-        return replace(options, deadline=started_at + seconds, limit=describe_limit(name, seconds))
+        seconds, name = min(given, default=(None, ""))
+        options = PollOptions(self.poll_interval, unreachable_timeout=self.unreachable_timeout)
+        return options.limited(name, seconds, started_at)

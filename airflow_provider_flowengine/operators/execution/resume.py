@@ -51,15 +51,10 @@ class ResumeTask(RunTask):
             found = self._find(pipeline_id, run_id)
             if found and found.state in (RunState.SUCCEEDED, RunState.RUNNING):
                 return found
-        with self.interrupt.interruptible():
-            run = self.hook.client.run(resume(self.hook.api, self._history(pipeline_id), run_id))
+        run = self._run(resume(self.hook.api, self._history(pipeline_id), run_id))
         if run is None:
             raise RunLostError(f"Run {run_id} of pipeline {pipeline_id} cannot be found")
         if run.state.is_final:
             self.pre_resume_run = run
             self.log.info("Resumed %s. %s", self.report.name(run), self.report.link(run))
         return run
-
-    def _find(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun | None:
-        with self.interrupt.interruptible():
-            return self.hook.client.run(self._history(pipeline_id).find(run_id))

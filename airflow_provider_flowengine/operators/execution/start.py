@@ -116,7 +116,8 @@ class StartTask(RunTask):
 
     def _follow_up(self, checkpoint: Checkpoint) -> PipelineRun | None:
         """Return the run of an earlier try that this one reconnects to, or None to submit a new one."""
-        tried, run = checkpoint.try_number, self._find(checkpoint)
+        tried, run_id = checkpoint.try_number, checkpoint.run_id
+        run = None if run_id is None else self._find(checkpoint.pipeline_id, run_id)
         # What the recovery below saves is this try's own checkpoint, which no clear comes after.
         cleared, maybe_cleared = self.store.was_cleared, self.store.may_have_been_cleared
         decision = self._decide(checkpoint, run, cleared, maybe_cleared)
@@ -150,20 +151,13 @@ class StartTask(RunTask):
             retry_stopped=self.retry_stopped or maybe_cleared,
         )
 
-    def _find(self, checkpoint: Checkpoint) -> PipelineRun | None:
-        if checkpoint.run_id is None:
-            return None
-        with self.interrupt.interruptible():
-            return self.hook.client.run(self._history(checkpoint.pipeline_id).find(checkpoint.run_id))
-
     def _recover_unconfirmed_start(self, checkpoint: Checkpoint) -> PipelineRun | None:
         self.log.info("Try %d may have started the pipeline; looking for its run.", checkpoint.try_number)
         api, intent = self.hook.api, Intent.from_dict(checkpoint.intent)
         job_params = self._resolved_params(checkpoint.pipeline_id)
+        flow = find_started_run(api, intent, job_params, confirmation_timeout=self.confirmation_timeout)
         try:
-            with self.interrupt.interruptible():
-                flow = find_started_run(api, intent, job_params, confirmation_timeout=self.confirmation_timeout)
-                run = self.hook.client.run(flow)
+            run = self._run(flow)
         except AmbiguousRunError as error:
             if not self.store.was_cleared or not all(run.state.is_final for run in error.candidates):
                 raise
@@ -193,8 +187,7 @@ class StartTask(RunTask):
     def _cancel_superseded_run(self, run: PipelineRun) -> None:
         """Stop the run that a new one takes the place of; if that fails so does this try: never two runs at once."""
         if self.options.cancel_on_kill:
-            with self.interrupt.interruptible():
-                self.hook.client.run(stop(self.hook.api, self._history(run.pipeline_id), run.id))
+            self._run(stop(self.hook.api, self._history(run.pipeline_id), run.id))
             self.log.info("Requested cancellation of run %s.", run.id)
         else:
             self.log.warning("%s is left running, since cancel_on_kill is off.", sentence(run))
@@ -202,8 +195,7 @@ class StartTask(RunTask):
     def _resume(self, run: PipelineRun) -> PipelineRun | None:
         """Resume a failed run; if FlowEngine refuses, say so and return None, so that a new one is started."""
         try:
-            with self.interrupt.interruptible():
-                self.hook.client.run(resume(self.hook.api, self._history(run.pipeline_id), run.id))
+            self._run(resume(self.hook.api, self._history(run.pipeline_id), run.id))
         except RequestRejectedError as error:
             self.log.warning("%s Starting a new run instead.", error)
             return None
@@ -226,8 +218,7 @@ class StartTask(RunTask):
 
     def _active_runs(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> list[PipelineRun]:
         """Return the pipeline's active runs, newest first; an earlier try's own isn't meant."""
-        with self.interrupt.interruptible():
-            runs = self.hook.client.run(active_runs(self._history(pipeline_id)))
+        runs = self._run(active_runs(self._history(pipeline_id)))
         return [run for run in runs if run.id != own_run_id]
 
     def _warn_of_unrecorded_runs(self, pipeline_id: Identifier) -> None:
@@ -263,8 +254,7 @@ class StartTask(RunTask):
         if how == "stop":
             self.log.info("%s: stopping it first, since if_running is stop.", found)
             for run in runs:
-                with self.interrupt.interruptible():
-                    self.hook.client.run(stop(self.hook.api, self._history(pipeline_id), run.id))
+                self._run(stop(self.hook.api, self._history(pipeline_id), run.id))
         else:
             self.log.info("%s: waiting until it has ended, since if_running is wait.", found)
         while runs := self._active_runs(pipeline_id, own_run_id):
@@ -321,8 +311,7 @@ class StartTask(RunTask):
             known_runs=() if own_run_id is None else (own_run_id,),
             confirmation_timeout=self.confirmation_timeout,
         )
-        with self.interrupt.interruptible():
-            run = self.hook.client.run(flow)
+        run = self._run(flow)
         self.log.info("Started %s. %s", self.report.name(run), self.report.link(run))
         return run
 

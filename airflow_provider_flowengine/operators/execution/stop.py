@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.operators.arguments import rendered_flag, rendered_id
@@ -14,7 +13,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
-from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, describe_limit
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.stopping import active_runs
 from airflow_provider_flowengine.protocol.waiting import poll_until_done
 
@@ -94,9 +93,7 @@ def wait_for_ends(
     :param timeout: seconds that all of them may take, None is without end.
     """
     hook, started_at = operator.hook, operator.hook.api.now()
-    options = PollOptions(poll_interval)
-    if timeout is not None:
-        options = replace(options, deadline=started_at + timeout, limit=describe_limit("timeout", timeout))
+    options = PollOptions(poll_interval).limited("timeout", timeout, started_at)
     for run_id in run_ids:
         monitor = RunMonitor(run_id, pipeline_id, options, started_at, hook.run_url(pipeline_id, run_id))
         run = hook.client.run(poll_until_done(History(hook.api, pipeline_id), monitor))

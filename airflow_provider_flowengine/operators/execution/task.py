@@ -29,11 +29,7 @@ from airflow_provider_flowengine.operators.execution.exits import RunExit, was_e
 from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Ending, classify_ending
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
-from airflow_provider_flowengine.protocol.errors import (
-    FlowEngineError,
-    RunError,
-    sentence,
-)
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunError, sentence
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
@@ -53,7 +49,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.operators.checkpoint import Checkpoint
     from airflow_provider_flowengine.operators.execution.options import RunOptions
-    from airflow_provider_flowengine.protocol.flow import Flow
+    from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -240,8 +236,16 @@ class RunTask(ABC):
         started = getattr(self.context.get("ti"), "start_date", None)
         return self.options.poll_options(started.timestamp() if started else self.hook.api.now())
 
+    def _run(self, flow: Flow[T]) -> T:
+        """Drive a flow that an interrupt may break off at any moment."""
+        with self.interrupt.interruptible():
+            return self.hook.client.run(flow)
+
     def _history(self, pipeline_id: Identifier) -> History:
         return History(self.hook.api, pipeline_id)
+
+    def _find(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun | None:
+        return self._run(self._history(pipeline_id).find(run_id))
 
     def _polled_history(self, pipeline_id: Identifier) -> History:
         """Return a pipeline's history for all polls of a wait: it learns how the server behaves, and never retries."""
@@ -249,8 +253,7 @@ class RunTask(ABC):
 
     def _poll(self, history: History, monitor: RunMonitor) -> PipelineRun | None:
         """Poll once; return the run if it has ended."""
-        with self.interrupt.interruptible():
-            return self.hook.client.run(poll_once(history, monitor))
+        return self._run(poll_once(history, monitor))
 
     def _poll_until_done(self, monitor: RunMonitor) -> PipelineRun:
         """Wait in the worker until the run has ended, and show each change."""
@@ -264,8 +267,7 @@ class RunTask(ABC):
         return ended
 
     def _sleep(self, monitor: RunMonitor) -> None:
-        with self.interrupt.interruptible():
-            self.hook.client.run(_pause(monitor.delay(self.hook.api.now())))
+        self._run(_pause(monitor.delay(self.hook.api.now())))
 
     def _defer(self, monitor: RunMonitor) -> NoReturn:
         """Wait in the triggerer."""
@@ -370,20 +372,17 @@ class RunTask(ABC):
             if self._is_settled:
                 return ""
             self._is_settled = ending is not Ending.RUN_ENDED
-            return self._decide_about_run(ending, error)
-
-    def _decide_about_run(self, ending: Ending, error: BaseException) -> str:
-        end = RunExit(
-            run=self.owned_run,
-            context=self.context,
-            operator=self.operator,
-            store=self.store,
-            report=self.report,
-            cancel_on_kill=self.options.cancel_on_kill,
-            reconnects=self.reconnects,
-            find_unconfirmed_run=self.find_unconfirmed_run,
-        )
-        return end.settle(ending, error)
+            end = RunExit(
+                run=self.owned_run,
+                context=self.context,
+                operator=self.operator,
+                store=self.store,
+                report=self.report,
+                cancel_on_kill=self.options.cancel_on_kill,
+                reconnects=self.reconnects,
+                find_unconfirmed_run=self.find_unconfirmed_run,
+            )
+            return end.settle(ending, error)
 
 
 def _pause(delay: float) -> Flow[None]:
