@@ -8,7 +8,6 @@ the first waiter of its pipeline, polls the run history when the first of them i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import logging
 import math
@@ -123,7 +122,6 @@ class PipelinePoller:
     _subscribers: set[_Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
     _sleep: asyncio.Future[None] | None = None
-    _api: Api | None = None
     _history: History | None = None
 
     async def wait(
@@ -156,8 +154,8 @@ class PipelinePoller:
         """Read times that name no zone as a task has found it out, from the next poll on."""
         if offset and not self.engine.offset:
             self.engine = self.engine._replace(offset=offset)
-            if self._api:
-                self._api.offset = offset
+            if self._history:
+                self._history.api.offset = offset
 
     @property
     def is_idle(self) -> bool:
@@ -168,8 +166,7 @@ class PipelinePoller:
         """End the loop."""
         if self._task:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
             self._task = None
 
     async def _run(self) -> None:
@@ -261,11 +258,11 @@ class PipelinePoller:
 
     async def _connect(self) -> tuple[History, AsyncClient]:
         settings, client = await self.connection.acquire()
-        if self._api is None or self._history is None:
+        if self._history is None:
             address = (self.engine.url, self.engine.id)
-            self._api = Api(settings, self.engine.key, address=address, retry=NO_RETRY, offset=self.engine.offset)
-            self._history = History(self._api, self.pipeline_id, MIN_PAGE_SIZE)
-        self._api.settings = settings
+            api = Api(settings, self.engine.key, address=address, retry=NO_RETRY, offset=self.engine.offset)
+            self._history = History(api, self.pipeline_id, MIN_PAGE_SIZE)
+        self._history.api.settings = settings
         return self._history, client
 
     def _waiting(self) -> list[_Subscriber]:
@@ -276,19 +273,16 @@ class PipelinePoller:
     def _request_nodes(self, subscriber: _Subscriber) -> None:
         """Ask for the nodes of a run that is under way, if the history doesn't tell them."""
         run = subscriber.monitor.last
-        if self._api is None or run is None or run.nodes or not run.started or subscriber.result.done():
+        if self._history is None or run is None or run.nodes or not run.started or subscriber.result.done():
             return
-        if (self._api.settings.fl_url, self.engine.key, self.pipeline_id) not in _without_nodes:
+        if (self._history.api.settings.fl_url, self.engine.key, self.pipeline_id) not in _without_nodes:
             self.connection.node_details.request(self._run_key(run.id), lambda: self._fetch_nodes(run.id))
 
     async def _fetch_nodes(self, run_id: Identifier) -> None:
-        api = self._api
-        if api is None:
-            return
-        _, client = await self.connection.acquire()
-        run = await client.run(api.read_run(self.pipeline_id, run_id))
+        history, client = await self._connect()
+        run = await client.run(history.api.read_run(self.pipeline_id, run_id))
         if run is None or not run.nodes:
-            _without_nodes.add((api.settings.fl_url, self.engine.key, self.pipeline_id))
+            _without_nodes.add((history.api.settings.fl_url, self.engine.key, self.pipeline_id))
             return
         for subscriber in self._waiting():
             if subscriber.monitor.run_id == run_id and run.state is not RunState.UNKNOWN:

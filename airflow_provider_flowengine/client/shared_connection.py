@@ -44,8 +44,7 @@ class SharedConnection:
     connect: Callable[[Settings], AsyncClient] = AsyncClient
     node_details: NodeDetails = field(default_factory=NodeDetails)
     users: int = 0
-    _settings: Settings | None = None
-    _client: AsyncClient | None = None
+    _current: tuple[Settings, AsyncClient] | None = None
     _retired: list[AsyncClient] = field(default_factory=list)
     _loaded_at: float = 0.0
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -56,26 +55,21 @@ class SharedConnection:
 
         :raises ServiceUnavailableError: when the settings cannot be read and there are no earlier ones.
         """
-        if self._client is None or self._is_stale():
-            async with self._loading:
-                if self._client is None or self._is_stale():
-                    await self._renew()
-        assert self._settings is not None
-        assert self._client is not None
-        return self._settings, self._client
+        async with self._loading:
+            if self._current is None or time.monotonic() - self._loaded_at > SETTINGS_TTL:
+                self._current = await self._renewed()
+            return self._current
 
-    def _is_stale(self) -> bool:
-        return time.monotonic() - self._loaded_at > SETTINGS_TTL
-
-    async def _renew(self) -> None:
+    async def _renewed(self) -> tuple[Settings, AsyncClient]:
         settings = await self._load()
         self._loaded_at = time.monotonic()
         await self._close_retired()  # their last requests have had a minute to finish
-        if settings != self._settings or self._client is None:
-            if self._client:
-                log.info("The connection has changed; using its new settings.")
-                self._retired.append(self._client)
-            self._settings, self._client = settings, self.connect(settings)
+        if self._current:
+            if settings == self._current[0]:
+                return self._current
+            log.info("The connection has changed; using its new settings.")
+            self._retired.append(self._current[1])
+        return settings, self.connect(settings)
 
     async def _load(self) -> Settings:
         """Read the settings; while they can't be read, keep the earlier ones, or report a failed poll."""
@@ -83,8 +77,8 @@ class SharedConnection:
             return await self.load()
         except Exception as error:
             log.warning("The connection can't be read: %s: %s", type(error).__name__, error)
-            if self._settings:
-                return self._settings
+            if self._current:
+                return self._current[0]
             raise ServiceUnavailableError(
                 f"The connection can't be read: {error}", may_have_been_processed=False
             ) from error
@@ -92,9 +86,9 @@ class SharedConnection:
     async def close(self) -> None:
         """Close the sessions."""
         await self.node_details.stop()
-        if self._client:
-            self._retired.append(self._client)
-            self._client = None
+        if self._current:
+            self._retired.append(self._current[1])
+            self._current = None
         await self._close_retired()
 
     async def _close_retired(self) -> None:
