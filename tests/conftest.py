@@ -347,6 +347,12 @@ def emulator(flowengine_emulator: Any, flowengine_connection: str) -> Any:
     return flowengine_emulator
 
 
+@pytest.fixture(params=[False, True], ids=["sync", "deferrable"])
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    """Whether the task waits in the triggerer: a test that takes this is run in both ways."""
+    return bool(request.param)
+
+
 @pytest.fixture
 def pipeline(flowengine_emulator: Any) -> Any:
     """Make a pipeline of one node ``train``, whose params set its duration and outcome; return its id."""

@@ -7,10 +7,7 @@ from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineStartPipelineOperator,
 )
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 
-
-@in_both_modes
 @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
 def test_the_link_leads_to_the_runs_page_however_the_run_ends(run_task, emulator, pipeline, outcome, deferrable):
     task = run_task(
@@ -25,7 +22,6 @@ def test_the_link_leads_to_the_runs_page_however_the_run_ends(run_task, emulator
     assert task.xcoms["flowengine_run"]["pipeline_id"] == 1
 
 
-@in_both_modes
 def test_each_mapped_task_has_a_link_of_its_own(dag, run, emulator, pipeline, deferrable):
     pipelines = [pipeline("a"), pipeline("b", outcome="failed")]
     FlowEngineStartPipelineOperator.partial(task_id="task", dag=dag, deferrable=deferrable).expand(
@@ -81,7 +77,6 @@ def test_a_run_that_cannot_be_pushed_is_waited_for_all_the_same(emulator, pipeli
     assert "could not be saved" in log.text
 
 
-@in_both_modes
 def test_a_task_that_starts_no_run_has_no_link(run_task, emulator, pipeline, deferrable):
     task = run_task(FlowEngineStartPipelineOperator, pipeline_key="no-such-pipeline", deferrable=deferrable)
 

@@ -5,7 +5,6 @@ import pytest
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 HANDSHAKE = ["engine_url", "engine_id"]
 INTERVAL = 0.1
 
@@ -22,7 +21,6 @@ def assert_only_looks(calls):
     assert len(calls) <= 3 + (moments[-1] - moments[0]) / INTERVAL
 
 
-@in_both_modes
 def test_a_start_and_wait_sends_four_requests_and_one_for_each_poll(run_task, emulator, pipeline, deferrable):
     run_task(
         FlowEngineStartPipelineOperator,
@@ -35,7 +33,6 @@ def test_a_start_and_wait_sends_four_requests_and_one_for_each_poll(run_task, em
     assert_only_looks(emulator.calls()[4:])
 
 
-@in_both_modes
 def test_job_params_cost_one_more_in_which_they_are_checked(run_task, emulator, pipeline, deferrable):
     run_task(
         FlowEngineStartPipelineOperator,
@@ -55,7 +52,6 @@ def other_id(pipeline):
     pipeline()
 
 
-@in_both_modes
 @pytest.mark.usefixtures("other_id")
 def test_a_run_that_is_over_at_once_is_polled_once(run_task, emulator, pipeline, deferrable):
     run_task(FlowEngineStartPipelineOperator, pipeline_id=pipeline(), deferrable=deferrable)
@@ -63,7 +59,6 @@ def test_a_run_that_is_over_at_once_is_polled_once(run_task, emulator, pipeline,
     assert names(emulator) == [*HANDSHAKE, "history", "start", "history"]
 
 
-@in_both_modes
 @pytest.mark.usefixtures("other_id")
 def test_a_failed_run_costs_one_more_request_for_its_nodes(run_task, emulator, pipeline, deferrable):
     run_task(FlowEngineStartPipelineOperator, pipeline_id=pipeline(outcome="failed"), deferrable=deferrable)
@@ -71,7 +66,6 @@ def test_a_failed_run_costs_one_more_request_for_its_nodes(run_task, emulator, p
     assert names(emulator) == [*HANDSHAKE, "history", "start", "history", "run"]
 
 
-@in_both_modes
 def test_a_sensor_sends_the_handshake_and_one_request_for_each_poll(run_task, emulator, pipeline, deferrable):
     emulator.engine.start(pipeline(duration=0.5))
     run_task(FlowEnginePipelineRunSensor, pipeline_id=1, run_id=1, poke_interval=INTERVAL, deferrable=deferrable)

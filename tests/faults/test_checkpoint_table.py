@@ -11,8 +11,6 @@ from .case import Case
 from .flowengine import Fault, Outage
 from .play import play as play_case
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-
 MIDWAY, AFTERWARDS = 30.0, 120.0  # a run takes a minute
 
 
@@ -42,7 +40,6 @@ def stops(airflow):
 # --- worker, executor or triggerer died -------------------------------------------------------------------------------
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["wrote run", "write run", "defer", "begin", "resume"])
 def test_after_a_crash_the_next_try_reconnects_to_the_run(play, at):
     airflow = play(Strike("crash", at=at), duration=2000)
@@ -50,28 +47,24 @@ def test_after_a_crash_the_next_try_reconnects_to_the_run(play, at):
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 def test_after_a_crash_midway_the_next_try_reconnects_to_the_run(play):
     airflow = play(Strike("crash", seconds=MIDWAY), duration=2000)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 def test_crash_after_crash_the_same_run_is_gone_on_with(play):
     airflow = play(*[Strike("crash", seconds=700)] * 4, duration=5000, retry_delay=1)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 def test_after_a_crash_the_result_of_a_run_that_has_succeeded_meanwhile_is_taken(play):
     airflow = play(Strike("crash", at="wrote run"), duration=60, retry_delay=300)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["write delivered", "wrote delivered", "report"])
 def test_a_result_that_airflow_hasnt_got_is_taken_again(play, at):
     airflow = play(Strike("crash", at=at))
@@ -79,7 +72,6 @@ def test_a_result_that_airflow_hasnt_got_is_taken_again(play, at):
     assert (airflow.task.state, airflow.task.try_number, started(airflow)) == ("success", 2, ["succeeded"])
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["sent start pipeline", "done start pipeline", "write run"])
 @pytest.mark.parametrize("answer", ["run", "empty"])
 def test_after_a_crash_between_start_and_note_the_run_is_found_by_the_intent(play, at, answer):
@@ -88,7 +80,6 @@ def test_after_a_crash_between_start_and_note_the_run_is_found_by_the_intent(pla
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 @pytest.mark.parametrize("delay", [3, 25])
 def test_a_hasty_retry_gives_the_run_the_time_that_it_may_take_to_appear(play, delay):
     airflow = play(
@@ -98,7 +89,6 @@ def test_a_hasty_retry_gives_the_run_the_time_that_it_may_take_to_appear(play, d
     assert (airflow.task.state, started(airflow)) == ("success", ["succeeded"])
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["wrote starting", "send start pipeline"])
 def test_after_a_crash_before_the_start_was_sent_the_next_try_starts(play, at):
     airflow = play(Strike("crash", at=at))
@@ -106,7 +96,6 @@ def test_after_a_crash_before_the_start_was_sent_the_next_try_starts(play, at):
     assert (airflow.task.state, airflow.task.try_number, started(airflow)) == ("success", 2, ["succeeded"])
 
 
-@in_both_modes
 def test_the_next_try_doesnt_take_a_colleagues_run_for_its_own(play):
     airflow = play(
         Strike("crash", at="send start pipeline"),
@@ -121,28 +110,24 @@ def test_the_next_try_doesnt_take_a_colleagues_run_for_its_own(play):
 # --- the run failed ---------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_after_a_failure_a_new_run_is_started(play):
     airflow = play(outcomes=("failed", "succeeded"))
 
     assert (airflow.task.state, started(airflow)) == ("success", ["failed", "succeeded"])
 
 
-@in_both_modes
 def test_after_a_failure_the_run_can_be_resumed(play):
     airflow = play(outcomes=("failed_once",), retry_mode="resume")
 
     assert (airflow.task.state, airflow.task.try_number, started(airflow)) == ("success", 2, ["succeeded"])
 
 
-@in_both_modes
 def test_if_flowengine_refuses_to_resume_a_new_run_is_started(play):
     airflow = play(outcomes=("failed", "succeeded"), retry_mode="resume", shape={"refuse_resume": "不能恢复"})
 
     assert (airflow.task.state, started(airflow)) == ("success", ["failed", "succeeded"])
 
 
-@in_both_modes
 def test_a_run_that_somebody_stopped_fails_the_task_at_once(play):
     airflow = play(Strike("end run", seconds=MIDWAY))
 
@@ -150,7 +135,6 @@ def test_a_run_that_somebody_stopped_fails_the_task_at_once(play):
     assert (started(airflow), stops(airflow)) == (["stopped"], [])
 
 
-@in_both_modes
 def test_a_run_that_somebody_stopped_while_no_try_waited_for_it_fails_the_next_one_at_once(play):
     airflow = play(Strike("crash", at="wrote run"), Strike("end run", seconds=1), duration=2000)
 
@@ -158,14 +142,12 @@ def test_a_run_that_somebody_stopped_while_no_try_waited_for_it_fails_the_next_o
     assert (started(airflow), stops(airflow)) == (["stopped"], [])
 
 
-@in_both_modes
 def test_a_run_that_somebody_stopped_is_started_anew_if_requested(play):
     airflow = play(Strike("end run", seconds=MIDWAY), retry_stopped=True)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["stopped", "succeeded"], [])
 
 
-@in_both_modes
 def test_a_run_that_took_too_long_is_started_anew_by_the_next_try(play):
     airflow = play(duration=2000, retries=1, timeout=90)
 
@@ -173,7 +155,6 @@ def test_a_run_that_took_too_long_is_started_anew_by_the_next_try(play):
     assert (started(airflow), stops(airflow)) == (["stopped", "stopped"], [0, 1])
 
 
-@in_both_modes
 def test_a_run_that_stays_gone_from_the_history_is_replaced(play):
     airflow = play(duration=2000, prunings=(MIDWAY,))
 
@@ -181,7 +162,6 @@ def test_a_run_that_stays_gone_from_the_history_is_replaced(play):
     assert len(airflow.flowengine.ours) == 2
 
 
-@in_both_modes
 def test_a_run_whose_status_nobody_knows_for_long_is_not_replaced(play):
     strange = ((MIDWAY, {"words": {"running": "flourishing"}}), (MIDWAY + 250, {"words": {}}))
     airflow = play(duration=900, changes=strange)
@@ -192,7 +172,6 @@ def test_a_run_whose_status_nobody_knows_for_long_is_not_replaced(play):
 # --- a person clears the task -----------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_a_clear_of_a_succeeded_task_starts_a_new_run(play):
     airflow = play(Strike("clear", seconds=AFTERWARDS))
 
@@ -200,14 +179,12 @@ def test_a_clear_of_a_succeeded_task_starts_a_new_run(play):
     assert airflow.task.returned == airflow.flowengine.ours[-1]
 
 
-@in_both_modes
 def test_a_clear_of_a_failed_task_is_a_retry(play):
     airflow = play(Strike("clear", seconds=AFTERWARDS), outcomes=("failed_once",), retry_mode="resume", retries=0)
 
     assert (airflow.task.state, airflow.task.try_number, started(airflow)) == ("success", 2, ["succeeded"])
 
 
-@in_both_modes
 @pytest.mark.parametrize("stop_seconds", [0.5, 600])
 @pytest.mark.parametrize("retries", [0, 8])
 def test_a_clear_midway_stops_the_run_and_starts_a_new_one(play, stop_seconds, retries):
@@ -240,7 +217,6 @@ def test_while_the_old_run_cant_be_stopped_no_new_one_is_started(play):
 # --- a person marks the task ------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 @pytest.mark.parametrize("mark", ["fail", "succeed"])
 def test_a_mark_stops_the_run(play, mark):
     airflow = play(Strike(mark, seconds=MIDWAY))
@@ -248,7 +224,6 @@ def test_a_mark_stops_the_run(play, mark):
     assert (started(airflow), stops(airflow)) == (["stopped"], [0])
 
 
-@in_both_modes
 @pytest.mark.parametrize("mark", ["fail", "succeed"])
 def test_a_mark_leaves_the_run_alone_if_cancel_on_kill_is_off(play, mark):
     airflow = play(Strike(mark, seconds=MIDWAY), cancel_on_kill=False)
@@ -256,7 +231,6 @@ def test_a_mark_leaves_the_run_alone_if_cancel_on_kill_is_off(play, mark):
     assert (started(airflow), stops(airflow)) == (["running"], [])
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["begin", "send list runs", "write starting", "send start pipeline"])
 def test_a_mark_before_the_start_prevents_it(play, at):
     airflow = play(Strike("fail", at=at, delay=0))
@@ -264,7 +238,6 @@ def test_a_mark_before_the_start_prevents_it(play, at):
     assert started(airflow) == []
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["sent start pipeline", "write run", "wrote run"])
 @pytest.mark.parametrize("delay", [0, 2])
 def test_a_mark_during_the_start_stops_the_run_that_it_makes(play, at, delay):
@@ -282,7 +255,6 @@ def test_a_mark_in_the_moment_before_the_deferral_stops_the_run(play, at):
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["stopped"], [0])
 
 
-@in_both_modes
 def test_a_stop_that_fails_is_tried_again(play):
     airflow = play(Strike("fail", seconds=MIDWAY), faults=(Fault("stop run", "503"),))
 
@@ -292,7 +264,6 @@ def test_a_stop_that_fails_is_tried_again(play):
 # --- a try that was thought dead --------------------------------------------------------------------------------------
 
 
-@in_both_modes
 @pytest.mark.parametrize("wakes", [0, 3, 25])
 @pytest.mark.parametrize("delay", [0, 4], ids=["told at once", "told later"])
 def test_a_try_that_wakes_up_leaves_the_run_untouched(play, wakes, delay):
@@ -302,7 +273,6 @@ def test_a_try_that_wakes_up_leaves_the_run_untouched(play, wakes, delay):
     assert (started(airflow), stops(airflow)) == (["succeeded"], [])
 
 
-@in_both_modes
 def test_a_last_try_that_wakes_up_after_its_time_leaves_the_run_untouched(play):
     # With a new try by a person's clear: the old one is the last by its own reckoning, and its time is over.
     airflow = play(
@@ -316,7 +286,6 @@ def test_a_last_try_that_wakes_up_after_its_time_leaves_the_run_untouched(play):
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["done list runs", "write starting"])
 def test_a_try_that_wakes_up_before_its_start_starts_nothing(play, at):
     airflow = play(Strike("freeze", at=at, wakes=25), duration=2000)
@@ -324,7 +293,6 @@ def test_a_try_that_wakes_up_before_its_start_starts_nothing(play, at):
     assert (airflow.task.state, started(airflow)) == ("success", ["succeeded"])
 
 
-@in_both_modes
 def test_a_try_that_wakes_up_between_two_attempts_to_start_sends_no_second_one(play):
     airflow = play(
         Strike("freeze", at="done start pipeline", wakes=25, delay=5),
@@ -338,14 +306,12 @@ def test_a_try_that_wakes_up_between_two_attempts_to_start_sends_no_second_one(p
 # --- eviction ---------------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_an_eviction_leaves_the_run_to_the_next_try(play):
     airflow = play(Strike("evict", seconds=MIDWAY), duration=2000)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 def test_an_eviction_during_the_start_leaves_the_run_to_the_next_try(play):
     airflow = play(Strike("evict", at="sent start pipeline"), duration=2000)
 
@@ -364,7 +330,6 @@ def test_an_eviction_of_the_last_try_stops_the_run_since_no_try_reconnects_to_it
 SILENCE = (Outage(20, 200, "502"),)
 
 
-@in_both_modes
 def test_a_try_that_gives_up_leaves_the_run_alone_while_tries_remain(play):
     airflow = play(duration=2000, unreachable_timeout=90, outages=SILENCE, retries=1)
 
@@ -372,7 +337,6 @@ def test_a_try_that_gives_up_leaves_the_run_alone_while_tries_remain(play):
     assert (started(airflow), stops(airflow)) == (["succeeded"], [])
 
 
-@in_both_modes
 def test_the_last_try_that_gives_up_stops_the_run(play):
     strange = ((MIDWAY, {"words": {"running": "flourishing"}}),)
     airflow = play(duration=9000, changes=strange, retries=0)
@@ -380,7 +344,6 @@ def test_the_last_try_that_gives_up_stops_the_run(play):
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["stopped"], [0])
 
 
-@in_both_modes
 def test_the_last_try_that_gives_up_leaves_the_run_alone_if_cancel_on_kill_is_off(play):
     strange = ((MIDWAY, {"words": {"running": "flourishing"}}),)
     airflow = play(duration=9000, changes=strange, retries=0, cancel_on_kill=False)
@@ -388,7 +351,6 @@ def test_the_last_try_that_gives_up_leaves_the_run_alone_if_cancel_on_kill_is_of
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["running"], [])
 
 
-@in_both_modes
 @pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
 def test_a_run_that_takes_too_long_is_stopped(play, limit):
     airflow = play(duration=2000, retries=0, **{limit: 90})
@@ -419,7 +381,6 @@ def test_a_trigger_that_breaks_down_leaves_the_run_to_the_next_try(play):
     assert (started(airflow), stops(airflow)) == (["succeeded"], [])
 
 
-@in_both_modes
 @pytest.mark.parametrize("at", ["write run", "write delivered"])
 def test_a_note_that_fails_doesnt_fail_the_task(play, at):
     airflow = play(Strike("deaf", at=at), retries=0)
@@ -427,7 +388,6 @@ def test_a_note_that_fails_doesnt_fail_the_task(play, at):
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("success", ["succeeded"], [])
 
 
-@in_both_modes
 def test_a_start_that_cant_be_noted_before_is_not_sent(play):
     airflow = play(Strike("deaf", at="write starting"), retries=0)
 
@@ -437,14 +397,12 @@ def test_a_start_that_cant_be_noted_before_is_not_sent(play):
 # --- the checkpoint is not what it was --------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_a_checkpoint_that_the_user_deleted_while_the_task_waits_is_no_other_owners(play):
     airflow = play(Strike("forget", seconds=MIDWAY), duration=2000, retries=0, timeout=90)
 
     assert (airflow.task.state, started(airflow), stops(airflow)) == ("failed", ["stopped"], [0])
 
 
-@in_both_modes
 @pytest.mark.parametrize("retries", [0, 1])
 def test_a_run_past_its_timeout_is_stopped_while_tries_remain_too(play, retries):
     airflow = play(duration=2000, retries=retries, timeout=90)
@@ -453,7 +411,6 @@ def test_a_run_past_its_timeout_is_stopped_while_tries_remain_too(play, retries)
     assert len(started(airflow)) == retries + 1
 
 
-@in_both_modes
 def test_an_outage_that_ends_just_after_the_give_up_leaves_the_run_to_the_next_try(play):
     airflow = play(duration=2000, unreachable_timeout=90, outages=(Outage(20, 140, "502"),), retries=1)
 

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_flowengine.operators import flowengine
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
+from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 OPERATORS = [getattr(flowengine, name) for name in flowengine.__all__]
 OF_THEIR_OWN = {
@@ -31,7 +32,7 @@ def descriptions(operator):
     }
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", [*OPERATORS, FlowEnginePipelineRunSensor])
 def test_the_signature_shows_and_types_each_argument_and_the_docstring_describes_it(operator):
     assert {"flowengine_conn_id", "engine_key"} <= arguments(operator).keys()
     assert all(one.annotation is not inspect.Parameter.empty for one in arguments(operator).values())

@@ -9,7 +9,6 @@ from airflow_provider_flowengine.operators.flowengine import (
 from airflow_provider_flowengine.protocol.monitor import RunMonitor
 
 needs_task_state_store = pytest.mark.needs_task_state_store
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 
 
 @pytest.fixture
@@ -77,7 +76,6 @@ def test_a_run_that_was_delivered_is_left_alone_by_a_try_that_fails_before_it_st
 # --- what hides nothing -----------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_a_stop_that_is_refused_hides_nothing_of_why_the_run_was_to_be_stopped(
     start, emulator, pipeline, log, deferrable
 ):

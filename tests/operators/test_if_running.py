@@ -8,17 +8,13 @@ import pytest
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.protocol.errors import PipelineBusyError, RunTimeoutError
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-
 
 @pytest.fixture
-def busy(emulator, pipeline):
+def busy(emulator, pipeline, let_runs_end_at_once):
     """A pipeline whose run 1, which somebody else has started, goes on; the next ones end at once."""
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
-    body = emulator.engine.pipeline(pipeline_id).body
-    body["data"]["nodes"][0]["params"]["values"] = []
-    emulator.engine.update_pipeline({**body, "id": pipeline_id})
+    let_runs_end_at_once(pipeline_id)
     return pipeline_id
 
 
@@ -45,14 +41,12 @@ def finish_once_started_or_waited_for(emulator, run_id):
     threading.Thread(target=finish, daemon=True).start()
 
 
-@in_both_modes
 def test_start_starts_another_one(start, emulator, deferrable):
     task = start("start", deferrable=deferrable)
 
     assert (task.state, task.returned, state(emulator, 1)) == ("success", 2, "running")
 
 
-@in_both_modes
 def test_reuse_reconnects_to_it(start, emulator, log, deferrable):
     finish_once_started_or_waited_for(emulator, 1)
     task = start("reuse", deferrable=deferrable)
@@ -61,7 +55,13 @@ def test_reuse_reconnects_to_it(start, emulator, log, deferrable):
     assert "Run 1 of pipeline 1 is running already" in log.ours
 
 
-@in_both_modes
+def test_reuse_starts_a_new_one_beside_a_run_that_is_being_stopped(start, emulator):
+    emulator.options.stop_seconds = 60
+    emulator.engine.stop(1)
+
+    assert start("reuse").returned == 2
+
+
 def test_wait_starts_once_none_is_running(start, emulator, log, deferrable):
     finish_once_started_or_waited_for(emulator, 1)
     task = start("wait", deferrable=deferrable)
@@ -73,7 +73,6 @@ def test_wait_starts_once_none_is_running(start, emulator, log, deferrable):
     assert "waiting until it has ended, since if_running is wait" in log.ours
 
 
-@in_both_modes
 def test_wait_ends_at_the_timeout_and_stops_nothing(start, emulator, deferrable):
     task = start("wait", timeout=0.5, deferrable=deferrable)
 
@@ -81,14 +80,12 @@ def test_wait_ends_at_the_timeout_and_stops_nothing(start, emulator, deferrable)
     assert (emulator.count("start"), emulator.count("stop"), state(emulator, 1)) == (0, 0, "running")
 
 
-@in_both_modes
 def test_skip_skips_the_task(start, emulator, deferrable):
     task = start("skip", deferrable=deferrable)
 
     assert (task.state, emulator.count("start")) == ("skipped", 0)
 
 
-@in_both_modes
 @pytest.mark.parametrize("stop_seconds", [0, 0.3])
 def test_stop_stops_it_and_then_starts(start, emulator, deferrable, stop_seconds):
     emulator.options.stop_seconds = stop_seconds
@@ -98,7 +95,6 @@ def test_stop_stops_it_and_then_starts(start, emulator, deferrable, stop_seconds
     assert (state(emulator, 1), emulator.count("stop")) == ("stopped", 1)
 
 
-@in_both_modes
 def test_fail_fails_and_names_it(start, emulator, deferrable):
     task = start("fail", deferrable=deferrable)
 
@@ -119,15 +115,9 @@ def test_if_none_is_running_it_is_started(run_task, emulator, pipeline, if_runni
 
 
 @pytest.mark.needs_task_state_store
-def test_an_earlier_trys_own_run_is_not_meant(run_task, emulator, pipeline):
+def test_an_earlier_trys_own_run_is_not_meant(run_task, emulator, pipeline, let_runs_end_at_once):
     emulator.options.stop_seconds = 60  # the first try's run, which took too long, is still stopping
     pipeline_id = pipeline(duration="forever")
-
-    def let_runs_end_at_once():
-        body = emulator.engine.pipeline(pipeline_id).body
-        body["data"]["nodes"][0]["params"]["values"] = []
-        emulator.engine.update_pipeline({**body, "id": pipeline_id})
-
     task = run_task(
         FlowEngineStartPipelineOperator,
         pipeline_id=pipeline_id,
@@ -135,7 +125,7 @@ def test_an_earlier_trys_own_run_is_not_meant(run_task, emulator, pipeline):
         timeout=1,
         retries=1,
         poll_interval=0.05,
-        between_tries=let_runs_end_at_once,
+        between_tries=lambda: let_runs_end_at_once(pipeline_id),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 2)

@@ -12,7 +12,6 @@ from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipe
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 
 
 @pytest.fixture
@@ -42,7 +41,6 @@ def two_nodes(flowengine_emulator):
 # --- in XCom ----------------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_times_are_in_the_zone_that_the_start_has_shown(start, emulator, pipeline, deferrable):
     emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)
     before = datetime.now(UTC) - timedelta(minutes=1)
@@ -54,7 +52,6 @@ def test_times_are_in_the_zone_that_the_start_has_shown(start, emulator, pipelin
         assert before < datetime.fromisoformat(told[name]) < before + timedelta(minutes=5)
 
 
-@in_both_modes
 def test_times_of_a_failed_run_are_in_that_zone_too(start, emulator, pipeline, deferrable):
     emulator.reset(times="text", timezone="Asia/Shanghai", node_seconds=0)
     before = datetime.now(UTC) - timedelta(minutes=1)
@@ -65,7 +62,6 @@ def test_times_of_a_failed_run_are_in_that_zone_too(start, emulator, pipeline, d
     assert before < ended < before + timedelta(minutes=5)
 
 
-@in_both_modes
 def test_xcom_names_the_pipeline_and_shows_its_graph(start, emulator, two_nodes, deferrable):
     two_nodes()
     task = start(pipeline_key="nightly", job_params={"fetch": {"duration": 0.4}}, deferrable=deferrable)
@@ -76,7 +72,6 @@ def test_xcom_names_the_pipeline_and_shows_its_graph(start, emulator, two_nodes,
     assert [node["id"] for node in told["nodes"]] == ["fetch", "train"]
 
 
-@in_both_modes
 def test_xcom_knows_the_name_of_a_pipeline_that_was_found_by_its_key(start, emulator, pipeline, deferrable):
     pipeline("nightly", name="Nightly training", duration=0.3)
     task = start(pipeline_key="nightly", deferrable=deferrable)
@@ -99,7 +94,6 @@ def test_a_sensors_xcom_names_the_pipeline_and_shows_its_nodes_at_their_end(run_
 # --- in the log -------------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_a_success_reads_as_a_story_of_few_lines(start, emulator, two_nodes, log, deferrable):
     two_nodes()
     start(pipeline_key="nightly", deferrable=deferrable)
@@ -121,21 +115,18 @@ def test_each_node_is_logged_once_when_it_has_ended(start, emulator, two_nodes, 
         assert len(re.findall(rf"node {node}: succeeded, after 0\.\d s", log.ours)) == 1
 
 
-@in_both_modes
 def test_a_failed_node_has_a_line_of_its_own_with_what_flowengine_says(start, emulator, two_nodes, log, deferrable):
     start(pipeline_id=two_nodes(outcome="failed", message="no data"), deferrable=deferrable)
 
     assert len(re.findall(r"  node train: failed, after 0\.\d s: no data", log.ours)) == 1
 
 
-@in_both_modes
 def test_xcom_holds_each_node_of_a_short_run_as_it_has_ended(start, emulator, two_nodes, deferrable):
     task = start(pipeline_id=two_nodes(duration=1), deferrable=deferrable)
 
     assert {node["state"] for node in task.xcoms["flowengine_run"]["nodes"]} == {"succeeded"}
 
 
-@in_both_modes
 def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, after_looks, deferrable):
     after_looks(6, emulator.clock.advance, 60)
     task = start(pipeline_id=two_nodes(duration=60), deferrable=deferrable)
@@ -225,7 +216,6 @@ def last_event():
         return session.query(event).order_by(event.id.desc()).first().extra
 
 
-@in_both_modes
 def test_an_outlets_event_carries_the_run(start, emulator, pipeline, asset, deferrable):
     one = pipeline(duration=0.2)
 
@@ -280,7 +270,6 @@ def told(dag, run):
     return told
 
 
-@in_both_modes
 def test_openlineage_learns_of_the_run_and_its_pipeline(told, emulator, two_nodes, deferrable):
     two_nodes()
 
@@ -302,7 +291,6 @@ def test_openlineage_learns_of_the_nodes_if_they_are_known(told, emulator, two_n
     assert [(node["id"], node["state"]) for node in nodes] == [("fetch", "succeeded"), ("train", "succeeded")]
 
 
-@in_both_modes
 def test_openlineage_learns_of_a_run_that_failed(told, emulator, two_nodes, deferrable):
     lineage = told(pipeline_id=two_nodes(outcome="failed"), deferrable=deferrable)
 

@@ -16,7 +16,6 @@ from airflow_provider_flowengine.protocol.errors import (
     RunTimeoutError,
 )
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 LOOKS_TO_START = 3
 """The baseline, and the look that shows the new run."""
 
@@ -28,7 +27,6 @@ def names(emulator):
 # --- the run ends well ------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_it_waits_for_the_run_and_returns_its_id(start, emulator, pipeline, deferrable):
     task = start(pipeline_id=pipeline(duration=0.2), deferrable=deferrable)
 
@@ -36,7 +34,6 @@ def test_it_waits_for_the_run_and_returns_its_id(start, emulator, pipeline, defe
     assert emulator.engine.run(1).state(emulator.clock.now()) == "succeeded"
 
 
-@in_both_modes
 @pytest.mark.parametrize("named", [{"pipeline_id": "1"}, {"pipeline_key": "nightly"}, {"pipeline_name": "Nightly run"}])
 def test_the_pipeline_is_named_by_id_key_or_name(start, emulator, pipeline, named, deferrable):
     pipeline("nightly", name="Nightly run")
@@ -99,7 +96,6 @@ def test_ids_come_from_other_tasks(dag, run, emulator, pipeline):
     assert emulator.engine.run(1).params == {"n1": {"epochs": "7"}}
 
 
-@in_both_modes
 def test_it_is_mapped_over_pipelines(dag, run, emulator, pipeline, deferrable):
     ids = [pipeline("a"), pipeline("b"), pipeline("c")]
     FlowEngineStartPipelineOperator.partial(task_id="task", dag=dag, poll_interval=0.05, deferrable=deferrable).expand(
@@ -122,7 +118,6 @@ def test_it_is_mapped_over_job_params(dag, run, emulator, pipeline):
     assert regions == ["north", "south"]
 
 
-@in_both_modes
 def test_without_waiting_it_ends_once_the_run_is_started(start, emulator, pipeline, deferrable):
     task = start(pipeline_id=pipeline(duration="forever"), wait_for_completion=False, deferrable=deferrable)
 
@@ -140,44 +135,16 @@ def test_a_run_that_is_over_before_it_would_defer_does_not_defer(start, emulator
 
 
 @pytest.mark.parametrize("answer", ["run", "run_without_id", "empty", "pipeline"])
-@in_both_modes
-def test_the_run_is_known_whatever_the_start_answers(start, emulator, pipeline, answer, deferrable):
+def test_the_run_is_known_whatever_the_start_answers(start, emulator, pipeline, answer):
     emulator.options.start_answer = answer
 
-    assert start(pipeline_id=pipeline(duration=0.2), deferrable=deferrable).returned == 1
+    assert start(pipeline_id=pipeline(duration=0.2)).returned == 1
     assert emulator.count("start") == 1
-
-
-def test_a_running_run_is_taken_over_where_that_is_asked_for(start, emulator, pipeline, log):
-    pipeline_id = pipeline(duration=3)
-    emulator.engine.start(pipeline_id)
-    task = start(pipeline_id=pipeline_id, if_running="reuse")
-
-    assert (task.state, task.returned) == ("success", 1)
-    assert emulator.count("start") == 0
-    assert "Run 1 of pipeline 1 is running already" in log.ours
-
-
-def test_a_run_that_is_being_stopped_is_not_taken_over(start, emulator, pipeline):
-    emulator.options.stop_seconds = 60
-    pipeline_id = pipeline(duration=0.1)
-    emulator.engine.start(pipeline_id)
-    emulator.engine.stop(1)
-
-    assert start(pipeline_id=pipeline_id, if_running="reuse").returned == 2
-
-
-def test_a_run_that_has_ended_is_not_taken_over(start, emulator, pipeline):
-    pipeline_id = pipeline()
-    emulator.engine.start(pipeline_id)
-
-    assert start(pipeline_id=pipeline_id, if_running="reuse").returned == 2
 
 
 # --- the run doesn't --------------------------------------------------------------------------------------------------
 
 
-@in_both_modes
 def test_a_failed_run_fails_the_task_with_what_is_known_of_it(start, emulator, pipeline, deferrable):
     task = start(pipeline_id=pipeline(duration=0.1, outcome="failed", message="no data"), deferrable=deferrable)
 
@@ -194,7 +161,6 @@ def test_a_failed_run_is_reported_without_its_nodes_if_flowengine_does_not_show_
     assert task.error.startswith("Run 1 of pipeline 1 failed (status failed, after 0.0 s). See http")
 
 
-@in_both_modes
 def test_a_run_that_somebody_stops_fails_the_task(start, emulator, pipeline, deferrable):
     emulator.options.words = {"succeeded": "TERMINATED"}
     task = start(pipeline_id=pipeline(duration=0.1), deferrable=deferrable)
@@ -204,7 +170,6 @@ def test_a_run_that_somebody_stops_fails_the_task(start, emulator, pipeline, def
     assert "Run 1 of pipeline 1 was stopped (status TERMINATED" in task.error
 
 
-@in_both_modes
 def test_a_run_that_takes_too_long_is_stopped(start, emulator, pipeline, deferrable):
     task = start(pipeline_id=pipeline(duration="forever"), timeout=0.2, deferrable=deferrable)
 
@@ -218,7 +183,6 @@ def test_a_run_that_takes_too_long_is_stopped(start, emulator, pipeline, deferra
     assert emulator.count("stop") == 1
 
 
-@in_both_modes
 def test_a_run_that_takes_too_long_keeps_running_if_cancel_on_kill_is_off(start, emulator, pipeline, log, deferrable):
     pipeline_id = pipeline(duration="forever")
     task = start(pipeline_id=pipeline_id, timeout=0.2, cancel_on_kill=False, deferrable=deferrable)
@@ -229,7 +193,6 @@ def test_a_run_that_takes_too_long_keeps_running_if_cancel_on_kill_is_off(start,
     assert "The run is left running, since cancel_on_kill is off." in task.error
 
 
-@in_both_modes
 def test_execution_timeout_stops_the_run(start, emulator, pipeline, deferrable):
     with suppress(AirflowTaskTimeout):  # the dag.test() of Airflow 2.11 doesn't hold it
         task = start(
@@ -304,8 +267,7 @@ def test_a_start_that_was_surely_not_processed_is_sent_again(start, emulator, pi
 # --- what goes wrong while it waits -----------------------------------------------------------------------------------
 
 
-@in_both_modes
-@pytest.mark.parametrize("kind", ["status", "html", "reset", "truncated", "broken_json", "envelope"])
+@pytest.mark.parametrize("kind", ["status", "broken_json", "envelope"])
 def test_a_poll_that_fails_does_not_fail_the_task(start, emulator, pipeline, kind, deferrable):
     emulator.fail("history", "run", kind=kind, skip=LOOKS_TO_START)
     task = start(pipeline_id=pipeline(duration=0.1), deferrable=deferrable)

@@ -13,8 +13,6 @@ from airflow_provider_flowengine.protocol.errors import (
     RunTimeoutError,
 )
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
-
 
 def state(emulator, run_id):
     return emulator.engine.run(run_id).state(emulator.clock.now())
@@ -189,7 +187,6 @@ def resume(run_task):
     return resume
 
 
-@in_both_modes
 def test_a_failed_run_is_resumed_under_its_id(resume, emulator, pipeline, deferrable):
     pipeline_id = pipeline(outcome="failed_once")
     emulator.engine.start(pipeline_id)
@@ -200,7 +197,6 @@ def test_a_failed_run_is_resumed_under_its_id(resume, emulator, pipeline, deferr
     assert task.link == emulator.run_url(pipeline_id, 1) or task.link.startswith(emulator.url)
 
 
-@in_both_modes
 def test_a_stopped_run_is_resumed_too(resume, emulator, pipeline, deferrable):
     emulator.options.stop_seconds = 0
     pipeline_id = pipeline(duration=0.3)
@@ -222,7 +218,6 @@ def test_a_run_that_is_still_stopping_is_resumed_once_it_has_stopped(resume, emu
     assert emulator.count("resume") == 1
 
 
-@in_both_modes
 def test_a_run_that_is_already_running_is_only_waited_for(resume, emulator, pipeline, after_looks, log, deferrable):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
@@ -234,7 +229,6 @@ def test_a_run_that_is_already_running_is_only_waited_for(resume, emulator, pipe
     assert "is running already" in log.ours
 
 
-@in_both_modes
 def test_a_resumed_run_that_fails_again_fails_the_task(resume, emulator, pipeline, deferrable):
     pipeline_id = pipeline(duration=0.2, outcome="failed", message="no data")
     emulator.engine.start(pipeline_id)

@@ -20,7 +20,6 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
-in_both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
 in_both_modes_anew = pytest.mark.parametrize(
     "deferrable",
     [
@@ -71,7 +70,6 @@ def state(emulator, run_id):
 
 
 @needs_task_state_store
-@in_both_modes
 def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, after_looks, log, deferrable):
     def go_on():
         emulator.faults.clear()
@@ -90,7 +88,6 @@ def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipelin
 
 
 @needs_task_state_store
-@in_both_modes
 def test_a_try_takes_the_result_of_a_run_that_has_succeeded_meanwhile(start, emulator, pipeline, log, deferrable):
     def succeed():
         emulator.faults.clear()
@@ -112,7 +109,6 @@ def test_a_try_takes_the_result_of_a_run_that_has_succeeded_meanwhile(start, emu
 
 
 @needs_task_state_store
-@in_both_modes
 def test_a_result_that_was_handed_on_is_taken_again_when_the_try_fails_after_it(start, emulator, pipeline, deferrable):
     failures = [OSError("no lineage backend")]
 
@@ -179,7 +175,9 @@ def test_a_try_that_fails_for_good_by_its_retry_policy_stops_the_run_of_before(s
 
 
 @in_both_modes_anew
-def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, emulator, pipeline, log, deferrable):
+def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(
+    start, emulator, pipeline, log, deferrable, let_runs_end_at_once
+):
     # Without a record the next try would start a second run beside the first.
     pipeline_id = pipeline(duration="forever")
     emulator.fail(
@@ -190,7 +188,7 @@ def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, 
         unreachable_timeout=0.01,
         durable=False,
         deferrable=deferrable,
-        between_tries=lambda: let_runs_end_at_once(emulator, pipeline_id),
+        between_tries=lambda: let_runs_end_at_once(pipeline_id),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 3, 2)
@@ -198,28 +196,19 @@ def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(start, 
     assert "No later try can reconnect to this run" in log.ours
 
 
-def let_runs_end_at_once(emulator, pipeline_id):
-    """Change a pipeline so that its runs end at once and well."""
-    body = emulator.engine.pipeline(pipeline_id).body
-    body["data"]["nodes"][0]["params"]["values"] = []
-    emulator.engine.update_pipeline({**body, "id": pipeline_id})
-
-
 # --- whether it was started isn't known -------------------------------------------------------------------------------
 
 
-@in_both_modes
-@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status"}, {"kind": "html"}, {"kind": "broken_json"}])
-def test_a_start_whose_answer_is_lost_is_found_in_the_history(start, emulator, pipeline, fault, deferrable):
-    emulator.fail("start", where="after", **fault)
-    task = start(pipeline_id=pipeline(duration=0.2), start_confirmation_timeout=2, deferrable=deferrable)
+@pytest.mark.parametrize("kind", ["reset", "broken_json"])
+def test_a_start_whose_answer_is_lost_is_found_in_the_history(start, emulator, pipeline, kind):
+    emulator.fail("start", where="after", kind=kind)
+    task = start(pipeline_id=pipeline(duration=0.2), start_confirmation_timeout=2)
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 1)
     assert emulator.count("start") == 1
 
 
 @needs_task_state_store
-@in_both_modes
 def test_a_start_that_shows_only_later_is_found_by_the_next_try(start, emulator, pipeline, log, deferrable):
     emulator.options.history_delay = 60
     emulator.fail("start", kind="reset", where="after")
@@ -240,7 +229,7 @@ def test_a_start_that_shows_only_later_is_found_by_the_next_try(start, emulator,
 @needs_task_state_store
 @pytest.mark.parametrize(("others", "returned"), [("running", None), ("ended", 4)])
 def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_are_running(
-    start, emulator, pipeline, log, monkeypatch, others, returned
+    start, emulator, pipeline, log, monkeypatch, others, returned, let_runs_end_at_once
 ):
     pipeline_id = pipeline(duration="forever")
     emulator.options.history_delay = 60
@@ -252,7 +241,7 @@ def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_
         if others == "ended":
             for run_id in (2, 3):
                 emulator.engine.finish(run_id)
-            let_runs_end_at_once(emulator, pipeline_id)
+            let_runs_end_at_once(pipeline_id)
             emulator.options.history_delay = 0
         monkeypatch.setattr(CheckpointStore, "__init__", cleared)
 
@@ -296,11 +285,11 @@ def test_a_refused_start_leaves_nothing_to_search_for(start, emulator, pipeline,
 
 
 @in_both_modes_anew
-def test_a_retry_starts_a_new_run_by_default(start, emulator, pipeline, deferrable):
+def test_a_retry_starts_a_new_run_by_default(start, emulator, pipeline, deferrable, let_runs_end_at_once):
     task = start(
         pipeline_id=pipeline(duration=0.1, outcome="failed"),
         deferrable=deferrable,
-        between_tries=lambda: let_runs_end_at_once(emulator, 1),
+        between_tries=lambda: let_runs_end_at_once(1),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 3, 2)
@@ -325,7 +314,6 @@ def test_a_retry_knows_the_failed_run_even_if_the_history_does_not_show_it_yet(s
 
 
 @needs_task_state_store
-@in_both_modes
 def test_a_retry_resumes_the_failed_run_if_requested(start, emulator, pipeline, log, deferrable):
     task = start(pipeline_id=pipeline(duration=0.1, outcome="failed_once"), retry_mode="resume", deferrable=deferrable)
 
@@ -335,7 +323,6 @@ def test_a_retry_resumes_the_failed_run_if_requested(start, emulator, pipeline, 
 
 
 @needs_task_state_store
-@in_both_modes
 def test_a_run_that_flowengine_will_not_resume_is_started_anew(start, emulator, pipeline, log, deferrable):
     emulator.options.refuse_resume = "运行已归档"
     task = start(pipeline_id=pipeline(outcome="failed"), retry_mode="resume", deferrable=deferrable)
