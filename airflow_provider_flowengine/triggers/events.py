@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -270,7 +270,7 @@ class _CursorStore:
 
     stores: list[AssetStateStore]
     key: str
-    saved: Cursor | None = field(default=None)
+    saved: Cursor | None = None
     is_stale: bool = True
 
     async def read(self) -> Cursor | None:

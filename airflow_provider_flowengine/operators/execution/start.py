@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -119,12 +120,17 @@ class StartTask(RunTask):
         tried, run_id = checkpoint.try_number, checkpoint.run_id
         run = None if run_id is None else self._find(checkpoint.pipeline_id, run_id)
         # What the recovery below saves is this try's own checkpoint, which no clear comes after.
-        cleared, maybe_cleared = self.store.was_cleared, self.store.may_have_been_cleared
-        decision = self._decide(checkpoint, run, cleared, maybe_cleared)
+        decide_now = partial(
+            decide,
+            cleared=self.store.was_cleared,
+            resume_failed=self.resume_failed,
+            retry_stopped=self.retry_stopped or self.store.may_have_been_cleared,
+        )
+        decision = decide_now(checkpoint, run)
         if decision is Decision.RECOVER:
             run = self._recover_unconfirmed_start(checkpoint)
             checkpoint = (self.store.checkpoint or checkpoint) if run else checkpoint
-            decision = self._decide(checkpoint, run, cleared, maybe_cleared) if run else Decision.SUBMIT
+            decision = decide_now(checkpoint, run) if run else Decision.SUBMIT
         self.log.info("Try %d left %s. %s", tried, self._describe(checkpoint, run), DECISION_MESSAGES[decision])
         return self._carry_out(decision, checkpoint, run)
 
@@ -141,15 +147,6 @@ class StartTask(RunTask):
             case Decision.REPLACE if run:
                 self._cancel_superseded_run(run)
         return None
-
-    def _decide(self, checkpoint: Checkpoint, run: PipelineRun | None, cleared: bool, maybe_cleared: bool) -> Decision:
-        return decide(
-            checkpoint,
-            run,
-            cleared=cleared,
-            resume_failed=self.resume_failed,
-            retry_stopped=self.retry_stopped or maybe_cleared,
-        )
 
     def _recover_unconfirmed_start(self, checkpoint: Checkpoint) -> PipelineRun | None:
         self.log.info("Try %d may have started the pipeline; looking for its run.", checkpoint.try_number)
