@@ -77,6 +77,23 @@ def waiting(flowengine_emulator: Emulator) -> Waiting:
     return Waiting(flowengine_emulator)
 
 
+@pytest.fixture
+def emulator(waiting: Waiting) -> Emulator:
+    return waiting.emulator
+
+
+@pytest.fixture
+def one(emulator: Emulator) -> int:
+    """A pipeline."""
+    return pipeline(emulator)
+
+
+@pytest.fixture
+def run(emulator: Emulator, one: int) -> int:
+    """A run of it that ends when the test says so."""
+    return start(emulator, one)[0]
+
+
 async def until(true: Any, seconds: float = 5) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -97,9 +114,7 @@ def nothing_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poller, "_pollers", {})
 
 
-async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting, emulator, one):
     runs = start(emulator, one, 100)
     tasks = [waiting.task(one, run, PollOptions(poll_interval=0.5)) for run in runs]
     await polls(emulator, 3)
@@ -111,10 +126,7 @@ async def test_a_hundred_waiters_of_one_pipeline_cost_one_request_a_poll(waiting
     assert {run.id for run in await asyncio.gather(*tasks)} == set(runs)
 
 
-async def test_no_handshake_is_repeated_in_the_triggerer(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_no_handshake_is_repeated_in_the_triggerer(waiting, emulator, one, run):
     task = waiting.task(one, run)
     await polls(emulator, 2)
     emulator.engine.finish(run)
@@ -122,9 +134,7 @@ async def test_no_handshake_is_repeated_in_the_triggerer(waiting: Waiting) -> No
     assert {call["name"] for call in emulator.calls()} <= {"history", "run"}
 
 
-async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting, emulator, one, caplog):
     owner: contextvars.ContextVar[str] = contextvars.ContextVar("owner")
     logged: set[tuple[str, int]] = set()
 
@@ -150,9 +160,7 @@ async def test_what_a_waiter_logs_is_known_to_be_its_own(waiting: Waiting, caplo
     assert logged == {(f"waiter of {run}", run) for run in runs}
 
 
-async def test_each_waiter_returns_as_soon_as_its_own_run_ends(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_each_waiter_returns_as_soon_as_its_own_run_ends(waiting, emulator, one):
     first, second = start(emulator, one, 2)
     tasks = [waiting.task(one, first), waiting.task(one, second)]
     await polls(emulator, 1)
@@ -163,10 +171,7 @@ async def test_each_waiter_returns_as_soon_as_its_own_run_ends(waiting: Waiting)
     assert (await tasks[0]).state == "succeeded"
 
 
-async def test_the_poll_ends_with_its_last_waiter(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_the_poll_ends_with_its_last_waiter(waiting, emulator, one, run):
     task = waiting.task(one, run)
     await polls(emulator, 2)
     task.cancel()
@@ -176,9 +181,7 @@ async def test_the_poll_ends_with_its_last_waiter(waiting: Waiting) -> None:
     assert emulator.count("history") == 0
 
 
-async def test_a_waiter_cancelled_during_a_poll_leaves_the_others_waiting(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_waiter_cancelled_during_a_poll_leaves_the_others_waiting(waiting, emulator, one):
     first, second = start(emulator, one, 2)
     emulator.fail("history", kind="slow", seconds=0.5)
     going, staying = waiting.task(one, first), waiting.task(one, second)
@@ -189,9 +192,7 @@ async def test_a_waiter_cancelled_during_a_poll_leaves_the_others_waiting(waitin
     assert going.cancelled()
 
 
-async def test_a_slow_server_never_has_two_polls_of_one_pipeline_in_flight(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_slow_server_never_has_two_polls_of_one_pipeline_in_flight(waiting, emulator, one):
     runs = start(emulator, one, 3)
     emulator.fail("history", kind="slow", seconds=0.4, times=3)
     tasks = [waiting.task(one, run) for run in runs]
@@ -203,10 +204,7 @@ async def test_a_slow_server_never_has_two_polls_of_one_pipeline_in_flight(waiti
 
 
 @pytest.mark.parametrize("kind", ["status", "html", "reset", "broken_json", "envelope"])
-async def test_a_poll_that_fails_says_nothing_about_the_runs(waiting: Waiting, kind: str) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_poll_that_fails_says_nothing_about_the_runs(waiting, emulator, one, run, kind):
     emulator.fail("history", kind=kind)
     task = waiting.task(one, run)
     await polls(emulator, 2)
@@ -214,9 +212,7 @@ async def test_a_poll_that_fails_says_nothing_about_the_runs(waiting: Waiting, k
     assert (await task).state == "succeeded"
 
 
-async def test_a_server_that_stays_silent_ends_the_patience_of_each_waiter_by_itself(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_server_that_stays_silent_ends_the_patience_of_each_waiter_by_itself(waiting, emulator, one):
     first, second = start(emulator, one, 2)
     emulator.stop()
     short = waiting.task(one, first, PollOptions(poll_interval=0.05, unreachable_timeout=0.5))
@@ -229,9 +225,7 @@ async def test_a_server_that_stays_silent_ends_the_patience_of_each_waiter_by_it
     assert (await patient).state == "succeeded"
 
 
-async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_deadline_ends_only_its_own_wait(waiting, emulator, one):
     first, second = start(emulator, one, 2)
     late = waiting.task(one, first, PollOptions(poll_interval=0.05, deadline=time.time() + 0.3))
     other = waiting.task(one, second)
@@ -241,7 +235,7 @@ async def test_a_deadline_ends_only_its_own_wait(waiting: Waiting) -> None:
     assert (await other).state == "succeeded"
 
 
-async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_edited_connection_is_picked_up(waiting, monkeypatch):
     monkeypatch.setattr(shared_connection, "SETTINGS_TTL", 0.1)
     emulator = waiting.emulator
     one = pipeline(emulator)
@@ -255,9 +249,7 @@ async def test_an_edited_connection_is_picked_up(waiting: Waiting, monkeypatch: 
     assert (await task).state == "succeeded"
 
 
-async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
-    waiting: Waiting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(waiting, monkeypatch, caplog):
     monkeypatch.setattr(shared_connection, "SETTINGS_TTL", 0.3)
     caplog.set_level(logging.INFO, "airflow_provider_flowengine.client.shared_connection")
     emulator = waiting.emulator
@@ -276,12 +268,7 @@ async def test_what_is_under_way_when_the_connection_is_edited_comes_to_its_end(
 
 
 @pytest.mark.parametrize("why", [OSError("Airflow's API server is down"), ConfigurationError("no such connection")])
-async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail(
-    waiting: Waiting, why: Exception
-) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail(waiting, emulator, one, run, why):
     attempts = 0
 
     async def load() -> Settings:
@@ -298,10 +285,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_no_reason_to_fail
     assert (await task).state == "succeeded"
 
 
-async def test_an_engine_that_moves_is_found_again(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_an_engine_that_moves_is_found_again(waiting, emulator, one, run):
     task = waiting.task(one, run)
     await polls(emulator, 1)
     emulator.options.engine_url = "/engine/16/elsewhere"
@@ -309,8 +293,7 @@ async def test_an_engine_that_moves_is_found_again(waiting: Waiting) -> None:
     assert (await task).state == "succeeded"
 
 
-async def test_pipelines_have_polls_of_their_own(waiting: Waiting) -> None:
-    emulator = waiting.emulator
+async def test_pipelines_have_polls_of_their_own(waiting, emulator):
     one, two = pipeline(emulator, "one"), pipeline(emulator, "two")
     [first], [second] = start(emulator, one), start(emulator, two)
     tasks = [waiting.task(one, first), waiting.task(two, second)]
@@ -321,10 +304,7 @@ async def test_pipelines_have_polls_of_their_own(waiting: Waiting) -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_a_run_that_is_yet_to_start_is_waited_for_in_the_same_poll(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_run_that_is_yet_to_start_is_waited_for_in_the_same_poll(waiting, emulator, one, run):
     moment = emulator.engine.run(run).started
     known = waiting.task(one, run)
     coming = waiting.task(one, None, started_after=datetime.fromtimestamp(moment + 0.001, UTC))
@@ -338,9 +318,7 @@ async def test_a_run_that_is_yet_to_start_is_waited_for_in_the_same_poll(waiting
     assert (await known).id == run
 
 
-async def test_nothing_is_kept_when_nobody_waits_any_more(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_nothing_is_kept_when_nobody_waits_any_more(waiting, emulator, one):
     first, second = start(emulator, one, 2)
     tasks = [waiting.task(one, first), waiting.task(one, second)]
     await polls(emulator, 1)
@@ -360,12 +338,7 @@ async def test_nothing_is_kept_when_nobody_waits_any_more(waiting: Waiting) -> N
 
 
 @pytest.mark.parametrize("hours", [-1, 1], ids=["back", "forward"])
-async def test_a_clock_that_is_set_by_an_hour_stops_no_polling(
-    waiting: Waiting, monkeypatch: pytest.MonkeyPatch, hours: int
-) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_clock_that_is_set_by_an_hour_stops_no_polling(waiting, emulator, one, run, monkeypatch, hours):
     limits = PollOptions(poll_interval=0.05, deadline=time.time() + 60)
     task = waiting.task(one, run, limits)
     await polls(emulator, 1)
@@ -376,10 +349,7 @@ async def test_a_clock_that_is_set_by_an_hour_stops_no_polling(
     assert (await task).state == "succeeded"
 
 
-async def test_a_moment_without_a_zone_ends_its_own_wait_alone(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_moment_without_a_zone_ends_its_own_wait_alone(waiting, emulator, one, run):
     known, coming = waiting.task(one, run), waiting.task(one, None, started_after=datetime(2999, 1, 1, tzinfo=UTC))
     await polls(emulator, 1)
     with pytest.raises(ValueError, match="must have a time zone"):
@@ -390,9 +360,7 @@ async def test_a_moment_without_a_zone_ends_its_own_wait_alone(waiting: Waiting)
     coming.cancel()
 
 
-async def test_a_moment_with_too_many_runs_since_ends_its_own_wait_alone(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_moment_with_too_many_runs_since_ends_its_own_wait_alone(waiting, emulator, one):
     emulator.engine.add_history(one, [emulator.clock.now() - 3600 - second for second in range(5200, 0, -1)])
     [run] = start(emulator, one)
     recent = datetime.fromtimestamp(emulator.engine.run(run).started - 1, UTC)
@@ -404,10 +372,7 @@ async def test_a_moment_with_too_many_runs_since_ends_its_own_wait_alone(waiting
     assert [(await task).id for task in (coming, known)] == [run, run]
 
 
-async def test_a_bug_in_one_waiter_ends_its_own_wait_alone(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_bug_in_one_waiter_ends_its_own_wait_alone(waiting, emulator, one, run):
     broken = waiting.task(one, run, PollOptions(poll_interval=0.05, deadline="tomorrow"))  # type: ignore[arg-type]
     other = waiting.task(one, run)
     with pytest.raises(TypeError):
@@ -416,10 +381,7 @@ async def test_a_bug_in_one_waiter_ends_its_own_wait_alone(waiting: Waiting) -> 
     assert (await other).state == "succeeded"
 
 
-async def test_a_bug_in_a_poll_is_a_failed_poll(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_bug_in_a_poll_is_a_failed_poll(waiting, emulator, one, run, monkeypatch):
     task = waiting.task(one, run)
     await polls(emulator, 1)
     with monkeypatch.context() as patch:
@@ -432,9 +394,7 @@ async def test_a_bug_in_a_poll_is_a_failed_poll(waiting: Waiting, monkeypatch: p
 # --- nodes, within a budget -------------------------------------------------------------------------------------------
 
 
-async def test_nodes_that_the_history_does_not_tell_are_logged(
-    waiting: Waiting, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_nodes_that_the_history_does_not_tell_are_logged(waiting, caplog):
     caplog.set_level(logging.INFO)
     emulator = waiting.emulator
     short = {"values": [{"key": "duration", "value": "0.1", "type": "TEXT"}]}
@@ -448,10 +408,7 @@ async def test_nodes_that_the_history_does_not_tell_are_logged(
     await task
 
 
-async def test_a_runs_nodes_are_asked_for_once_in_the_budgets_interval(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_runs_nodes_are_asked_for_once_in_the_budgets_interval(waiting, emulator, one, run):
     task = waiting.task(one, run, node_budget=NodeBudget(100, 1.0))
     await until(lambda: emulator.count("run") == 1)
     began = time.monotonic()
@@ -462,8 +419,7 @@ async def test_a_runs_nodes_are_asked_for_once_in_the_budgets_interval(waiting: 
     task.cancel()
 
 
-async def test_all_runs_of_a_connection_take_turns_in_its_budget(waiting: Waiting) -> None:
-    emulator = waiting.emulator
+async def test_all_runs_of_a_connection_take_turns_in_its_budget(waiting, emulator):
     pipelines = [pipeline(emulator, key) for key in ("one", "two")]
     runs = [(each, run) for each in pipelines for run in start(emulator, each, 5)]
     began = time.monotonic()
@@ -478,8 +434,7 @@ async def test_all_runs_of_a_connection_take_turns_in_its_budget(waiting: Waitin
         task.cancel()
 
 
-async def test_a_server_that_tells_no_nodes_is_asked_once_a_pipeline(waiting: Waiting) -> None:
-    emulator = waiting.emulator
+async def test_a_server_that_tells_no_nodes_is_asked_once_a_pipeline(waiting, emulator):
     emulator.options.one_run_call = False
     one = pipeline(emulator)
     for _ in range(2):
@@ -493,10 +448,7 @@ async def test_a_server_that_tells_no_nodes_is_asked_once_a_pipeline(waiting: Wa
     ]
 
 
-async def test_a_budget_of_nothing_asks_for_no_nodes(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_budget_of_nothing_asks_for_no_nodes(waiting, emulator, one, run):
     task = waiting.task(one, run, node_budget=NodeBudget(0, 15))
     await polls(emulator, 3)
     emulator.engine.finish(run)
@@ -504,10 +456,7 @@ async def test_a_budget_of_nothing_asks_for_no_nodes(waiting: Waiting) -> None:
     assert emulator.count("run") == 0
 
 
-async def test_a_one_run_call_that_fails_harms_no_wait(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
-    [run] = start(emulator, one)
+async def test_a_one_run_call_that_fails_harms_no_wait(waiting, emulator, one, run):
     emulator.fail("run", kind="reset", times=100)
     task = waiting.task(one, run, PollOptions(0.05, unreachable_timeout=0.2), node_budget=NodeBudget(100, 0.0))
     await until(lambda: emulator.count("run") > 3)
@@ -515,9 +464,7 @@ async def test_a_one_run_call_that_fails_harms_no_wait(waiting: Waiting) -> None
     assert (await task).state == "succeeded"
 
 
-async def test_a_run_that_nobody_waits_for_any_more_takes_no_turn(waiting: Waiting) -> None:
-    emulator = waiting.emulator
-    one = pipeline(emulator)
+async def test_a_run_that_nobody_waits_for_any_more_takes_no_turn(waiting, emulator, one):
     runs = start(emulator, one, 3)
     tasks = [waiting.task(one, run, node_budget=NodeBudget(1, 0.0)) for run in runs]
     await until(lambda: emulator.count("run") == 1)

@@ -93,16 +93,7 @@ class StartTask(RunTask):
 
     def acquire(self, pipeline_id: Identifier) -> PipelineRun:
         """Return the run: an earlier try's if there is one to reconnect to, a new one otherwise."""
-        checkpoint = self.store.checkpoint
-        if checkpoint and checkpoint.pipeline_id != pipeline_id:
-            self.log.warning(
-                "An earlier try was about pipeline %s, this one is about %s: starting a new run. Leaving run %s as it "
-                "is.",
-                checkpoint.pipeline_id,
-                pipeline_id,
-                checkpoint.run_id,
-            )
-            checkpoint = self.owned_run = None
+        checkpoint = self._checkpoint_of(pipeline_id)
         run = self._follow_up(checkpoint) if checkpoint else None
         if run:
             return run
@@ -114,6 +105,20 @@ class StartTask(RunTask):
         return self._use_active_run(pipeline_id, own_run_id) or self._submit(pipeline_id, own_run_id)
 
     # --- what an earlier try has left ---------------------------------------------------------------------------------
+
+    def _checkpoint_of(self, pipeline_id: Identifier) -> Checkpoint | None:
+        """Return what an earlier try has left, unless it was about another pipeline."""
+        checkpoint = self.store.checkpoint
+        if checkpoint is None or checkpoint.pipeline_id == pipeline_id:
+            return checkpoint
+        self.log.warning(
+            "An earlier try was about pipeline %s, this one is about %s: starting a new run. Leaving run %s as it is.",
+            checkpoint.pipeline_id,
+            pipeline_id,
+            checkpoint.run_id,
+        )
+        self.owned_run = None
+        return None
 
     def _follow_up(self, checkpoint: Checkpoint) -> PipelineRun | None:
         """Return the run of an earlier try that this one reconnects to, or None to submit a new one."""
