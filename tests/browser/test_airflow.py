@@ -39,12 +39,11 @@ def test_a_connection_is_filled_in_saved_and_tested(airflow, flowengine, open_ai
     form.get_by_label("Gateway").fill(flowengine.host)
     form.get_by_label("Port").fill(str(flowengine.port))
     form.get_by_label("User id").fill("1")
-    keep_screenshot(page, "connection-form")
+    keep_screenshot(page, "connection-form", dark=True)
     form.get_by_role("button", name="Extra Fields").first.click()
     field(form, "Engine key").fill(flowengine.engine_key)
     field(form, "Page of a run").fill(RUN_PAGE)
     form.get_by_role("button", name="Extra Fields").first.evaluate("button => button.scrollIntoView()")
-    keep_screenshot(page, "connection-form-extra")
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
 
@@ -96,7 +95,6 @@ def test_an_example_dag_is_run_and_its_link_opens_the_run_in_flowengine(flowengi
     expect(run.get_by_role("heading", level=1)).to_contain_text(f"Run {begun.id}")
     assert run.url == flowengine.run_url(2, begun.id)
     expect(run.locator(".graph .node")).to_have_count(6)
-    keep_screenshot(run, "task-link-opened")
 
     expect(page.get_by_text("success", exact=True).first).to_be_visible(timeout=90_000)
     expect(run.get_by_role("heading", level=1)).to_contain_text("Succeeded")

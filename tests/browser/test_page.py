@@ -54,7 +54,6 @@ def test_the_pipelines_are_listed_with_their_schedules_and_latest_runs(flowengin
     expect(row.get_by_role("link", name="Run 6: Running")).to_be_visible()
     expect(row.get_by_role("cell", name="Stopping", exact=True)).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="nightly")).to_contain_text("Cron 0 0 2 * * ?")
-    keep_screenshot(page, "emulator-pipelines")
 
     page.get_by_role("searchbox").fill("NIGHT")
     expect(row).to_be_hidden()
@@ -186,7 +185,7 @@ def test_the_page_shows_how_to_point_an_airflow_here_and_whether_jobs_run(
     assert shlex.split(line) == ["export", f"AIRFLOW_CONN_FLOWENGINE_DEFAULT={flowengine.connection()}"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     if width == 1400 and locale == "en-US":
-        keep_screenshot(page, "emulator-connect")
+        keep_screenshot(page, "emulator-connect", dark=True)
 
 
 def test_what_the_emulator_refuses_is_said_in_the_pages_language(flowengine, open_flowengine):
@@ -218,7 +217,6 @@ def test_a_run_is_started_with_params_and_its_graph_changes_as_it_goes(flowengin
     page = open_flowengine(f"/{churn_model}")
     page.get_by_role("button", name="Start…").click()
     page.get_by_role("group", name="Train the model").get_by_label("trees").fill("500")
-    keep_screenshot(page, "emulator-start")
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Run 1 Running")
@@ -238,7 +236,6 @@ def test_a_run_is_started_with_params_and_its_graph_changes_as_it_goes(flowengin
     expect(state_of(page, "Evaluate")).to_have_accessible_name(re.compile("Evaluate Failed"))
     expect(state_of(page, "Publish")).to_have_attribute("data-state", "unreached")
     expect(page.get_by_role("region", name="Run")).to_contain_text("Evaluate: AUC 0.61 is below 0.70")
-    keep_screenshot(page, "emulator-run-failed")
 
 
 def test_a_run_is_stopped_and_resumed(flowengine, open_flowengine, churn_model, running):
@@ -475,7 +472,7 @@ def test_the_page_speaks_the_browsers_language_until_another_is_chosen(open_flow
     page = open_flowengine(f"/{churn_model}/{running}", locale="zh-CN")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"运行 {running} 运行中")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-    keep_screenshot(page, "emulator-run-zh")
+    keep_screenshot(page, "emulator-run-zh", dark=True)
 
     page.get_by_role("button", name="English").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Run {running} Running")

@@ -147,7 +147,6 @@ def test_a_deferred_run_is_watched_from_start_to_failure_and_through_a_resume(fl
     expect(node(page, "Publish")).to_contain_text("Waiting")
     expect(heading(page)).to_contain_text("Running")
     expect(tries(page)).to_contain_text(["Deferred"])
-    keep_screenshot(page, "tab-running", dark=True)
 
     flowengine.clock.advance(100)
     expect(node(page, "Evaluate")).to_contain_text("Failed", timeout=MINUTE)
@@ -287,7 +286,6 @@ def test_a_narrow_tab_needs_no_scrolling_sideways(ended, open_airflow):
     )
     assert max(sizes) <= sizes[-1] + 1
     expect(node(page, "Fetch customers")).to_be_visible()
-    keep_screenshot(page.locator("main").last, "tab-narrow")
 
 
 def test_what_can_be_scrolled_or_followed_is_reached_by_keyboard(ended, open_airflow):
