@@ -79,6 +79,12 @@ def test_each_reason_not_to_run_a_block_is_about_one():
     assert [part for part in (*NOT_RUN, *SINCE) if not any(part in block.code for block in BLOCKS)] == []
 
 
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.page.startswith("docs/")], ids=str)
+def test_a_block_fits_the_sites_column(block):
+    if block.language != "text":  # whose lines wrap
+        assert [line for line in block.code.splitlines() if len(line) > 92] == []
+
+
 # --- Python -----------------------------------------------------------------------------------------------------------
 
 
