@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import yaml
+
+from airflow_provider_flowengine.cli import engine as engine_module
 
 COMMAND = [sys.executable, "-m", "airflow_provider_flowengine.cli"]
 
@@ -187,7 +190,8 @@ def test_run_starts_a_pipeline_once_with_params(flowengine, flowengine_emulator,
     assert flowengine_emulator.count("start") == 1
 
 
-def test_run_whose_answer_is_lost_starts_no_second_one(flowengine, flowengine_emulator, existing):
+def test_run_whose_answer_is_lost_starts_no_second_one(flowengine, flowengine_emulator, existing, monkeypatch):
+    monkeypatch.setattr(engine_module, "start_once", partial(engine_module.start_once, confirmation_timeout=1))
     flowengine_emulator.fail("start", kind="reset", where="after")
 
     result = flowengine("run", "churn", "-o", "json")

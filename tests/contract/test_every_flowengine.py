@@ -1,9 +1,11 @@
 """One contract: the whole hook, and a DAG that starts and waits, against every FlowEngine that there is."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
+from airflow_provider_flowengine.hooks import flowengine as hook_module
 from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, ConfigurationError, PipelineNotFoundError
@@ -173,6 +175,7 @@ def test_the_zone_of_text_times_is_found_out_by_a_start(emulator, monkeypatch, p
 def test_west_of_utc_a_run_that_seems_too_early_is_not_taken_and_the_zone_is_reported(emulator, monkeypatch, pipeline):
     emulator.reset(times="text", timezone="America/St_Johns", node_seconds=0)
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timezone=""))
+    monkeypatch.setattr(hook_module, "start_once", partial(hook_module.start_once, confirmation_timeout=1))
 
     with pytest.raises(AmbiguousRunError, match="the connection's timezone is wrong"):
         FlowEngineHook().start_pipeline(pipeline())

@@ -259,7 +259,9 @@ def test_after_a_clear_runs_that_could_be_the_one_bar_a_new_one_only_while_they_
 
 
 @needs_task_state_store
-def test_a_start_that_surely_came_to_nothing_is_made_by_the_next_try(start, emulator, pipeline, log):
+def test_a_start_that_surely_came_to_nothing_is_made_by_the_next_try(start, emulator, pipeline, log, monkeypatch):
+    # The next try allows the lost request its time to be answered too.
+    monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", emulator.connection(timeout=1))
     emulator.fail("start", kind="reset", where="before")
     task = start(pipeline_id=pipeline(), start_confirmation_timeout=0.2)
 
