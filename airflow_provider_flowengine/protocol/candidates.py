@@ -65,6 +65,7 @@ class Verdict(StrEnum):
     """What a run is to a start."""
 
     POSSIBLE = "possible"
+    POSSIBLE_BY_ZONE = "possible by zone"  # a time zone explains its start time
     UNCERTAIN = "uncertain"  # only a wrong clock or time zone could explain its start time
     FOREIGN = "foreign"
 
@@ -93,7 +94,12 @@ class Intent:
 
     @classmethod
     def from_baseline(
-        cls, pipeline_id: Identifier, latest: LatestRuns, now: float, known_runs: Iterable[Identifier] = ()
+        cls,
+        pipeline_id: Identifier,
+        latest: LatestRuns,
+        now: float,
+        server_time: datetime | None,
+        known_runs: Iterable[Identifier] = (),
     ) -> Self:
         """
         Return the intent to start a pipeline.
@@ -101,6 +107,7 @@ class Intent:
         :param pipeline_id: the pipeline.
         :param latest: its newest runs.
         :param now: our own time, in seconds since the epoch.
+        :param server_time: what the server's clock says now; None if it doesn't say.
         :param known_runs: ids of further runs that were there before, whether or not the history shows them yet.
         """
         runs = latest.runs
@@ -113,7 +120,7 @@ class Intent:
             baseline_run_id=runs[0].id if runs else None,
             baseline_ids=frozenset((*known_ids[:MAX_BASELINE_IDS], *known_runs)),
             ids_grow=grow,
-            server_time=latest.server_time.isoformat() if latest.server_time else "",
+            server_time=server_time.isoformat() if server_time else "",
             latest_start=latest_start.isoformat() if latest_start else "",
             recorded_at=now,
         )
@@ -232,9 +239,10 @@ def _judge_by_start(
     zone_explains = intent.zone_explains(run)
     if started < earliest:
         return Verdict.UNCERTAIN if zone_explains or not intent.server_time else Verdict.FOREIGN
-    is_in_time = started <= latest_start + CLOCK_SKEW_TOLERANCE or zone_explains
-    is_certain = is_in_time or (is_confirmed and not _has_no_zone(run))
-    return Verdict.POSSIBLE if is_certain else Verdict.UNCERTAIN
+    is_in_time = started <= latest_start + CLOCK_SKEW_TOLERANCE
+    if is_in_time or (is_confirmed and not _has_no_zone(run)):
+        return Verdict.POSSIBLE
+    return Verdict.POSSIBLE_BY_ZONE if zone_explains else Verdict.UNCERTAIN
 
 
 def _has_no_zone(run: PipelineRun) -> bool:

@@ -25,7 +25,6 @@ from airflow_provider_flowengine.protocol.page_search import last_page_of, read_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-    from datetime import datetime
 
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.history_pages import HistoryPages
@@ -49,14 +48,12 @@ class LatestRuns:
     :param runs: the runs, newest first.
     :param is_complete: whether the history holds no others.
     :param is_ordered: whether their ids came in an order.
-    :param server_time: what the server's clock said; None if it sent no ``Date``.
     :param pages: how many pages from the history's begin on they are.
     """
 
     runs: list[PipelineRun]
     is_complete: bool = False
     is_ordered: bool = True
-    server_time: datetime | None = None
     pages: int = 1
 
 
@@ -112,7 +109,6 @@ class LatestRunsReader:
             newest_first(first.runs),
             is_complete=not first.runs or len(first.runs) > self.size,
             is_ordered=ids_are_ordered(first.runs),
-            server_time=first.server_time,
         )
         if latest.is_complete or _holds(first.runs, wanted):
             return latest
@@ -143,7 +139,7 @@ class LatestRunsReader:
             raise self.pages.error(f"which of its runs are the newest cannot be determined: {start.problem}")
         runs = newest_first(start.runs)
         is_ordered = ids_are_ordered(start.runs)
-        return LatestRuns(runs, start.is_complete, is_ordered, first.server_time, start.pages), start.order
+        return LatestRuns(runs, start.is_complete, is_ordered, start.pages), start.order
 
     def _latest_of_ascending(self, first: HistoryPage, latest: LatestRuns) -> Flow[LatestRuns]:
         """Return the newest runs of a history that begins with its oldest."""
@@ -174,7 +170,7 @@ class LatestRunsReader:
         if runs and len(runs) < self.longest_page and last > 1:
             before = yield from self.pages.read(last - 1, size)
             runs = {run.id: run for run in before.runs} | runs
-        return LatestRuns(newest_first(runs.values()), server_time=rows.server_time)
+        return LatestRuns(newest_first(runs.values()))
 
     def grow_page_until(
         self, enough: Callable[[list[PipelineRun]], bool], wanted: Collection[Identifier] | None = None

@@ -92,7 +92,8 @@ def start_once(
     :raises AmbiguousRunError: if several runs could be the one.
     """
     history = History(api, pipeline_id)
-    intent = Intent.from_baseline(pipeline_id, (yield from history.latest()), api.now(), known_runs)
+    latest = yield from history.latest()
+    intent = Intent.from_baseline(pipeline_id, latest, api.now(), api.server_time, known_runs)
     body: JsonObject = {node: dict(params) for node, params in (job_params or {}).items()}
     polls = history.with_api(api.without_retries(max(confirmation_timeout, 1.0)))
     for attempt in count(1):
@@ -336,20 +337,21 @@ class _Search:
             seen.update({run.id: run for run in runs})
 
     def _possible(self, runs: Iterable[PipelineRun]) -> list[PipelineRun]:
-        """Return the runs that can be the one."""
-        possible = self._judged(runs, Verdict.POSSIBLE)
+        """Return the runs that can be the one. If only a time zone explains one, a wrong clock may explain another."""
+        judged = self._judged(runs)
+        by_zone = judged[Verdict.POSSIBLE_BY_ZONE]
+        possible = [*judged[Verdict.POSSIBLE], *by_zone, *(judged[Verdict.UNCERTAIN] if by_zone else ())]
         if len(possible) > 1:
             self._fail(possible, "newer than the start of this task")
         return possible
 
-    def _judged(self, runs: Iterable[PipelineRun], wanted: Verdict) -> list[PipelineRun]:
+    def _judged(self, runs: Iterable[PipelineRun]) -> dict[Verdict, list[PipelineRun]]:
         api = self.history.api
         now = api.server_time or datetime.fromtimestamp(api.now(), UTC)
-        return [
-            run
-            for run in runs
-            if judge(run, self.intent, self.job_params, now, is_confirmed=self.is_confirmed) is wanted
-        ]
+        judged: dict[Verdict, list[PipelineRun]] = {verdict: [] for verdict in Verdict}
+        for run in runs:
+            judged[judge(run, self.intent, self.job_params, now, is_confirmed=self.is_confirmed)].append(run)
+        return judged
 
     def _conclude(self, seen: dict[Identifier, PipelineRun]) -> Flow[PipelineRun | None]:
         """Decide when no other candidate is expected to appear."""
@@ -363,7 +365,7 @@ class _Search:
         possible = self._possible(seen.values())
         if possible:
             return possible[0]
-        uncertain = self._judged(seen.values(), Verdict.UNCERTAIN)
+        uncertain = self._judged(seen.values())[Verdict.UNCERTAIN]
         if uncertain:
             self._fail(
                 uncertain,

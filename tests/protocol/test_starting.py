@@ -615,6 +615,24 @@ def test_a_run_that_started_before_the_start_was_sent_is_not_taken_though_it_is_
     caught(server, StartUnconfirmedError)
 
 
+def test_when_the_start_was_sent_counts_and_not_when_the_baseline_was_begun(server):
+    server.fill(12)
+    server.most = 3
+
+    def take_a_minute(request):
+        server.now += 60
+        return server._work(request)
+
+    def start_after_another(request):
+        server.add_run(started=server.now - 45)
+        return no_reply(request)
+
+    server.on("history", server._work, take_a_minute)
+    server.on("start", start_after_another)
+
+    caught(server, StartUnconfirmedError)
+
+
 @pytest.mark.parametrize("skew", [-HOUR, HOUR])
 def test_by_the_servers_clock_that_is(server, skew):
     server.clock_skew = skew
@@ -644,6 +662,14 @@ def test_a_start_time_that_only_the_zone_could_explain_is_reported_and_not_guess
     assert [run.id for run in error.candidates] == [6]
     assert "pipeline 19 has one run that started at another time than this task's start" in str(error)
     assert "unless FlowEngine's clocks differ or the connection's timezone is wrong" in str(error)
+
+
+def test_a_start_time_that_a_zone_explains_does_not_rule_out_one_that_a_wrong_clock_explains(server):
+    server.sends_date = False
+    by_zone, by_clock = text_time(NOW + 2700), text_time(NOW + 3661)
+    hidden_from_the_baseline(server, {"startTime": by_zone}, {"startTime": by_clock})
+
+    assert [run.id for run in caught(server, AmbiguousRunError).candidates] == [7, 6]
 
 
 @pytest.mark.parametrize(
