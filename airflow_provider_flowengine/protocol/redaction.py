@@ -43,11 +43,22 @@ _MAX_UNITS = 64
 _MAX_ESCAPE = 12
 """Characters that an escaped character of a secret has at most, where its beginning is looked for."""
 
+_AMPERSAND = "&(?:amp;){0,3}"
+_ENCODED_BACKSLASH = (
+    r"(?:%(?:25){0,3}|\\x|\\u00|\\U000000|=)5[cC]|\\134"
+    rf"|{_AMPERSAND}(?:bsol;|#0{{0,6}}92(?!\d);?|#[xX]0{{0,6}}5[cC];)"
+)
+_ESCAPE = r"(?:\\{1,8}|(?:%(?:25){0,3}5[cC]){1,8})"
+"""What escapes the next character: backslashes, also within a URL."""
+
 _NAMED_ESCAPES = {"\n": "n", "\r": "r", "\t": "t"}
 _WINDOW = 8 * MAX_TEXT
 _WORD = 32
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\{1,8}/)+(?:=|%3[Dd])*")
-_BROKEN_ESCAPE = re.compile(r"(?:\\+[uUx]?\{?[0-9a-fA-F]{0,8}|[%=][0-9a-fA-F]{0,8}|&[#\w;]{0,16}|[\x80-\xff]){0,12}\Z")
+_LINE_BREAK = r"\\{1,8}r\\{1,8}n|\\{1,8}n|\r?\n"
+_BASE64 = re.compile(rf"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\{{1,8}}/|{_LINE_BREAK})+(?:=|%3[Dd])*")
+_BROKEN_ESCAPE = re.compile(
+    r"(?:(?:\\+|(?:%(?:25){0,3}5[cC]){1,8})[uUx]?\{?[0-9a-fA-F]{0,8}|[%=][0-9a-fA-F]{0,8}|&[#\w;]{0,16}|[\x80-\xff]){0,12}\Z"
+)
 
 
 class Redactor:
@@ -102,8 +113,8 @@ _hide_in_word = lru_cache(maxsize=4096)(_hide)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
     """Return what matches any of the secrets, each character in any form, or in hexadecimal."""
     forms = [_form(_characters(secret)) for secret in secrets]
-    octets = map(_encode, secrets)
-    return re.compile("|".join([*forms, *(f"(?i:{each.hex()})" for each in octets if len(each) >= _MIN_HEX)]))
+    octets = [_encode(secret).hex("_").replace("_", "[: -]?") for secret in secrets if len(_encode(secret)) >= _MIN_HEX]
+    return re.compile("|".join([*forms, *(f"(?i:{each})" for each in octets)]))
 
 
 def _form(characters: str) -> str:
@@ -121,13 +132,16 @@ def _characters(secret: str) -> str:
 def _unit(character: str) -> str:
     """Return what matches one character, however it is written. All repetitions are bounded, and so is the time."""
     if character == "\\":
-        encoded = r"(?:%(?:25){0,3}|\\x|=)5[cC]|&(?:amp;){0,3}(?:bsol;|#0{0,6}92;|#[xX]0{0,6}5[cC];)"
-        return rf"(?:\\{{1,64}}|(?:{encoded}){{1,8}})"
+        return rf"(?:(?:{_ENCODED_BACKSLASH}){{1,8}}|\\{{1,64}})"
     code, octets = ord(character), _encode(character)
-    forms = [re.escape(character), f"&(?:amp;){{0,3}}#0{{0,6}}{code};", f"&(?:amp;){{0,3}}#[xX]0{{0,6}}(?i:{code:x});"]
-    forms += [f"&(?:amp;){{0,3}}{name}" for name in _entity_names().get(character, ())]
+    forms = [
+        re.escape(character),
+        rf"{_AMPERSAND}#0{{0,6}}{code}(?!\d);?",
+        rf"{_AMPERSAND}#[xX]0{{0,6}}(?i:{code:x});",
+    ]
+    forms += [f"{_AMPERSAND}{name}" for name in _entity_names().get(character, ())]
     forms += [
-        rf"\\{{1,8}}u(?i:{code:04x})",
+        rf"{_ESCAPE}u(?i:{code:04x})",
         rf"\\{{1,8}}u\{{0{{0,4}}(?i:{code:x})\}}",
         rf"\\{{1,8}}U(?i:{code:08x})",
         rf"\\{{1,8}}x(?i:{code:02x})",
@@ -136,7 +150,7 @@ def _unit(character: str) -> str:
     forms += ["".join(rf"\\{{1,8}}{octet:03o}" for octet in octets)]
     if code > 0xFFFF:
         high, low = divmod(code - 0x10000, 0x400)
-        forms.append(rf"\\{{1,8}}u(?i:{0xD800 + high:04x})\\{{1,8}}u(?i:{0xDC00 + low:04x})")
+        forms.append(rf"{_ESCAPE}u(?i:{0xD800 + high:04x}){_ESCAPE}u(?i:{0xDC00 + low:04x})")
     if code > 0x7F:
         forms += [re.escape("".join(map(chr, octets))), r"[?\ufffd]{1,4}"]  # in another charset, or lost
     if character in _NAMED_ESCAPES:
@@ -144,7 +158,9 @@ def _unit(character: str) -> str:
     if character == " ":
         forms.append(r"\+")
     either = f"(?:{'|'.join(sorted(forms, key=len, reverse=True))})"
-    return rf"(?:\\{{1,8}}{either}|{either})" if character in "\"'\\/`" else either
+    if character in "\"'":  # doubled, as SQL, CSV and YAML escape them
+        either = f"{either}{{1,2}}"
+    return rf"(?:{_ESCAPE}{either}|{either})" if character in "\"'/`" else either
 
 
 @lru_cache(maxsize=1024)
@@ -191,7 +207,7 @@ def _base64_forms(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[
 
 
 def _plain_base64(text: str) -> str:
-    text = re.sub(r"%2[Bb]|-", "+", text)
+    text = re.sub(r"%2[Bb]|-", "+", re.sub(_LINE_BREAK, "", text))
     return re.sub(r"%2[Ff]|\\+/|_", "/", text).partition("=")[0].partition("%")[0]
 
 

@@ -17,7 +17,7 @@ from airflow_provider_flowengine.protocol.redaction import MASKED, MAX_TEXT, Red
 from airflow_provider_flowengine.protocol.reply import Reply
 from airflow_provider_flowengine.protocol.settings import Settings
 
-SECRET = 'acc"ess-ké/7&f+3 a中'
+SECRET = 'acc"ess-ké/7&f+3 \\a中'
 
 PLAIN_FORMS = {
     "as it is": str,
@@ -30,6 +30,11 @@ PLAIN_FORMS = {
     "HTML, decimal": lambda text: "".join(f"&#{ord(c)};" for c in text),
     "HTML, hexadecimal": lambda text: "".join(f"&#x{ord(c):X};" for c in text),
     "HTML of JSON": lambda text: html.escape(json.dumps(text)),
+    "HTML without semicolons": lambda text: "".join(f"&#{ord(c)}" for c in text),
+    "JSON in a URL": lambda text: quote(json.dumps(text)[1:-1], safe=""),
+    "Unicode escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
+    "octal": lambda text: "".join(f"\\{octet:03o}" for octet in text.encode()),
+    "SQL, CSV or YAML": lambda text: text.replace("'", "''").replace('"', '""'),
     "a URL": lambda text: quote(text, safe=""),
     "a URL, in lower case": lambda text: quote(text, safe="").replace("%2B", "%2b").replace("%C3%A9", "%c3%a9"),
     "a URL's query": quote_plus,
@@ -48,7 +53,11 @@ ENCODED_FORMS = {
     "Basic authentication": lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
     "base64, one byte further": lambda text: base64.b64encode(f"a:{text}:b".encode()).decode(),
     "base64, two bytes further": lambda text: base64.b64encode(f"x{text}".encode()).decode(),
+    "base64 in lines": lambda text: (
+        base64.b64encode(text.encode()).decode()[:7] + "\r\n" + base64.b64encode(text.encode()).decode()[7:]
+    ),
     "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal, with colons": lambda text: text.encode().hex(":"),
 }
 FORMS = PLAIN_FORMS | ENCODED_FORMS
 
@@ -134,7 +143,18 @@ def test_a_secret_at_the_cut_is_hidden():
         assert "access" not in Redactor([secret])("x" * place + secret + "y" * 100)
 
 
-@pytest.mark.parametrize("text", ["A" * 10**6, "\\" * 10**6, "%25" * 10**6, "access-key-" * 10**5, "&amp;" * 10**5])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A" * 10**6,
+        "\\" * 10**6,
+        "%25" * 10**6,
+        "access-key-" * 10**5,
+        "&amp;" * 10**5,
+        "\\u005c" * 10**5,
+        "%5C" * 10**5,
+    ],
+)
 @pytest.mark.parametrize("secret", ["access-key-7f3a91", "A" * 2000, "\\\\\\\\%%%%&&&&"])
 def test_no_text_takes_long(text, secret):
     redact = Redactor([secret])
