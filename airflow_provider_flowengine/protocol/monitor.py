@@ -265,7 +265,7 @@ class RunMonitor:
         )
 
     def _answered(self) -> None:
-        self.failures, self._retry_after, self.unavailable_since = 0, 0.0, None
+        self.failures, self.unavailable_since = 0, None
 
     def _check_suspicion(self, reason: str, now: float, *, gone: bool) -> None:
         if not reason:

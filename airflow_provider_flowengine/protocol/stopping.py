@@ -134,7 +134,7 @@ class _NotVisibleYetError(ServiceUnavailableError):
     """The history doesn't show a run that was started just now."""
 
     def __init__(self, cause: RunNotFoundError) -> None:
-        super().__init__(str(cause), may_have_been_processed=False)
+        super().__init__(str(cause))
         self.cause = cause
 
 

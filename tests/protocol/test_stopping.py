@@ -60,6 +60,7 @@ def test_a_run_that_the_history_doesnt_show_isnt_stopped_since_it_may_be_another
     with pytest.raises(RunNotFoundError, match="The history of pipeline 19 has no run 1"):
         stop_run(server)
     assert server.count("stop") == 0
+    assert server.pauses == []
 
 
 def test_a_run_that_was_started_just_now_is_stopped_once_the_history_shows_it(server):
@@ -118,6 +119,7 @@ def test_a_stop_without_an_answer_is_sent_again_when_the_run_is_still_running(se
 
     assert stop_run(server) is True
     assert server.count("stop") == 2
+    assert 0.5 <= server.pauses[0] <= 0.5 * 1.25
 
 
 @pytest.mark.parametrize("status", ["stopping", "stopped"])
@@ -290,8 +292,9 @@ def test_a_run_that_is_stopping_is_resumed_once_it_has_stopped(server):
 def test_a_run_that_stays_stopping_isnt_resumed(server):
     server.add_run(status="stopping")
 
-    with pytest.raises(ServiceUnavailableError, match="Run 1 is still stopping"):
+    with pytest.raises(ServiceUnavailableError, match="Run 1 is still stopping") as caught:
         resume_run(server, timeout=20)
+    assert caught.value.may_have_been_processed is False
     assert server.count("resume") == 0
 
 
@@ -316,6 +319,20 @@ def test_the_active_runs_are_listed_newest_first(server):
         server.add_run(status=status)
 
     assert [run.id for run in server.drive(active_runs(server.history()))] == [6, 4, 3, 1]
+
+
+@pytest.mark.parametrize(("status", "is_active"), [("running", True), ("flourishing", False)])
+def test_a_run_that_tells_its_end_is_active_only_if_its_status_says_so(server, status, is_active):
+    server.add_run(status=status, endTime=int(NOW * 1000))
+
+    assert bool(server.drive(active_runs(server.history()))) is is_active
+
+
+def test_the_newest_hundred_runs_are_looked_through(server):
+    server.fill(300)
+
+    server.drive(active_runs(server.history()))
+    assert server.requests[-1].query["size"] == 100
 
 
 def test_all_active_runs_are_found_if_the_servers_pages_are_short(server):

@@ -16,8 +16,9 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     StatusUnavailableError,
 )
+from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import History
-from airflow_provider_flowengine.protocol.models import PipelineRun
+from airflow_provider_flowengine.protocol.models import NodeRun, PipelineRun
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor, delay
 from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
 from airflow_provider_flowengine.protocol.waiting import poll_once, poll_until_done
@@ -73,6 +74,10 @@ def later(server, seconds, **changes):
 )
 def test_the_delay_is_a_tenth_of_the_runs_length_within_bounds(elapsed, seconds):
     assert delay(elapsed, 30) == pytest.approx(seconds)
+
+
+def test_a_poll_interval_of_nothing_still_leaves_a_pause():
+    assert delay(HOUR, 0) == 0.05
 
 
 @given(st.floats(-1e6, 1e9), st.floats(0.01, 1e5))
@@ -157,6 +162,36 @@ def test_the_deadline_holds_while_flowengine_is_silent(server):
     assert not isinstance(caught.value, StatusUnavailableError)
 
 
+@pytest.mark.parametrize(("limit", "says"), [("", "time for it"), ("timeout of 2 h", "timeout of 2 h")])
+def test_the_error_names_the_limit(limit, says):
+    monitor = a_monitor(deadline=NOW, limit=limit)
+
+    with pytest.raises(RunTimeoutError, match=f"The {says} is over"):
+        monitor.observe(a_run(), NOW)
+
+
+@pytest.mark.parametrize(("left", "pause"), [(0.5, 0.5), (0, 0), (-5, 0)])
+def test_the_last_pause_ends_at_the_deadline(left, pause):
+    assert a_monitor(deadline=NOW + left).delay(NOW) == pause
+
+
+@pytest.mark.parametrize(
+    ("limits", "failed_at", "seconds"),
+    [
+        ({}, None, 900),
+        ({}, NOW - 100, 800),
+        ({"deadline": NOW + 60}, None, 60),
+        ({"deadline": NOW - 60}, None, 5),
+        ({}, NOW - 2 * HOUR, 5),
+    ],
+)
+def test_a_poll_may_take_as_long_as_the_limits_leave_and_a_few_seconds_at_least(limits, failed_at, seconds):
+    monitor = a_monitor(**limits)
+    monitor.unavailable_since = failed_at
+
+    assert monitor.poll_deadline(NOW) == NOW + seconds
+
+
 # --- no usable answer -------------------------------------------------------------------------------------------------
 
 TROUBLES = [
@@ -190,7 +225,7 @@ def test_only_a_bounded_time_without_any_answer_does(server, trouble):
         wait_for(server)
 
     assert 900 <= server.now - NOW <= 940
-    assert caught.value.run.id == 1
+    assert (caught.value.run.id, caught.value.run_url) == (1, URL)
     assert "may still be running" in str(caught.value)
 
 
@@ -228,6 +263,36 @@ def test_one_failure_long_after_the_last_poll_is_no_silence(server):
 
     with pytest.raises(StatusUnavailableError):
         monitor.record_failure(ServiceUnavailableError("reset"), NOW + 610)
+
+
+def test_the_time_without_an_answer_counts_from_when_the_poll_began(server):
+    def hangs(request):
+        server.now += 20
+        return no_reply(request)
+
+    server.on("history", hangs)
+    monitor = a_monitor()
+
+    server.drive(poll_once(History(server.api(retry=NO_RETRY), 19), monitor))
+    assert monitor.unavailable_since == NOW
+
+
+def test_a_failure_makes_no_poll_of_a_long_run_come_sooner():
+    monitor = a_monitor(started_at=NOW - HOUR)
+    monitor.record_failure(ServiceUnavailableError("reset"), NOW)
+
+    assert monitor.delay(NOW) == 30
+
+
+@pytest.mark.parametrize("answers", [[answer(502, "")], [None, refused("busy")], [answer(502, ""), refused("busy")]])
+def test_only_a_first_poll_that_is_refused_asks_whether_there_is_such_a_pipeline(server, answers):
+    server.add_run()
+    server.on("history", *(each or server._work for each in answers))
+    monitor, history = a_monitor(), History(server.api(retry=NO_RETRY), 19)
+
+    for _ in answers:
+        server.drive(poll_once(history, monitor))
+    assert server.count("pipeline") == 0
 
 
 def test_polls_that_fail_are_repeated_soon_and_then_less_often(server):
@@ -302,7 +367,7 @@ def test_a_run_that_has_vanished_ends_the_wait_after_a_grace(server):
         wait_for(server, monitor)
 
     assert 120 <= server.now - NOW <= 160
-    assert caught.value.run.status == "running"
+    assert (caught.value.run.status, caught.value.run_url) == ("running", URL)
     assert caught.value.gone
 
 
@@ -310,6 +375,13 @@ def test_a_run_that_isnt_there_yet_is_waited_for(server):
     server.add_run(status="succeeded", appears=NOW + 100)
 
     assert wait_for(server).id == 1
+
+
+def test_a_wait_begins_with_a_poll(server):
+    server.add_run(status="succeeded")
+
+    server.drive(poll_until_done(server.history(), a_monitor()))
+    assert server.pauses == []
 
 
 @pytest.mark.parametrize(
@@ -364,6 +436,20 @@ def test_each_suspicion_has_a_grace_of_its_own_once_it_has_cleared(server):
         monitor.observe(None, NOW + 320)
 
 
+def test_a_run_that_a_poll_did_not_look_up_is_not_missing():
+    monitor = a_monitor()
+
+    assert monitor.observe_lookup({2: None}, NOW) is None
+    assert monitor.suspect_since is None
+
+
+def test_a_suspect_run_is_polled_after_a_quarter_of_the_grace():
+    monitor = a_monitor(started_at=NOW - 10 * HOUR, poll_interval=600)
+    monitor.observe(None, NOW)
+
+    assert monitor.delay(NOW) == 30
+
+
 def test_while_a_run_is_suspect_it_is_polled_at_least_four_times(server):
     with pytest.raises(RunLostError):
         wait_for(server, started_at=NOW - 10 * HOUR, poll_interval=600)
@@ -405,6 +491,13 @@ def test_a_resume_that_has_no_effect_ends_the_wait_after_a_grace(server, caplog)
     assert run.state is RunState.FAILED
     assert 120 <= server.now - NOW <= 140
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(119, False), (120, True)])
+def test_the_end_from_before_a_resume_counts_after_the_grace(seconds, counts):
+    ended = a_monitor(pre_resume_run=BEFORE).observe(BEFORE, NOW + seconds)
+
+    assert (ended is BEFORE) is counts
 
 
 def test_a_resumed_run_that_still_tells_its_earlier_end_is_not_lost(server):
@@ -473,8 +566,29 @@ def test_a_run_that_was_found_is_polled_as_often_as_its_own_length_says(age, pau
 
     monitor.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age))], NOW)
 
-    assert monitor.run_id == 7
+    assert (monitor.run_id, monitor.last.id) == (7, 7)
+    assert monitor.started_at == NOW - max(age, 0)
     assert monitor.delay(NOW) == pause
+
+
+def test_a_run_that_was_found_past_the_deadline_ends_the_wait():
+    monitor = a_monitor(run_id=None, started_after=MOMENT, deadline=NOW)
+
+    with pytest.raises(RunTimeoutError, match="run 7 of pipeline 19 was still running"):
+        monitor.observe_any([a_run(run_id=7, started=MOMENT)], NOW)
+
+
+def test_without_a_moment_the_first_run_that_is_seen_is_waited_for():
+    monitor = a_monitor(run_id=None)
+
+    monitor.observe_any([a_run(run_id=7, started=MOMENT)], NOW)
+    assert monitor.run_id == 7
+
+
+def test_of_many_runs_since_the_moment_the_first_is_waited_for(server):
+    server.fill(50)
+
+    assert wait_for(server, a_monitor(run_id=None, started_after=MOMENT.subtract(minutes=50))).id == 1
 
 
 @pytest.mark.parametrize(("age", "fits"), [(-HOUR * 15, True), (13 * HOUR, False)])
@@ -492,6 +606,14 @@ def test_a_guessed_zone_never_decides_whether_a_run_started_after_the_moment(age
 
     with pytest.raises(ConfigurationError, match=r"Set timezone in the connection's extra: .* started at or after"):
         monitor.observe_any([a_run(run_id=7, started=pendulum.from_timestamp(NOW - age), is_zone_certain=False)], NOW)
+
+
+def test_the_latest_moment_at_which_a_run_may_have_started_decides_nothing_either():
+    run = a_run(run_id=7, started=MOMENT, is_zone_certain=False)
+    monitor = a_monitor(run_id=None, started_after=run.start_range[1])
+
+    with pytest.raises(ConfigurationError, match="Set timezone"):
+        monitor.observe_any([run], NOW)
 
 
 def test_the_address_of_a_run_to_come_is_known_once_it_is(server):
@@ -544,6 +666,27 @@ def test_each_change_is_logged_once_and_each_node_at_its_end(server, caplog):
     ]
 
 
+def test_a_run_to_come_is_logged_when_it_is_found(caplog):
+    monitor = a_monitor(run_id=None, started_after=MOMENT)
+
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            monitor.observe_any([a_run(run_id=7, started=MOMENT)], NOW)
+
+    assert [record.message for record in caplog.records] == ["Run 7 of pipeline 19: running"]
+
+
+def test_a_node_that_has_ended_is_logged_once(caplog):
+    node = NodeRun("train", "train", "succeeded", RunState.SUCCEEDED)
+    monitor = a_monitor()
+
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            monitor.observe(a_run(nodes=(node,)), NOW)
+
+    assert len(caplog.records) == 1
+
+
 def a_run_with_nodes(server, seconds=60):
     """Let run 1 tell of its node, and end after so much time, whichever call it is asked by."""
     node = {"nodeId": "train", "title": "train", "status": "running", "startTime": int(NOW * 1000)}
@@ -557,7 +700,7 @@ def a_run_with_nodes(server, seconds=60):
 
     server.always("one run", act)
     server.always("history", act)
-    return a_monitor()
+    return a_monitor(deadline=NOW + HOUR)
 
 
 def fetch_nodes(monitor):
@@ -574,6 +717,26 @@ def test_a_poll_of_the_run_itself_takes_the_place_of_one_of_the_history(server):
 
     assert (run.status, [node.status for node in run.nodes]) == ("succeeded", ["succeeded"])
     assert (closer.count("one run"), closer.count("history")) == (looks, 0)
+
+
+@pytest.mark.parametrize(("last", "is_read"), [(a_run(), True), (None, False)])
+def test_a_run_that_does_not_say_whose_it_is_is_read_by_its_id_once_the_history_has_shown_it(server, last, is_read):
+    monitor = a_run_with_nodes(server)
+    server.always("one run", ok(server.runs[0]))
+    monitor.last = last
+
+    server.drive(poll_once(server.history(), fetch_nodes(monitor)))
+
+    assert (monitor.last is not None) is is_read
+    assert monitor.last is None or (monitor.last.pipeline_id, len(monitor.last.nodes)) == (19, 1)
+
+
+def test_a_server_without_the_one_run_call_makes_no_run_look_missing(server):
+    monitor = fetch_nodes(a_run_with_nodes(server))
+    server.always("one run", answer(404, "no"))
+
+    server.drive(poll_once(server.history(), monitor))
+    assert monitor.suspect_since is None
 
 
 def test_if_the_run_itself_shows_no_nodes_the_history_is_polled_from_then_on(server):
