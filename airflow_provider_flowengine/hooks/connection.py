@@ -163,7 +163,14 @@ def _gateway(connection: Connection) -> str:
     host = (connection.host or "").strip().rstrip("/")
     if not host:
         raise ConfigurationError("host is empty; it must be FlowEngine's gateway, e.g. gw.example.com")
-    url = host if "://" in host else f"{connection.schema or 'http'}://{_bracketed(host)}"
+    schema = (connection.schema or "").strip().lower()
+    if schema and schema not in ("http", "https"):
+        # Airflow reads the path of a connection's URI as its schema.
+        raise ConfigurationError(
+            f"schema: {connection.schema!r} must be http or https; a path of the gateway belongs into host, e.g. "
+            "https://gw.example.com/fl, in a connection's URI as https%3A%2F%2Fgw.example.com%2Ffl"
+        )
+    url = host if "://" in host else f"{schema or 'http'}://{_bracketed(host)}"
     if connection.port:
         parts = urlsplit(url)
         if not parts.netloc.rpartition("]")[2].count(":"):

@@ -72,7 +72,7 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
     def __init__(
         self,
         *,
-        pipeline: Object,
+        pipeline: Object | Path,
         name: Text | None = None,
         description: Text | None = None,
         pipeline_key: Text | None = None,

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.monitor import RunMonitor
 
+NEVER_FAIL = "Skipped, since never_fail is on: "
+
 
 class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     """
@@ -168,7 +170,10 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         except AirflowSensorTimeout as error:
             if error.__cause__:  # it is ours
                 raise
-            raise AirflowSensorTimeout(self._describe_timeout("timeout", _seconds(self.timeout))) from None
+            text = self._describe_timeout("timeout", _seconds(self.timeout))
+            if self.never_fail:
+                raise AirflowSkipException(f"{NEVER_FAIL}{text}") from None
+            raise AirflowSensorTimeout(text) from None
         except AirflowSkipException as skip:
             # Airflow's sensor takes execution_timeout for a timeout of its own if it fires during a poke.
             if isinstance(skip.__cause__, AirflowTaskTimeout):
@@ -260,7 +265,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _succeed(self, context: Context, run: PipelineRun, run_url: str) -> dict[str, Any]:
         from airflow_provider_flowengine.protocol.outcomes import check_success
 
-        if run.nodes or self.reschedule or run.state != "succeeded":
+        if run.nodes or self.reschedule or self.deferrable or run.state != "succeeded":
             run = self.hook.fetch_node_details(run)
         self._publish(context, run)
         try:
@@ -276,7 +281,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         if is_timeout and self._execution_timeout_comes_first:
             raise AirflowTaskTimeout(str(error)) from error
         if self.never_fail:
-            raise AirflowSkipException(f"Skipped, since never_fail is on: {error}") from error
+            raise AirflowSkipException(f"{NEVER_FAIL}{error}") from error
         if self.soft_fail and isinstance(error, RunError):
             raise AirflowSkipException(f"Skipped, since soft_fail is on: {error}") from error
         if is_timeout:

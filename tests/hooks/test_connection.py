@@ -162,7 +162,11 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
         ({"host": None}, "host is empty"),
         ({"host": "gw example.com"}, "host: .* is no gateway address"),
         ({"host": "ftp://gw.example.com"}, "host: .* is no gateway address"),
-        ({"host": "gw.example.com", "schema": "ftp"}, "host: .* is no gateway address"),
+        ({"host": "gw.example.com", "schema": "ftp"}, "schema: 'ftp' must be http or https"),
+        (
+            {"host": "https://gw.example.com", "schema": "fl"},
+            "schema: 'fl' must be http or https; a path of the gateway belongs into host",
+        ),
         ({"extra": "engine_key=demo"}, "extra is not JSON"),
         ({"extra": "[1, 2]"}, "extra must be a JSON object"),
         ({"extra": {"timeout": "soon"}}, "timeout: 'soon' must be a number of seconds, more than 0"),

@@ -120,6 +120,12 @@ def test_a_script_beside_its_json_is_read_to_the_byte(dag, run, emulator, tmp_pa
     assert body(emulator, 1)["data"]["nodes"][0]["indexSource"] == "echo 1\r\necho 2\n"
 
 
+def test_a_file_may_be_given_as_a_path(create, emulator, tmp_path):
+    (tmp_path / "nightly.json").write_text(json.dumps(PIPELINE))
+
+    assert create(pipeline=tmp_path / "nightly.json").state == "success"
+
+
 def test_which_file_it_is_may_be_a_template(dag, run, emulator, tmp_path):
     (tmp_path / "Monday.json").write_text(json.dumps(PIPELINE))
     dag.template_searchpath = [str(tmp_path)]

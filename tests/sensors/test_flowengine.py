@@ -153,6 +153,13 @@ def test_whatever_goes_wrong_skips_it_if_never_fail_is_on(sense, emulator, pipel
     assert task.state == "skipped"
 
 
+@in_all_modes
+def test_a_timeout_skips_it_if_never_fail_is_on(sense, emulator, pipeline, mode):
+    emulator.engine.start(pipeline(duration="forever"))
+
+    assert sense(pipeline_id=1, run_id=1, timeout=0.4, never_fail=True, **mode).state == "skipped"
+
+
 # --- while FlowEngine is away -----------------------------------------------------------------------------------------
 
 

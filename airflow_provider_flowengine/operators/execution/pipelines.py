@@ -33,8 +33,8 @@ def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObjec
     :param pipeline: the object, its text, or the path of a ``.json`` file beside the DAG.
     :raises ConfigurationError: when it is none of these, or there is no such file.
     """
-    if isinstance(pipeline, str) and pipeline.endswith(".json"):
-        found = definition_files.read_definition(_find_file(operator, pipeline))
+    if isinstance(pipeline, Path) or (isinstance(pipeline, str) and pipeline.endswith(".json")):
+        found = definition_files.read_definition(_find_file(operator, str(pipeline)))
     else:
         found = pipeline_object(rendered_mapping("pipeline", pipeline))
     if not isinstance(found.get("data"), Mapping):

@@ -79,6 +79,7 @@ class RunTask(ABC):
         self.interrupt = Interrupt()
         self._settling = threading.Lock()
         self._is_settled = False
+        self._was_deferred = False
         self.owned_run: PipelineRun | None = None
         """The run that this try decides about if it ends before it."""
         self.pre_resume_run: PipelineRun | None = None
@@ -172,7 +173,7 @@ class RunTask(ABC):
             known = event["run"] if is_published or not progress else progress
             self.report.restore(run, known, url, is_published=is_published)
             self.store.restore(Phase.DEFERRED, run.pipeline_id, run.id)
-            self.owned_run = run
+            self.owned_run, self._was_deferred = run, True
             if event.get("outcome") == "ended":
                 return self._finish(run)
             # If the task is cleared now, its run was not waited for in the triggerer.
@@ -302,7 +303,7 @@ class RunTask(ABC):
     def _finish(self, run: PipelineRun) -> Identifier:
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
-        if run.nodes or run.state is not RunState.SUCCEEDED:
+        if run.nodes or self._was_deferred or run.state is not RunState.SUCCEEDED:
             run = self._with_final_nodes(run)
         self.owned_run = None
         self.report.update(run)
