@@ -157,7 +157,11 @@ def _unit(character: str) -> str:
         forms.append(rf"\\{{1,8}}{_NAMED_ESCAPES[character]}")
     if character == " ":
         forms.append(r"\+")
-    either = f"(?:{'|'.join(sorted(forms, key=len, reverse=True))})"
+    return _quoted(character, f"(?:{'|'.join(sorted(forms, key=len, reverse=True))})")
+
+
+def _quoted(character: str, either: str) -> str:
+    """Return what matches a character within a quoted text too: doubled, or after an escape."""
     if character in "\"'":  # doubled, as SQL, CSV and YAML escape them
         either = f"{either}{{1,2}}"
     return rf"(?:{_ESCAPE}{either}|{either})" if character in "\"'/`" else either
