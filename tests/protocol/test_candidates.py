@@ -28,7 +28,7 @@ def an_intent(*, dated=True, **fields):
 def noted_of(*run_ids, **fields):
     """The intent that is noted of runs, one a minute, the first one first."""
     runs = [a_run(run_id, 60 * place) for place, run_id in enumerate(run_ids)]
-    return Intent.from_baseline(19, LatestRuns(runs[::-1], **fields), NOW)
+    return Intent.from_baseline(19, LatestRuns(runs[::-1], **fields), NOW, MOMENT)
 
 
 # --- what is noted ----------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_ids_that_do_not_tell_their_order_are_noted():
 def test_a_run_that_has_not_begun_says_nothing_of_the_order_or_the_time():
     runs = [a_run(6, None), *(a_run(run_id, 60 * run_id) for run_id in (5, 4, 3, 2, 1))]
 
-    intent = Intent.from_baseline(19, LatestRuns(runs), NOW)
+    intent = Intent.from_baseline(19, LatestRuns(runs), NOW, MOMENT)
 
     assert intent.ids_grow is True
     assert intent.latest_start == (MOMENT + timedelta(minutes=5)).isoformat()
