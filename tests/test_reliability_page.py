@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:::(test_\w+))?`", PAGE)))
 
 
-@pytest.mark.parametrize(("file", "test"), NAMED, ids="::".join)
+@pytest.mark.parametrize(("file", "test"), NAMED, ids=["::".join(each) for each in NAMED])
 def test_a_test_that_the_page_names_is_there(file, test):
     files = [path for path in ROOT.glob("tests/**/*.py") if str(path).endswith(f"/{file}")]
 
