@@ -65,8 +65,8 @@ class Verdict(StrEnum):
     """What a run is to a start."""
 
     POSSIBLE = "possible"
-    POSSIBLE_BY_ZONE = "possible by zone"  # a time zone explains its start time
-    UNCERTAIN = "uncertain"  # only a wrong clock or time zone could explain its start time
+    POSSIBLE_BY_ZONE = "possible by zone"  # it seems to begin in the future, which a time zone explains
+    UNCERTAIN = "uncertain"  # only a wrong clock could explain its start time, or a zone one that seems too early
     FOREIGN = "foreign"
 
 

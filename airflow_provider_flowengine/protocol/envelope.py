@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, AnyStr, NoReturn
 
 from airflow_provider_flowengine.protocol.content import decode, without_surrogates
 from airflow_provider_flowengine.protocol.errors import (
@@ -186,7 +186,7 @@ def _raise_redirected(request: Request, response: Response) -> NoReturn:
 def _raise_unreadable(request: Request, response: Response) -> NoReturn:
     text = excerpt(request, response)
     hint = ""
-    if len(response.body) > MAX_CONTAINERS:
+    if _containers(response.body, b"{", b"[") > MAX_CONTAINERS:
         hint = f" An answer may hold at most {MAX_CONTAINERS:,} lists and objects."
     if _WEB_PAGE.match(text):
         hint = (
@@ -249,9 +249,14 @@ def json_object(response: Response) -> JsonObject | None:
     return content if isinstance(content, dict) else None
 
 
+def _containers(content: AnyStr, *openings: AnyStr) -> int:
+    """Return how many lists and objects JSON holds at most: what opens one may also stand in a text."""
+    return sum(map(content.count, openings))
+
+
 def _load(text: str) -> Json:
     """Parse JSON, whose escapes can hold half a surrogate pair."""
-    if text.count("{") + text.count("[") > MAX_CONTAINERS:
+    if _containers(text, "{", "[") > MAX_CONTAINERS:
         raise ValueError(f"more than {MAX_CONTAINERS} lists and objects")
     content: Json = json.loads(text)
     if _SURROGATE_ESCAPE.search(text):

@@ -265,6 +265,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _succeed(self, context: Context, run: PipelineRun, run_url: str) -> dict[str, Any]:
         from airflow_provider_flowengine.protocol.outcomes import check_success
 
+        # Nodes that were read while the run was under way are out of date, and another process may have read them.
         if run.nodes or self.reschedule or self.deferrable or run.state != "succeeded":
             run = self.hook.fetch_node_details(run)
         self._publish(context, run)

@@ -139,6 +139,12 @@ def test_an_answer_of_a_million_small_things_is_given_up_before_it_fills_the_mem
     assert peak < 4 * len(body)
 
 
+def test_a_large_answer_that_is_cut_off_is_not_said_to_hold_too_many_things():
+    body = b'{"status": 0, "data": "' + b"x" * 1_000_001
+
+    assert "lists and objects" not in str(caught(Response(200, body)))
+
+
 def test_an_object_without_a_status_is_no_answer_of_flowengines():
     assert isinstance(caught(answer(200, {"hello": "world"})), UnexpectedResponseError)
 

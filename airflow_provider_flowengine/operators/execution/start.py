@@ -98,7 +98,7 @@ class StartTask(RunTask):
         if run:
             return run
         self.owned_run = None
-        left = self.store.checkpoint if checkpoint else None
+        left = self.store.checkpoint if checkpoint else None  # a recovery may have found its run since
         own_run_id = left.run_id if left else None
         if checkpoint is None and self.store.follows_another_try and self.if_running == "start":
             self._warn_of_unrecorded_runs(pipeline_id)
