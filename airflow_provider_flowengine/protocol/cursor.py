@@ -80,11 +80,11 @@ class Cursor:
     @classmethod
     def from_dict(cls, content: Json) -> Self | None:
         """Return the cursor that :meth:`as_dict` wrote; None if it can't be parsed."""
-        if not isinstance(content, dict) or not isinstance(content.get("latest"), int) or content["latest"] is True:
+        if not isinstance(content, dict):
             return None
         try:
             return cls(
-                latest=int(str(content["latest"])),
+                latest=int(str(content.get("latest"))),
                 open=_parse_ids(content.get("open")),
                 known=_parse_ids(content.get("known")),
                 ends=_parse_ends(content.get("ends")),
@@ -146,7 +146,7 @@ def outcomes_of(wanted: str | Iterable[str]) -> frozenset[RunState]:
     return frozenset(map(RunState, words))
 
 
-def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: int = 0) -> Flow[Snapshot]:
+def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: int) -> Flow[Snapshot]:
     """
     Poll a history once, as far back as some watchers need: in one request if its first page reaches back to them.
 

@@ -128,6 +128,15 @@ def test_ids_that_are_no_numbers_are_reported_once_too():
     assert (first, second, third) == ([], ["0c"], [])
 
 
+def test_of_more_such_runs_than_ends_are_remembered_of_none_is_reported_again():
+    runs = [PipelineRun(f"run-{number}", 19, "failed", RunState.FAILED) for number in range(MAX_ENDS + 50)]
+
+    cursor, first = told(Cursor(), Snapshot(tuple(runs)))
+    _, again = told(cursor, Snapshot(tuple(runs)))
+
+    assert (len(first), again) == (MAX_ENDS + 50, [])
+
+
 @pytest.mark.parametrize(
     ("run_id", "latest", "known", "has_seen"),
     [
@@ -146,18 +155,32 @@ def test_a_run_was_seen_if_its_id_is_not_greater_or_was_known(run_id, latest, kn
     assert Cursor(latest, known=frozenset(known)).has_seen(run) is has_seen
 
 
-def test_a_cursor_stays_small_if_runs_never_end(caplog):
-    many = Snapshot(
-        tuple(PipelineRun(number, 19, "running", RunState.RUNNING) for number in range(MAX_OPEN_RUNS + 5, 0, -1))
-    )
+def under_way(*run_ids):
+    return Snapshot(tuple(PipelineRun(run_id, 19, "running", RunState.RUNNING) for run_id in run_ids))
 
-    cursor, _ = told(Cursor(), many)
+
+def test_a_cursor_holds_as_many_runs_under_way_as_it_may(caplog):
+    cursor, _ = told(Cursor(), under_way(*range(MAX_OPEN_RUNS, 0, -1)))
+
+    assert len(cursor.open) == MAX_OPEN_RUNS
+    assert caplog.messages == []
+
+
+def test_a_cursor_stays_small_if_runs_never_end(caplog):
+    cursor, _ = told(Cursor(), under_way(*range(MAX_OPEN_RUNS + 5, 0, -1)))
 
     assert cursor.open == set(range(6, MAX_OPEN_RUNS + 6))
+    assert caplog.messages == ["505 runs are under way at once; the oldest are watched no longer."]
+
+
+def test_of_too_many_runs_under_way_those_whose_ids_tell_no_order_are_given_up_first():
+    cursor, _ = told(Cursor(), under_way("run-a", *range(MAX_OPEN_RUNS, 0, -1)))
+
+    assert cursor.open == set(range(1, MAX_OPEN_RUNS + 1))
 
 
 def test_a_cursor_survives_json():
-    cursor = Cursor(7, frozenset({3, "x"}), frozenset({"x"}), frozenset({(6, "failed"), ("y", "stopped")}))
+    cursor = Cursor(7, frozenset({3, "x"}), frozenset({4, "x"}), frozenset({(6, "failed"), ("y", "stopped")}))
 
     assert Cursor.from_dict(json.loads(json.dumps(cursor.as_dict()))) == cursor
 
@@ -212,6 +235,20 @@ def test_a_replica_that_lags_behind_for_a_while_makes_no_second_report():
     assert (first, lagging, again) == ([2], [], [])
 
 
+@pytest.mark.parametrize("state", ["failed", "succeeded"])
+def test_a_run_without_end_times_that_was_seen_to_be_resumed_is_reported_when_it_ends_again(state):
+    cursor, _ = told(Cursor(latest=1), seen(r2="failed"))
+    cursor, _ = told(cursor, seen(r2="running"))
+
+    assert told(cursor, seen(r2=state))[1] == [2]
+
+
+def test_a_run_without_end_times_that_was_not_seen_to_be_resumed_is_reported_if_its_state_differs():
+    cursor, _ = told(Cursor(latest=1), seen(r2="failed"))
+
+    assert told(cursor, seen(r2="succeeded"))[1] == [2]
+
+
 def test_an_edited_time_zone_reports_nothing_again():
     cursor, _ = told(Cursor(latest=1), Snapshot((ended(2, "failed", 10),)))
 
@@ -225,6 +262,21 @@ def test_a_cursor_remembers_the_ends_of_the_newest_runs_alone():
 
 
 # --- a database that is restored --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("latest", "run_ids", "is_beyond"),
+    [
+        (0, (), False),
+        (1, (), True),
+        (5, (3, 4), True),
+        (5, (4, 5), False),
+        (5, (4, 6), False),
+        (5, (4, "run-a"), False),
+    ],
+)
+def test_a_cursor_lies_beyond_a_history_of_smaller_ids_alone(latest, run_ids, is_beyond):
+    assert Cursor(latest).is_beyond(under_way(*run_ids)) is is_beyond
 
 
 def restart(cursor, *snapshots, with_last=False):
@@ -298,7 +350,7 @@ def test_outcomes_that_there_are_not_are_refused_with_those_there_are(wanted):
 def test_outcomes_are_one_several_or_all():
     assert outcomes_of("failed") == {RunState.FAILED}
     assert outcomes_of(["failed", "stopped"]) == {RunState.FAILED, RunState.STOPPED}
-    assert outcomes_of("all") == set(OUTCOMES)
+    assert outcomes_of("all") == outcomes_of(["succeeded", "failed", "stopped"]) == set(OUTCOMES)
 
 
 # --- snapshots --------------------------------------------------------------------------------------------------------
@@ -308,13 +360,24 @@ def ids(snapshot):
     return [run.id for run in snapshot.runs]
 
 
+@pytest.mark.parametrize(
+    ("latest", "requested", "covers"),
+    [(3, (), False), (4, (), True), (3, (2, 3), True), (3, (2,), False)],
+    ids=["does not reach back", "reaches back", "as far back as it can", "as far as another one's"],
+)
+def test_a_snapshot_covers_a_cursor_that_it_reaches_back_to_or_was_to_reach_back_to(latest, requested, covers):
+    snapshot = Snapshot(under_way(6, 5, 4).runs, frozenset(map(Cursor, requested)))
+
+    assert snapshot.covers(Cursor(latest)) is covers
+
+
 def test_a_snapshot_costs_one_request_while_the_first_page_reaches_back(server):
     server.fill(500)
     history, cursor = server.history(), Cursor(latest=495)
     server.drive(history.latest())
     server.forget()
 
-    shown = server.drive(take_snapshot(history, [cursor]))
+    shown = server.drive(take_snapshot(history, [cursor], 0))
 
     assert server.calls == ["history"]
     assert shown.covers(cursor)
@@ -326,7 +389,7 @@ def test_a_snapshot_reaches_back_to_the_watcher_that_has_come_least_far(server, 
     server.fill(700)
     cursors = [Cursor(latest=690), Cursor(latest=350)]
 
-    shown = server.drive(take_snapshot(server.history(), cursors))
+    shown = server.drive(take_snapshot(server.history(), cursors, 0))
 
     assert set(range(351, 701)) <= set(ids(shown))
 
@@ -334,11 +397,11 @@ def test_a_snapshot_reaches_back_to_the_watcher_that_has_come_least_far(server, 
 def test_a_snapshot_after_a_deep_one_is_short_again(server):
     server.fill(700)
     history = server.history()
-    server.drive(take_snapshot(history, [Cursor(latest=100)]))
+    server.drive(take_snapshot(history, [Cursor(latest=100)], 0))
     server.forget()
 
-    server.drive(take_snapshot(history, [Cursor(latest=700)]))
-    server.drive(take_snapshot(history, [Cursor(latest=700)]))
+    server.drive(take_snapshot(history, [Cursor(latest=700)], 1))
+    server.drive(take_snapshot(history, [Cursor(latest=700)], 2))
 
     assert server.requests[-1].query["size"] == 100
 
@@ -348,7 +411,7 @@ def test_a_run_that_is_resumed_is_noticed_as_long_as_it_is_among_the_newest_hund
     server.set(202, status="running")
     cursor = Cursor(latest=300)
 
-    moved, _ = completed_since(cursor, server.drive(take_snapshot(server.history(), [cursor])), OUTCOMES)
+    moved, _ = completed_since(cursor, server.drive(take_snapshot(server.history(), [cursor], 0)), OUTCOMES)
 
     assert moved.open == {202}
 
@@ -359,7 +422,7 @@ def test_a_run_under_way_while_many_newer_ones_start_is_still_polled(server, one
     old = server.add_run(started=server.now)
     server.fill(400)
 
-    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=400, open=frozenset({old}))]))
+    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=400, open=frozenset({old}))], 0))
 
     assert old in ids(shown)
 
@@ -374,12 +437,11 @@ def test_of_many_such_runs_each_has_its_turn(server):
     assert set.union(*shown) == old
 
 
-def test_a_pruned_run_is_shown_as_missing(server):
+def test_pruned_runs_are_shown_as_missing(server):
     server.fill(150)
+    cursor = Cursor(latest=150, open=frozenset({9999, "run-a"}))
 
-    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=150, open=frozenset({9999}))]))
-
-    assert shown.missing == {9999}
+    assert server.drive(take_snapshot(server.history(), [cursor], 0)).missing == {9999, "run-a"}
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -387,7 +449,7 @@ def test_whatever_the_order_of_starts_ends_and_polls_each_end_is_reported_once(s
     dice = random.Random(seed)
     server.fill(dice.choice([0, 5, 30]))
     history, running, ended, told = server.history(), set(), [], []
-    cursor, _ = initial_cursor(server.drive(take_snapshot(history, [])), OUTCOMES, with_last=False)
+    cursor, _ = initial_cursor(server.drive(take_snapshot(history, [], 0)), OUTCOMES, with_last=False)
 
     for turn in range(40):
         for _ in range(dice.choice([0, 1, 1, 3, 25])):

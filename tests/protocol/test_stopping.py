@@ -8,6 +8,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
@@ -63,12 +64,13 @@ def test_a_run_that_the_history_doesnt_show_isnt_stopped_since_it_may_be_another
     assert server.pauses == []
 
 
-def test_a_run_that_was_started_just_now_is_stopped_once_the_history_shows_it(server):
+def test_a_run_that_was_started_just_now_is_stopped_once_the_history_shows_it(server, caplog):
     server.add_run(appears=server.now + 20)
 
     assert stop_run(server, assume_exists=True) is True
     assert server.now - NOW >= 20
     assert server.count("stop") == 1
+    assert caplog.messages[0].startswith("The history of pipeline 19 has no run 1: ")
 
 
 def test_a_run_that_the_history_never_shows_is_never_stopped(server):
@@ -169,6 +171,20 @@ def test_patience_ends_with_the_last_error(server, trouble, error):
     with pytest.raises(error):
         stop_run(server, timeout=20)
     assert NOW + 10 <= server.now <= NOW + 40
+
+
+@pytest.mark.parametrize("act", [stop, resume])
+def test_a_minute_without_an_answer_is_enough(server, act):
+    def hangs(request):
+        server.now += 60
+        return no_reply(request)
+
+    server.always("history", hangs)
+    api = server.api(retry=NO_RETRY)
+
+    with pytest.raises(ServiceUnavailableError):
+        server.drive(act(api, History(api, 19), 1))
+    assert server.count("history") == 1
 
 
 def test_pauses_are_as_long_as_the_server_asks(server):
@@ -304,6 +320,14 @@ def test_without_a_history_a_resume_is_tried_once(server):
     with pytest.raises(ServiceUnavailableError):
         resume_run(server, history=False)
     assert server.count("resume") == 1
+
+
+def test_without_a_history_the_one_run_call_tells_of_the_run_before(server):
+    server.always("one run", ok({"id": 1, "status": "failed"}))
+
+    before = resume_run(server, history=False)
+
+    assert (before.id, before.pipeline_id, before.status) == (1, "", "failed")
 
 
 def test_without_a_history_nothing_is_known_of_the_run_before(server):
