@@ -19,7 +19,7 @@ from airflow_provider_flowengine.protocol.errors import (
     StatusUnavailableError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER
+from airflow_provider_flowengine.protocol.flow import Retry
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.outcomes import closed, duration, log_node
@@ -44,6 +44,8 @@ GRACE = 120.0
 
 _MIN_POLL_TIME = 5.0
 """Seconds that a poll is given, also if the time is over already: the run may have ended in time."""
+
+_RETRY = Retry(first_delay=1.0, longest_delay=30.0, jitter=0.0)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class RunMonitor:
     failures: int = 0
     unavailable_since: float | None = None
     suspect_since: float | None = None
-    _retry_after: float = 0.0
+    _retry_after: float | None = None
     _logged: dict[str, RunState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -217,7 +219,7 @@ class RunMonitor:
         :raises RunTimeoutError: when the deadline has passed.
         """
         self.failures += 1
-        self._retry_after = error.retry_after or 0.0
+        self._retry_after = error.retry_after
         if self.unavailable_since is None:
             self.unavailable_since = now if since is None else since
         silent = now - self.unavailable_since
@@ -242,8 +244,7 @@ class RunMonitor:
         if self.suspect_since is not None:
             seconds = min(seconds, max(self.options.grace / 4, MIN_DELAY))
         if self.failures:
-            backoff = min(2.0 ** min(self.failures - 1, 5), 30.0)
-            seconds = max(seconds, backoff, min(self._retry_after, MAX_RETRY_AFTER))
+            seconds = max(seconds, _RETRY.delay(self.failures, self._retry_after))
         if self.options.deadline is not None:
             seconds = min(seconds, max(self.options.deadline - now, 0.0))
         return seconds

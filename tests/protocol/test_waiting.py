@@ -443,6 +443,20 @@ def test_a_run_that_a_poll_did_not_look_up_is_not_missing():
     assert monitor.suspect_since is None
 
 
+def test_the_run_that_a_poll_looked_up_is_the_one_that_is_waited_for():
+    ended = a_run("succeeded")
+
+    assert a_monitor().observe_lookup({1: ended, 2: None}, NOW) is ended
+
+
+def test_a_poll_that_did_not_look_the_run_up_ends_the_wait_at_the_deadline_too():
+    monitor = a_monitor(deadline=NOW + 10)
+    monitor.observe_lookup({2: None}, NOW + 9)
+
+    with pytest.raises(RunTimeoutError):
+        monitor.observe_lookup({2: None}, NOW + 10)
+
+
 def test_a_suspect_run_is_polled_after_a_quarter_of_the_grace():
     monitor = a_monitor(started_at=NOW - 10 * HOUR, poll_interval=600)
     monitor.observe(None, NOW)
@@ -670,10 +684,11 @@ def test_a_run_to_come_is_logged_when_it_is_found(caplog):
     monitor = a_monitor(run_id=None, started_after=MOMENT)
 
     with caplog.at_level(logging.INFO):
-        for _ in range(2):
-            monitor.observe_any([a_run(run_id=7, started=MOMENT)], NOW)
+        monitor.observe_any([a_run(run_id=7, started=MOMENT)], NOW)
+        assert caplog.messages == ["Run 7 of pipeline 19: running"]
 
-    assert [record.message for record in caplog.records] == ["Run 7 of pipeline 19: running"]
+        monitor.observe_any([a_run(run_id=7, started=MOMENT)], NOW)
+        assert len(caplog.messages) == 1
 
 
 def test_a_node_that_has_ended_is_logged_once(caplog):
