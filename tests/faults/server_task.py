@@ -71,6 +71,7 @@ class Task:
     _dying: bool = False
     _gave_up: bool = False
     _first_sent: int = 0  # which of the requests to start was the first of the start that is looked for
+    _left: set[int | str] = field(default_factory=set)  # runs of the task that it has lost, with an excuse
 
     def __post_init__(self) -> None:
         self.server = Server(self.world)
@@ -181,11 +182,11 @@ class Task:
     def _run_started(self, run: Run) -> None:
         server = self.server
         for earlier in server.ours[:-1]:
-            if earlier.stopped_at is None and earlier.state(server.now) in ("running", "succeeded"):
-                self._violation(
-                    f"run {run.id} is started beside run {earlier.id}",
-                    self._excuse_for_second(min(earlier, run, key=lambda each: each.posted)),
-                )
+            is_left = earlier.stopped_at is None and earlier.state(server.now) in ("running", "succeeded")
+            if is_left and earlier.id not in self._left:
+                excuse = self._excuse_for_second(min(earlier, run, key=lambda each: each.posted))
+                self._violation(f"run {run.id} is started beside run {earlier.id}", excuse)
+                self._left.add(earlier.id)
         if self._dying and self._run is None and self._intent is not None and self.tries == 1 and not self._gave_up:
             self._dying = False
             raise Died
