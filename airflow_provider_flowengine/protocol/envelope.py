@@ -48,8 +48,6 @@ MAX_CONTAINERS = 1_000_000
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|\?xml|body)", re.IGNORECASE)
-
-
 _TITLE = re.compile(r"<title[^>]*>\s*([^<]+?)\s*</title", re.IGNORECASE)
 
 
@@ -79,8 +77,12 @@ def hint_for(reason: str) -> str:
 
 def excerpt(request: Request, response: Response) -> str:
     """Return the first 500 characters of a response, secrets masked and white space folded."""
-    text = decode(response.body, response.headers.get("content-type", ""), EXCERPT_CHARACTERS * 16)
+    text = _text(response, EXCERPT_CHARACTERS * 16)
     return " ".join(request.redact(text).split())[:EXCERPT_CHARACTERS]
+
+
+def _text(response: Response, limit: int | None = None) -> str:
+    return decode(response.body, response.headers.get("content-type", ""), limit)
 
 
 def _reason(request: Request, response: Response) -> str:
@@ -91,7 +93,7 @@ def _reason(request: Request, response: Response) -> str:
 
 
 def unexpected_response(
-    request: Request, expected: str, came: object, *, http_status: int | None = None
+    request: Request, expected: str, came: Json, *, http_status: int | None = None
 ) -> UnexpectedResponseError:
     """
     Build the error about an answer that was read but doesn't hold what it should.
@@ -102,7 +104,7 @@ def unexpected_response(
     :param http_status: the HTTP status, where it says something.
     """
     try:
-        quoted = came if isinstance(came, str) else json.dumps(came, ensure_ascii=False, default=str)
+        quoted = came if isinstance(came, str) else json.dumps(came, ensure_ascii=False)
     except RecursionError:
         quoted = "JSON that is nested too deeply"
     quoted = request.redact(quoted)[:EXCERPT_CHARACTERS]
@@ -152,12 +154,11 @@ def _raise_rejected(request: Request, response: Response, content: JsonObject) -
     is_denied = response.status in DENIED_STATUSES
     msg = request.redact(text_of(content.get("msg"))) or _reason(request, response)
     hint = "Check the connection's User id (login) and Access key (password)." if is_denied else hint_for(msg)
-    status = content.get("status")
     raise (AccessDeniedError if is_denied else RequestRejectedError)(
         f"FlowEngine refused to {request.name}: {msg or 'it gave no reason'}. {hint}".rstrip()
         + f" (HTTP {response.status}, {_where(request)})",
         request=request,
-        status=status if isinstance(status, int | str) else None,
+        status=_status_of(request, content),
         msg=msg,
         http_status=response.status,
     )
@@ -213,14 +214,23 @@ def _check_status(request: Request, response: Response, content: JsonObject) -> 
         )
     if _is_zero(status):
         return
-    msg, word = (request.redact(text_of(content.get(name))) for name in ("msg", "status"))
+    msg = request.redact(text_of(content.get("msg")))
     raise RequestRejectedError(
-        f"FlowEngine refused to {request.name}: {msg or 'it gave no reason'} (status {word}, {_where(request)})",
+        f"FlowEngine refused to {request.name}: {msg or 'it gave no reason'} (status {_status_of(request, content)}, "
+        f"{_where(request)})",
         request=request,
-        status=status if isinstance(status, int) else word,
+        status=_status_of(request, content),
         msg=msg,
         http_status=response.status,
     )
+
+
+def _status_of(request: Request, content: JsonObject) -> int | str | None:
+    """Return the status that an error carries, secrets masked; None if it says nothing."""
+    status = content.get("status")
+    if not _says_something(status):
+        return None
+    return status if isinstance(status, int) else request.redact(str(status))
 
 
 def _says_something(status: Json) -> bool:
@@ -242,8 +252,11 @@ def _where(request: Request) -> str:
 
 def json_object(response: Response) -> JsonObject | None:
     """Return the JSON object that a response is; None if it is none."""
+    text = _text(response)
+    if _containers(text, "{", "[") > MAX_CONTAINERS:
+        return None
     try:
-        content = _load(decode(response.body, response.headers.get("content-type", "")))
+        content = _load(text)
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
@@ -256,8 +269,6 @@ def _containers(content: AnyStr, *openings: AnyStr) -> int:
 
 def _load(text: str) -> Json:
     """Parse JSON, whose escapes can hold half a surrogate pair."""
-    if _containers(text, "{", "[") > MAX_CONTAINERS:
-        raise ValueError(f"more than {MAX_CONTAINERS} lists and objects")
     content: Json = json.loads(text)
     if _SURROGATE_ESCAPE.search(text):
         content = json.loads(without_surrogates(json.dumps(content, ensure_ascii=False)))
@@ -266,7 +277,7 @@ def _load(text: str) -> Json:
 
 def is_web_page(response: Response) -> bool:
     """Whether a response is a page for a browser: a login page, or a proxy's own."""
-    return bool(_WEB_PAGE.match(decode(response.body, response.headers.get("content-type", ""), 512)))
+    return bool(_WEB_PAGE.match(_text(response, 512)))
 
 
 def text_of(value: Json) -> str:

@@ -63,7 +63,7 @@ class Reply:
         """The envelope's ``data``."""
         return self.payload.get("data")
 
-    def unexpected(self, expected: str, came: object) -> UnexpectedResponseError:
+    def unexpected(self, expected: str, came: Json) -> UnexpectedResponseError:
         """Build the error about an answer that doesn't hold what it should."""
         return unexpected_response(self.request, expected, came)
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.protocol.envelope import parse_envelope, transport_error, unexpected_response
+from airflow_provider_flowengine.protocol.envelope import (
+    hint_for,
+    is_web_page,
+    parse_envelope,
+    transport_error,
+    unexpected_response,
+)
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     FlowEngineError,
@@ -22,6 +28,7 @@ from airflow_provider_flowengine.protocol.http import Request, Response
 from .conftest import answer, refused, sample
 
 REQUEST = Request(name="read pipeline 19", method="GET", path="/engine/15/x/pipeline/19", idempotent=True)
+START = Request(name="start pipeline 19", method="POST", path="/engine/15/x/pipeline/19/start")
 SECRETIVE = replace(REQUEST, redact=lambda text: text.replace("s3cret", "***"))
 HANDSHAKE = replace(REQUEST, has_envelope=False)
 
@@ -30,6 +37,11 @@ def caught(answer, request=REQUEST):
     with pytest.raises(FlowEngineError) as error:
         parse_envelope(request, answer)
     return error.value
+
+
+def carried(error):
+    """What an error carries beside its message and its request."""
+    return {name: value for name, value in vars(error).items() if name != "request"}
 
 
 @pytest.mark.parametrize("name", ["get", "history.plain", "start.empty", "upload", "resume"])
@@ -77,10 +89,6 @@ def test_a_status_that_is_neither_a_number_nor_text_is_no_refusal(status):
     assert isinstance(caught(refused("no", status)), UnexpectedResponseError)
 
 
-def test_a_refusal_without_a_reason_says_so():
-    assert "it gave no reason" in str(caught(refused(None)))
-
-
 @pytest.mark.parametrize("http", [400, 404, 405, 409, 422])
 def test_a_4xx_is_a_refusal_of_https_own(http):
     error = caught(answer(http, "404 page not found"))
@@ -98,7 +106,7 @@ def test_who_is_not_let_in_learns_what_to_check(http):
     assert "User id (login) and Access key (password)" in str(error)
 
 
-@pytest.mark.parametrize("http", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("http", [408, 425, 429, 500, 501, 502, 503, 504, 599])
 def test_a_server_that_is_unable_to_answer_may_have_processed_the_request(http):
     error = caught(answer(http, "<html>Bad Gateway</html>", retry_after="7"))
 
@@ -161,13 +169,6 @@ def test_the_handshake_may_be_refused_all_the_same():
     assert isinstance(caught(refused("engine xyz does not exist"), HANDSHAKE), RequestRejectedError)
 
 
-def test_a_redirect_is_no_answer_and_says_where_it_leads():
-    error = caught(answer(302, "", location="https://login.example.com/?from=fl"))
-
-    assert isinstance(error, UnexpectedResponseError)
-    assert "https://login.example.com/?from=fl" in str(error)
-
-
 def test_at_most_500_characters_are_quoted():
     for body in ("x" * 5000, json.dumps({"data": "y" * 5000}), "<html>" + "z" * 5000):
         error = caught(answer(200, body))
@@ -184,7 +185,180 @@ def test_no_error_quotes_a_secret(http, content):
     error = caught(answer(http, content, location="http://x/?k=s3cret"), SECRETIVE)
 
     assert "s3cret" not in str(error)
-    assert "s3cret" not in getattr(error, "excerpt", "") + getattr(error, "msg", "")
+    assert "s3cret" not in str(carried(error))
+
+
+# --- what errors say, whole -------------------------------------------------------------------------------------------
+
+READ, STARTED = "GET /engine/15/x/pipeline/19", "POST /engine/15/x/pipeline/19/start"
+
+UNAVAILABLE = {
+    "without a reason": (answer(502, ""), f"Could not start pipeline 19: HTTP 502, no reason given ({STARTED})"),
+    "a web page, by its title": (
+        answer(503, "<html><head><title>\n 503 No server \n</title></head><body><h1>Sorry</h1></body></html>"),
+        f"Could not start pipeline 19: HTTP 503, a web page, '503 No server' ({STARTED})",
+    ),
+    "a text that only mentions a title": (
+        answer(500, "no <title>x</title> in the template"),
+        f"Could not start pipeline 19: HTTP 500, no <title>x</title> in the template ({STARTED})",
+    ),
+}
+
+
+@pytest.mark.parametrize(("came", "message"), UNAVAILABLE.values(), ids=UNAVAILABLE)
+def test_an_answer_that_is_none_is_described_whole(came, message):
+    error = caught(came, START)
+
+    assert str(error) == message
+    assert error.request == START
+    assert carried(error) == {"may_have_been_processed": True, "retry_after": None, "http_status": came.status}
+
+
+REFUSALS = {
+    "without a reason": (
+        refused(None, 7),
+        f"FlowEngine refused to start pipeline 19: it gave no reason (status 7, {STARTED})",
+        {"status": 7, "msg": "", "http_status": 200},
+    ),
+    "a status that is text": (
+        refused("no such node", "E17"),
+        f"FlowEngine refused to start pipeline 19: no such node (status E17, {STARTED})",
+        {"status": "E17", "msg": "no such node", "http_status": 200},
+    ),
+    "a status that is a fraction": (
+        refused("half", 0.5),
+        f"FlowEngine refused to start pipeline 19: half (status 0.5, {STARTED})",
+        {"status": "0.5", "msg": "half", "http_status": 200},
+    ),
+    "by HTTP, without a reason": (
+        answer(404, ""),
+        f"FlowEngine refused to start pipeline 19: it gave no reason. (HTTP 404, {STARTED})",
+        {"status": None, "msg": "", "http_status": 404},
+    ),
+    "by HTTP, with an envelope": (
+        answer(409, {"status": 3, "msg": "it is being edited"}),
+        f"FlowEngine refused to start pipeline 19: it is being edited. (HTTP 409, {STARTED})",
+        {"status": 3, "msg": "it is being edited", "http_status": 409},
+    ),
+    "by HTTP, with an envelope whose status is text": (
+        answer(400, {"status": "E17", "msg": "no such node"}),
+        f"FlowEngine refused to start pipeline 19: no such node. (HTTP 400, {STARTED})",
+        {"status": "E17", "msg": "no such node", "http_status": 400},
+    ),
+    "by HTTP, with a status that says nothing": (
+        answer(404, {"status": [404], "msg": "no such page"}),
+        f"FlowEngine refused to start pipeline 19: no such page. (HTTP 404, {STARTED})",
+        {"status": None, "msg": "no such page", "http_status": 404},
+    ),
+    "by a server that expects TLS": (
+        answer(400, "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>"),
+        "FlowEngine refused to start pipeline 19: a web page, '400 The plain HTTP request was sent to HTTPS port'. "
+        f"The server expects TLS: set the connection's Scheme to https. (HTTP 400, {STARTED})",
+        {
+            "status": None,
+            "msg": "a web page, '400 The plain HTTP request was sent to HTTPS port'",
+            "http_status": 400,
+        },
+    ),
+    "of the user": (
+        answer(403, "Forbidden"),
+        "FlowEngine refused to start pipeline 19: Forbidden. Check the connection's User id (login) and Access key "
+        f"(password). (HTTP 403, {STARTED})",
+        {"status": None, "msg": "Forbidden", "http_status": 403},
+    ),
+    "by a gateway that moves a change elsewhere": (
+        answer(301, "", location="https://gw/fl"),
+        "FlowEngine's gateway refused to start pipeline 19: it redirects to https://gw/fl, and only reads follow "
+        "redirects. Set the connection's Scheme and Gateway (host) so that none is needed. "
+        f"(HTTP 301, {STARTED})",
+        {"status": None, "msg": "a redirect to https://gw/fl", "http_status": 301},
+    ),
+}
+
+
+@pytest.mark.parametrize(("came", "message", "facts"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_is_described_whole(came, message, facts):
+    error = caught(came, START)
+
+    assert isinstance(error, RequestRejectedError)
+    assert str(error) == message
+    assert error.request == START
+    assert carried(error) == facts
+
+
+EXPECTED = "expected a JSON object with status, msg and data, but the answer was"
+REDIRECTED = (
+    "Redirects to another host are not followed, since credentials would go there: set the right Gateway (host) in "
+    "the connection."
+)
+
+UNEXPECTED = {
+    "nothing": (
+        REQUEST,
+        answer(200, ""),
+        f"Could not read pipeline 19: {EXPECTED}: nothing. (HTTP 200, {READ})",
+        "",
+    ),
+    "text": (
+        REQUEST,
+        answer(101, "ok,\n\tthen"),
+        f"Could not read pipeline 19: {EXPECTED}: ok, then. (HTTP 101, {READ})",
+        "ok, then",
+    ),
+    "a web page": (
+        REQUEST,
+        answer(200, "<html>Sign in</html>"),
+        f"Could not read pipeline 19: {EXPECTED}: <html>Sign in</html>. It is a web page: a login page, or a proxy's "
+        f"own? Check the connection's Gateway (host), Port, User id and Access key. (HTTP 200, {READ})",
+        "<html>Sign in</html>",
+    ),
+    "an object without a status": (
+        REQUEST,
+        answer(201, {"hello": "world"}),
+        "Could not read pipeline 19: expected a JSON object with a status, but the answer was: "
+        f'{{"hello": "world"}} ({READ})',
+        '{"hello": "world"}',
+    ),
+    "a redirect of a read": (
+        REQUEST,
+        answer(301, "moved", location="https://gw/fl"),
+        f"Could not read pipeline 19: the answer is a redirect to https://gw/fl. {REDIRECTED} (HTTP 301, {READ})",
+        "moved",
+    ),
+    "a redirect that may follow processing": (
+        START,
+        answer(302, "found", location="https://gw/fl"),
+        f"Could not start pipeline 19: the answer is a redirect to https://gw/fl. {REDIRECTED} (HTTP 302, {STARTED})",
+        "found",
+    ),
+    "a redirect that leads nowhere": (
+        START,
+        answer(300, ""),
+        f"Could not start pipeline 19: the answer is a redirect to nowhere. {REDIRECTED} (HTTP 300, {STARTED})",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "came", "message", "excerpt"), UNEXPECTED.values(), ids=UNEXPECTED)
+def test_an_answer_that_says_neither_yes_nor_no_is_described_whole(asked, came, message, excerpt):
+    error = caught(came, asked)
+
+    assert isinstance(error, UnexpectedResponseError)
+    assert str(error) == message
+    assert error.request == asked
+    assert carried(error) == {"http_status": came.status, "excerpt": excerpt}
+
+
+def test_content_that_is_not_what_was_asked_for_is_quoted_as_flowengine_wrote_it():
+    error = unexpected_response(REQUEST, "a list of runs", {"名称": "测试"}, http_status=200)
+
+    assert (
+        str(error)
+        == f'Could not read pipeline 19: expected a list of runs, but the answer was: {{"名称": "测试"}} ({READ})'
+    )
+    assert error.request == REQUEST
+    assert carried(error) == {"http_status": 200, "excerpt": '{"名称": "测试"}'}
 
 
 def test_what_is_nested_too_deeply_to_be_quoted_is_called_so():
@@ -192,18 +366,106 @@ def test_what_is_nested_too_deeply_to_be_quoted_is_called_so():
     for _ in range(100_000):
         deep = [deep]
 
-    assert "nested too deeply" in str(unexpected_response(REQUEST, "a list", deep))
+    assert unexpected_response(REQUEST, "a list", deep).excerpt == "JSON that is nested too deeply"
 
 
-def test_no_answer_says_what_to_check_only_when_nothing_got_through():
-    refused = transport_error(SECRETIVE, "refused by s3cret.host", may_have_been_processed=False)
-    lost = transport_error(REQUEST, "connection reset", may_have_been_processed=True)
+NO_ANSWER = {
+    "nothing got through": (
+        "refused by s3cret.host",
+        False,
+        "refused by ***.host. Check the connection's Gateway (host) and Port, and that FlowEngine is up.",
+    ),
+    "something may have got through": ("connection reset", True, "connection reset."),
+    "a proxy's password stays secret": (
+        "no way by http://me:word@proxy:3128, then by http://you@other",
+        True,
+        "no way by http://***@proxy:3128, then by http://***@other. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the "
+        "environment of Airflow's workers.",
+    ),
+}
 
-    assert str(refused) == (
-        "Could not read pipeline 19: refused by ***.host. Check the connection's Gateway (host) and Port, and that "
-        "FlowEngine is up. (GET /engine/15/x/pipeline/19)"
+
+@pytest.mark.parametrize(("reason", "processed", "told"), NO_ANSWER.values(), ids=NO_ANSWER)
+def test_no_answer_at_all_is_described_whole(reason, processed, told):
+    error = transport_error(SECRETIVE, reason, may_have_been_processed=processed)
+
+    assert str(error) == f"Could not read pipeline 19: {told} ({READ})"
+    assert error.request == SECRETIVE
+    assert carried(error) == {"may_have_been_processed": processed, "retry_after": None, "http_status": None}
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "The server does not speak TLS there"),
+        ("SSL: UNEXPECTED_EOF_WHILE_READING", "The server does not speak TLS there"),
+        ("certificate verify failed: self-signed certificate", "give the path of a CA bundle in Verify TLS"),
+        ("Certificate has expired", "give the path of a CA bundle in Verify TLS"),
+        (r"bad status line b'\x15\x03\x01\x00'", "The server expects TLS: set the connection's Scheme to https."),
+        ("Client sent an HTTP request to an HTTPS server.", "The server expects TLS"),
+        ("Cannot connect to proxy.", "Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"),
+        ("SSLError: internal error", "Check the connection's Scheme (http or https), Port and Verify TLS"),
+        ("The connection broke before an answer came", "If this happens each time, the server may expect TLS"),
+        ("no complete answer within 30 s", "Raise the connection's Timeout (timeout)"),
+    ],
+)
+def test_a_reason_that_is_known_says_what_to_do(reason, advice):
+    assert advice in hint_for(reason)
+
+
+def test_a_reason_that_is_not_known_says_nothing_of_what_to_do():
+    assert hint_for("out of memory") == ""
+
+
+# --- what an answer may hold ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("small", [b"[],", b"{},"])
+@pytest.mark.parametrize(("more", "is_read"), [(0, True), (1, False)])
+def test_a_million_lists_and_objects_are_the_most_that_is_read(small, more, is_read):
+    body = b'{"status": 0, "data": [' + small * (999_998 + more) + b"0]}"
+
+    if is_read:
+        assert len(parse_envelope(REQUEST, Response(200, body))["data"]) == 999_999
+    else:
+        assert "An answer may hold at most 1,000,000 lists and objects." in str(caught(Response(200, body)))
+
+
+def test_an_answer_that_holds_a_million_and_is_cut_off_is_not_said_to_hold_too_many():
+    assert "lists and objects" not in str(caught(Response(200, b"[" * 1_000_000)))
+
+
+def test_only_the_begin_of_an_answer_is_read_for_what_is_quoted_of_it():
+    assert caught(answer(200, " " * 7_998 + "begin")).excerpt == "be"
+
+
+def test_an_answer_is_read_in_the_charset_that_it_names():
+    text = {"status": 1, "msg": "naïve"}
+    response = Response(
+        200, json.dumps(text, ensure_ascii=False).encode("cp1252"), {"content-type": "a/b; charset=cp1252"}
     )
-    assert str(lost) == "Could not read pipeline 19: connection reset. (GET /engine/15/x/pipeline/19)"
+
+    assert caught(response).msg == "naïve"
+    assert caught(replace(response, status=500)).request == REQUEST
+    assert "naïve" in str(caught(replace(response, status=500)))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_page"),
+    [
+        (b"<!DOCTYPE html>", True),
+        (" <html lang='中文'>".encode("utf-16"), True),
+        (b"", False),
+        (b'{"status": 0}', False),
+    ],
+)
+def test_a_page_for_a_browser_is_known_by_its_begin(body, is_page):
+    assert is_web_page(Response(200, body)) is is_page
+
+
+@pytest.mark.parametrize(("blanks", "is_page"), [(507, True), (508, False)])
+def test_a_page_for_a_browser_begins_within_512_bytes(blanks, is_page):
+    assert is_web_page(Response(200, b" " * blanks + b"<html>")) is is_page
 
 
 @pytest.mark.parametrize(
