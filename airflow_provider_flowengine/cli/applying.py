@@ -24,6 +24,7 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
     known,
 )
+from airflow_provider_flowengine.protocol.http import objects
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +54,8 @@ NO_VERSIONS = (
 
 def plan(arguments: argparse.Namespace) -> int:
     """Say what ``apply`` would do."""
-    definitions = read_definitions(arguments.files, arguments.overlay)
+    _refuse_to_overwrite(arguments.plan_file)
+    definitions = read_definitions(arguments.files, arguments.overlay, arguments.plan_file)
     uploads = read_uploads(arguments.uploads, definitions)
     engine = connect(arguments)
     steps = make_plan(engine, definitions, uploads)
@@ -65,7 +67,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def apply(arguments: argparse.Namespace) -> int:
     """Create and change pipelines as their files say."""
-    definitions = read_definitions(arguments.files, arguments.overlay)
+    definitions = read_definitions(arguments.files, arguments.overlay, arguments.plan_file)
     uploads = read_uploads(arguments.uploads, definitions)
     engine = connect(arguments)
     planned = _read_plan(arguments.plan_file, engine) if arguments.plan_file else None
@@ -145,14 +147,29 @@ def _planned(step: Step) -> JsonObject:
     return {name: value for name, value in step.as_dict().items() if name != "changes"}
 
 
-def _read_plan(path: str, engine: Engine) -> dict[Json, JsonObject]:
+def _refuse_to_overwrite(plan_file: str | None) -> None:
+    """Refuse to write a plan over a file that is none, such as a definition."""
+    if plan_file and Path(plan_file).exists():
+        try:
+            _parse_plan(plan_file)
+        except ConfigurationError:
+            raise ConfigurationError(f"--plan-file {plan_file}: this file is no plan, and is not overwritten") from None
+
+
+def _parse_plan(path: str) -> tuple[JsonObject, list[JsonObject]]:
+    """Return what a plan's file holds, and its steps."""
     plan = parse_object(read_text(Path(path)), path)
     steps = plan.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise ConfigurationError(f"{path}: this is no plan; make one with flowengine plan … --plan-file {path}")
+        raise ConfigurationError(f"{path}: this is no plan; make one with flowengine plan … --plan-file NEW_FILE")
+    return plan, objects(steps)
+
+
+def _read_plan(path: str, engine: Engine) -> dict[Json, JsonObject]:
+    plan, steps = _parse_plan(path)
     if plan.get("engine") != engine.label:
         raise ConfigurationError(f"{path} is a plan for {plan.get('engine')}, not for {engine.label}; plan again")
-    return {step["pipeline"]: step for step in steps if isinstance(step, dict) and "pipeline" in step}
+    return {step["pipeline"]: step for step in steps if "pipeline" in step}
 
 
 def _check_plan(steps: Iterable[Step], planned: Mapping[Json, JsonObject]) -> None:

@@ -45,23 +45,31 @@ class Command:
     description: str = ""
 
 
+def text(given: str) -> str:
+    """Return an argument's text; an empty one is a shell's variable that isn't set, and never means the default."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return given
+
+
 def _argument(*flags: str, **options: Any) -> Argument:
-    return Argument(flags, options)
+    takes_text = options.get("action", "append") == "append"
+    return Argument(flags, ({"type": text} if takes_text else {}) | options)
 
 
-def seconds(text: str) -> float:
+def seconds(given: str) -> float:
     """Return a number of seconds above 0, as an argument has it."""
-    number = float(text)
+    number = float(given)
     if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"{text} must be a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{given} must be a number of seconds above 0")
     return number
 
 
-def count(text: str) -> int:
+def count(given: str) -> int:
     """Return a number from 1 on, as an argument has it."""
-    number = int(text)
+    number = int(given)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+        raise argparse.ArgumentTypeError(f"{given} must be at least 1")
     return number
 
 

@@ -44,8 +44,10 @@ def run_command(command: Command, arguments: argparse.Namespace) -> int:
         return _fail(error, exit_codes.RUN_NOT_SUCCEEDED)
     except StartUnconfirmedError as error:
         return _fail(error, exit_codes.START_UNCONFIRMED)
-    except (FlowEngineError, OSError) as error:
+    except FlowEngineError as error:
         return _fail(error, exit_codes.ERROR)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error, exit_codes.ERROR)
     return code
 
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.job_params import JobParams
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
+_ADVICE = "name another by --conn-id, or give --url"
+"""What to do about a connection that can't be used; ``promote`` has other arguments."""
+
 _ARGUMENTS = ("url", "engine_key", "user_id", "login", "api_root", "timezone", "verify")
 """What an argument, or ``FLOWENGINE_<NAME>``, says instead of a connection."""
 
@@ -224,24 +227,25 @@ def connect_by_name(name: str, engine_key: str | None, side: str) -> Engine:
     :param side: ``FROM`` or ``TO``: of an address, ``FLOWENGINE_<SIDE>_ACCESS_KEY`` and the like say the rest. One
         side's credentials are never sent to the other.
     """
+    prefix, option = f"FLOWENGINE_{side}", f"--{side.lower()}"
+    key_option = f"{option}-engine-key"
     if "://" not in name:
-        return _by_connection(name, engine_key)
-    prefix = f"FLOWENGINE_{side}"
+        return _by_connection(name, engine_key, f"name another by {option}, or give an address", key_option)
     given = {argument: _environment(argument, prefix) for argument in _ARGUMENTS}
-    return _by_url({**given, "url": name, "engine_key": engine_key or given["engine_key"]}, prefix)
+    return _by_url({**given, "url": name, "engine_key": engine_key or given["engine_key"]}, prefix, key_option)
 
 
 def _environment(name: str, prefix: str) -> str:
     return os.environ.get(f"{prefix}_{name.upper()}", "")
 
 
-def _by_url(given: dict[str, str], prefix: str) -> Engine:
+def _by_url(given: dict[str, str], prefix: str, key_option: str = "--engine-key") -> Engine:
     login = given["login"]
     secret = _environment("access_key", prefix)
     if login:
         secret = _environment("password", prefix) or _ask_password(login, f"{prefix}_PASSWORD")
     settings = Settings.build(
-        fl_url=given["url"],
+        fl_url=given["url"] if "://" in given["url"] else f"http://{given['url']}",
         engine_key=given["engine_key"],
         api_root=given["api_root"],
         timezone=given["timezone"],
@@ -252,7 +256,7 @@ def _by_url(given: dict[str, str], prefix: str) -> Engine:
         user_id=given["user_id"] if login else "",
         access_key=secret,
     )
-    return _engine(given["url"], settings, "", "give --engine-key, or set FLOWENGINE_ENGINE_KEY")
+    return _engine(given["url"], settings, "", f"give {key_option}, or set {prefix}_ENGINE_KEY")
 
 
 def _ask_password(login: str, variable: str) -> str:
@@ -261,16 +265,22 @@ def _ask_password(login: str, variable: str) -> str:
     return getpass(f"Password of {login}: ")
 
 
-def _by_connection(conn_id: str, engine_key: str | None) -> Engine:
+def _by_connection(
+    conn_id: str, engine_key: str | None, advice: str = _ADVICE, key_option: str = "--engine-key"
+) -> Engine:
     with redirect_stdout(sys.stderr):  # where Airflow logs to from then on: standard output holds the result alone
-        settings = _read_connection(conn_id)
-    return _engine(conn_id, settings, engine_key or "", f"set engine_key in connection {conn_id}, or give --engine-key")
+        settings = _read_connection(conn_id, advice)
+    key_advice = f"set engine_key in connection {conn_id}, or give {key_option}"
+    return _engine(conn_id, settings, engine_key or "", key_advice)
 
 
-def _read_connection(conn_id: str) -> Settings:
+def _read_connection(conn_id: str, advice: str) -> Settings:
     """Read a connection as Airflow's own commands do: from secrets backends, the environment, or the database."""
-    from airflow.models.connection import Connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    try:
+        from airflow.models.connection import Connection
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    except Exception as error:  # such as a database driver or a secrets backend that isn't installed
+        raise ConfigurationError(f"Airflow cannot be loaded; {advice}: {type(error).__name__}: {error}") from error
 
     from airflow_provider_flowengine.hooks.connection import settings_of
 
@@ -278,7 +288,8 @@ def _read_connection(conn_id: str) -> Settings:
         return settings_of(Connection.get_connection_from_secrets(conn_id))
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"Airflow has no connection {conn_id!r}; create it, name another by --conn-id, or give --url"
+            f"Airflow has no connection {conn_id!r}; create it, {advice}. Airflow says the same of one that it cannot "
+            "parse or reach; its log at level DEBUG tells why"
         ) from None
 
 

@@ -25,7 +25,8 @@ WIDE = 10_000
 def clean(text: str) -> str:
     """Return text without what would control a terminal; a name or a message may hold anything."""
     return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        for letter in text.replace("\r\n", "\n")
     )
 
 
@@ -88,7 +89,7 @@ def rows(form: str, items: Sequence[Mapping[str, Json]], columns: Sequence[str])
         value(form, [dict(item) for item in items])
     elif form == "plain":
         for item in items:
-            line("\t".join(_cell(item.get(column)).replace("\t", " ").replace("\n", " ") for column in columns))
+            line("\t".join(" ".join(_cell(item.get(column)).replace("\t", " ").splitlines()) for column in columns))
     else:
         _table(items, columns)
 

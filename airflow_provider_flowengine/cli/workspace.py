@@ -39,17 +39,20 @@ class Definition:
         return key or name
 
 
-def read_definitions(files: Iterable[str], overlay: str | None) -> list[Definition]:
+def read_definitions(
+    files: Iterable[str], overlay: str | None = None, plan_file: str | None = None
+) -> list[Definition]:
     """
     Return the definitions of files, checked as an engine would, and no two of one key.
 
     :param files: ``.json`` files, or folders whose ``.json`` files are meant.
-    :param overlay: the file of what differs in this environment, if any.
+    :param overlay: the file of what differs in this environment, if any; in a folder, it is no definition.
+    :param plan_file: the file of the plan, if any; in a folder, it is no definition either.
     :raises ConfigurationError: with all that is wrong with all of them.
     """
     changes = read_overlay(overlay)
     definitions, wrong = [], []
-    for path in _paths(files, overlay):
+    for path in _paths(files, [Path(other) for other in (overlay, plan_file) if other]):
         try:
             definitions.append(Definition(str(path), overlaid(read_definition(path), changes)))
         except ConfigurationError as error:
@@ -98,15 +101,17 @@ def _problem_of_names(definition: Definition, sources: Mapping[str, str]) -> str
     return ""
 
 
-def _paths(files: Iterable[str], overlay: str | None) -> list[Path]:
+def _paths(files: Iterable[str], others: Iterable[Path]) -> list[Path]:
+    """Return the files of definitions: those that are named, and of a folder all but the ``others``."""
+    known = {other.resolve() for other in others}
     paths: dict[Path, None] = {}
     for name in files:
         path = Path(name)
-        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        found = [one for one in sorted(path.glob("*.json")) if one.resolve() not in known] if path.is_dir() else [path]
         if not found:
-            raise ConfigurationError(f"{name}: this folder has no .json file")
+            raise ConfigurationError(f"{name}: this folder has no .json file of a pipeline")
         paths.update(dict.fromkeys(found))
-    return [path for path in paths if not (overlay and path.exists() and path.samefile(overlay))]
+    return list(paths)
 
 
 def read_overlay(path: str | None) -> JsonObject:

@@ -76,8 +76,14 @@ def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where:
             f"{where}: the pipeline has no {unknown[0]!r}; {known('names', names, wanted=unknown[0])}"
         )
 
-    def merge(item: Json) -> Json:
-        change = changes.get(str(as_object(item).get(named_by)))
-        return _merge(item, change, where, strict=strict) if is_object(item) and is_object(change) else item
-
-    return [merge(item) for item in listed]
+    wrong = [name for name, change in changes.items() if not (change is None or is_object(change))]
+    if wrong:
+        raise ConfigurationError(f"{where}, {wrong[0]}: it must be an object, or null to remove it")
+    merged: list[Json] = []
+    for item in listed:
+        change = changes.get(str(as_object(item).get(named_by)), {})
+        if is_object(item) and is_object(change):
+            merged.append(_merge(item, change, where, strict=strict))
+        elif change is not None:
+            merged.append(item)
+    return merged

@@ -66,7 +66,8 @@ def explain_missing(conn_id: str) -> Iterator[None]:
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"flowengine_conn_id: Airflow has no connection {conn_id!r}; create it, of type flowengine, or name "
-            "one that there is. If it is in a secrets backend, see whether that answers: Airflow says the same then"
+            "one that there is. If there is one, see whether it can be parsed, or its secrets backend answers: Airflow "
+            "says the same then, and why in its log at level DEBUG"
         ) from None
 
 

@@ -174,7 +174,7 @@ def _gateway(url: str) -> str:
     address = url.strip()
     parts = _split(address)
     if parts is None or re.search(r"[\s\\@]", address):
-        shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
+        shown = re.sub(r"\?.*", "?***", f"***@{url.rpartition('@')[2]}" if "@" in url else url, flags=re.DOTALL)
         raise ConfigurationError(
             f"host: {shown!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
             "with the port in its own field, and credentials in login and password"

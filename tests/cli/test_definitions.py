@@ -253,6 +253,37 @@ def test_apply_does_what_was_planned(flowengine, file, planned):
     assert flowengine("plan", file).code == 0
 
 
+def test_a_plan_may_stand_among_the_definitions(flowengine, file):
+    plan_file = file.parent / "plan.json"
+    arguments = (file.parent, "--plan-file", plan_file)
+
+    assert [flowengine("plan", *arguments).code for _ in range(2)] == [2, 2]
+    assert flowengine("apply", *arguments).code == 0
+
+
+def test_a_plan_is_written_over_no_file_that_is_none(flowengine, file):
+    before = file.read_text()
+
+    result = flowengine("plan", file, "--plan-file", file)
+
+    assert (result.code, file.read_text()) == (1, before)
+    assert f"--plan-file {file}: this file is no plan, and is not overwritten" in result.err
+
+
+def test_a_file_that_is_named_is_a_definition_whatever_else_it_is(flowengine, file):
+    result = flowengine("plan", file, "--overlay", file)
+
+    assert result.code == 2
+    assert "1 to create" in result.out
+
+
+def test_a_folder_of_an_overlay_alone_has_no_definition(flowengine, tmp_path):
+    overlay = tmp_path / "prod.json"
+    overlay.write_text("{}")
+
+    assert "no .json file of a pipeline" in flowengine("plan", tmp_path, "--overlay", overlay).err
+
+
 def test_apply_refuses_what_somebody_changed_since_the_plan(flowengine, flowengine_emulator, file, planned, on_engine):
     body = json.loads(json.dumps(on_engine()))
     body["data"]["describe"] = "by hand"

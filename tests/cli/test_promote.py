@@ -208,4 +208,12 @@ def test_an_engine_is_not_promoted_to_itself(flowengine):
 
 @pytest.mark.usefixtures("connections")
 def test_a_connection_that_does_not_exist_is_named(flowengine):
-    assert "Airflow has no connection 'gone'" in flowengine("promote", "churn", "--from", "gone", "--to", "gone").err
+    result = flowengine("promote", "churn", "--from", "gone", "--to", "gone")
+
+    assert "Airflow has no connection 'gone'; create it, name another by --from, or give an address" in result.err
+
+
+def test_the_engine_key_of_a_side_is_asked_for_by_its_own_name(flowengine, flowengine_emulator):
+    result = flowengine("promote", "churn", "--from", flowengine_emulator.url, "--to", flowengine_emulator.url)
+
+    assert "give --from-engine-key, or set FLOWENGINE_FROM_ENGINE_KEY" in result.err

@@ -70,6 +70,30 @@ def test_an_engine_key_is_needed(flowengine, monkeypatch):
     assert "give --engine-key, or set FLOWENGINE_ENGINE_KEY" in flowengine("pipelines").err
 
 
+def test_an_address_without_a_scheme_is_one_of_http(flowengine, flowengine_emulator):
+    address = flowengine_emulator.url.removeprefix("http://")
+
+    assert flowengine("pipelines", "--url", address).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("runs", ""),
+        ("plan", ""),
+        ("apply", ".", "--overlay", ""),
+        ("export", "x", "--dir", " "),
+        ("check", "--url", ""),
+    ],
+)
+def test_an_empty_argument_never_means_the_default(flowengine, flowengine_emulator, arguments):
+    result = flowengine(*arguments)
+
+    assert result.code == 1
+    assert "must not be empty" in result.err
+    assert flowengine_emulator.calls() == []
+
+
 def test_a_connection_and_an_address_are_one_too_many(flowengine):
     assert flowengine("pipelines", "--conn-id", "a", "--url", "http://b").code == 1
 
@@ -90,6 +114,24 @@ def test_a_connection_that_does_not_exist_is_named(flowengine):
 
     assert result.code == 1
     assert "Airflow has no connection 'gone'" in result.err
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"AIRFLOW__SECRETS__BACKEND": "gone.Backend"},
+        {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "gone://host/airflow"},
+    ],
+    ids=["secrets backend", "database"],
+)
+def test_an_airflow_that_cannot_be_loaded_is_said_in_a_line(tmp_path, setting):
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), **setting}
+
+    run = subprocess.run([*COMMAND, "pipelines"], env=environment, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 1
+    assert "Error: Airflow cannot be loaded; name another by --conn-id, or give --url: " in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_objects_are_merged_and_null_removes(pipeline):
     }
 
 
+@pytest.mark.parametrize("key", ["churn", "*"])
+def test_null_removes_a_node_too(pipeline, key):
+    result = overlaid(pipeline, {key: {"data": {"nodes": {"train": None}}}})
+
+    assert result["data"]["nodes"] == [{"nodeId": "publish"}]
+
+
 def test_what_is_for_all_comes_before_what_is_for_one(pipeline):
     overlay = {"*": {"data": {"describe": "all", "name": "all"}}, "churn": {"data": {"name": "one"}}, "other": 3}
 
@@ -53,6 +60,7 @@ def test_what_is_for_all_skips_what_a_pipeline_doesnt_have(pipeline):
         ({"data": {"nodes": {"tran": {}}}}, "nodes: the pipeline has no 'tran'; did you mean 'train'"),
         ({"data": {"nodes": {"train": {"params": {"tree": 1}}}}}, "has no 'tree'; did you mean 'trees'"),
         ([], "overlay: 'churn' must hold an object"),
+        ({"data": {"nodes": {"train": "none"}}}, "nodes, train: it must be an object, or null to remove it"),
     ],
 )  # fmt: skip
 def test_what_the_pipeline_doesnt_have_is_named(pipeline, changes, said):

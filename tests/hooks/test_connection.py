@@ -162,6 +162,10 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
         ({"host": None}, "host is empty"),
         ({"host": "gw example.com"}, "host: .* is no gateway address"),
         ({"host": "ftp://gw.example.com"}, "host: .* is no gateway address"),
+        (
+            {"host": "http://gw.example.com/?key=S3cr3t"},
+            r"host: 'http://gw.example.com/\?\*\*\*' is no gateway address",
+        ),
         ({"host": "gw.example.com", "schema": "ftp"}, "schema: 'ftp' must be http or https"),
         (
             {"host": "https://gw.example.com", "schema": "fl"},
