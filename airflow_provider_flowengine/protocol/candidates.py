@@ -127,10 +127,8 @@ class Intent:
 
     def sent_at(self, now: float) -> Self:
         """Return the same intent for a start that is sent later, while every earlier one was surely not processed."""
-        server_time = self.sent
-        if server_time and now > self.recorded_at:
-            server_time += timedelta(seconds=now - self.recorded_at)
-        return replace(self, server_time=server_time.isoformat() if server_time else "", recorded_at=now)
+        passed = timedelta(seconds=max(now - self.recorded_at, 0.0))
+        return replace(self, server_time=(self.sent + passed).isoformat() if self.sent else "", recorded_at=now)
 
     @property
     def sent(self) -> datetime | None:

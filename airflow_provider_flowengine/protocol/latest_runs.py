@@ -167,7 +167,7 @@ class LatestRunsReader:
             there, last = next_rows, last + 1
             runs |= {run.id: run for run in there}
         self.last_page = last
-        if runs and len(runs) < self.longest_page and last > 1:
+        if runs and len(runs) < self.longest_page:
             before = yield from self.pages.read(last - 1, size)
             runs = {run.id: run for run in before.runs} | runs
         return LatestRuns(newest_first(runs.values()))

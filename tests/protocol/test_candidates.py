@@ -13,6 +13,7 @@ from .conftest import NOW
 
 MOMENT = datetime.fromtimestamp(NOW, UTC)
 HOUR = 3600
+AN_HOUR_BEFORE = (MOMENT - timedelta(hours=1)).isoformat()
 
 
 def a_run(run_id, seconds=0.0, **content):
@@ -76,6 +77,10 @@ def test_a_request_that_is_sent_later_notes_the_servers_time_then():
     assert (later.sent, later.recorded_at) == (MOMENT + timedelta(seconds=20), NOW + 20)
 
 
+def test_a_clock_that_was_set_back_meanwhile_does_not_change_the_servers_time():
+    assert an_intent().sent_at(NOW - 20).sent == MOMENT
+
+
 def test_a_request_that_is_sent_later_to_a_server_without_a_date_notes_none():
     later = an_intent(dated=False).sent_at(NOW + 20)
 
@@ -92,11 +97,16 @@ def test_a_request_that_is_sent_later_to_a_server_without_a_date_notes_none():
         (an_intent(), -31, False),
         (an_intent(), None, False),
         (an_intent(ids_grow=True), 0, False),
-        (an_intent(latest_start=(MOMENT - timedelta(hours=1)).isoformat()), -600, False),
-        (an_intent(dated=False, latest_start=(MOMENT - timedelta(hours=1)).isoformat()), -600, True),
+        (an_intent(latest_start=AN_HOUR_BEFORE), -600, False),
+        (an_intent(dated=False, latest_start=AN_HOUR_BEFORE), -HOUR - 30, True),
+        (an_intent(dated=False, latest_start=AN_HOUR_BEFORE), -HOUR - 31, False),
+        (an_intent(dated=False), -600, True),
         (Intent(19, 5), 0, False),
     ],
-    ids=["in time", "before", "no start time", "ids grow", "by Date", "by the runs before", "no time at all"],
+    ids=[
+        *("in time", "before", "no start time", "ids grow", "by Date"),
+        *("with the runs before", "before the runs before", "no runs before", "no time at all"),
+    ],
 )
 def test_a_run_with_a_smaller_id_is_new_only_by_its_start_time(intent, seconds, is_new):
     assert intent.is_new(a_run(3, seconds)) is is_new

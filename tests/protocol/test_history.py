@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from airflow_provider_flowengine.protocol.candidates import Intent
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, RequestRejectedError, UnexpectedResponseError
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.latest_runs import page_size_for
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
 
 from .conftest import NOW, FakeServer, ok, refused, sample
+
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def by_hash(row):
@@ -157,6 +160,72 @@ def test_a_history_that_is_pruned_is_found_anew(server):
     assert ids(server.drive(history.latest()).runs) == [500, 499, 498, 497, 496]
 
 
+def test_a_history_that_is_emptied_is_read_from_its_begin_again(server):
+    server.order = "ascending"
+    server.fill(500)
+    history = server.history()
+    server.drive(history.latest())
+    server.runs.clear()
+
+    assert server.drive(history.latest()).runs == []
+    server.add_run(501)
+    assert ids(server.drive(history.latest()).runs) == [501]
+
+
+def test_the_end_of_an_ascending_history_that_grows_between_polls_is_what_has_come_since(server):
+    server.order = "ascending"
+    server.fill(45)
+    history = server.history()
+    server.drive(history.latest())
+    server.fill(35)
+
+    assert ids(server.drive(history.latest()).runs) == list(range(80, 40, -1))
+
+
+def test_an_ascending_history_of_one_page_is_complete(server):
+    server.order = "ascending"
+    server.fill(10)
+
+    assert server.drive(server.history().latest()).is_complete is True
+
+
+def test_as_many_of_the_newest_runs_as_are_asked_for_cost_one_request(server):
+    server.fill(300)
+
+    assert len(server.drive(server.history().latest(100)).runs) == 100
+    assert asked(server) == [(1, 100)]
+
+
+@pytest.mark.parametrize("most", [1000, 2], ids=["long pages", "short pages"])
+@pytest.mark.parametrize(
+    ("first", "is_ordered"), [([], True), ([900, 100, 700, 300], False)], ids=["growing ids", "odd ids"]
+)
+def test_it_is_known_of_the_newest_runs_whether_their_ids_are_in_order(server, most, first, is_ordered):
+    server.most, server.order = most, lambda row: -row["startTime"]
+    for place, run_id in enumerate([*range(1, 60), *first]):
+        server.add_run(run_id, started=NOW - 1000 + place)
+
+    assert server.drive(server.history().latest()).is_ordered is is_ordered
+
+
+@pytest.mark.parametrize(
+    ("number", "requests"),
+    [
+        (0, [(1, 20), (1, 1000), (2, 1000), (3, 1000)]),
+        (500, [(1, 500), (1, 1000), (2, 1000), (3, 1000)]),
+        (1000, [(1, 1000), (2, 1000), (3, 1000)]),
+    ],
+)
+def test_a_history_that_tells_no_order_is_read_in_long_pages(server, number, requests):
+    for place in range(1_200):
+        server.add_run(f"run-{place * 7919 % 10_000}", started=0)
+
+    latest = server.drive(server.history().latest(number))
+
+    assert (len(latest.runs), latest.is_complete) == (1_200, True)
+    assert asked(server) == requests
+
+
 def test_an_ascending_history_that_grows_over_many_pages_between_polls_is_followed(server):
     server.order = "ascending"
     server.fill(50)
@@ -277,7 +346,7 @@ def test_the_next_poll_asks_for_no_more_than_what_holds_the_run(server, place, s
     assert asked(server) == [(1, size)]
 
 
-@pytest.mark.parametrize(("length", "newest"), [(41, 21), (59, 39), (60, 20), (61, 21)])
+@pytest.mark.parametrize(("length", "newest"), [(21, 21), (41, 21), (59, 39), (60, 20), (61, 21)])
 def test_the_end_of_an_ascending_history_is_a_pages_length_of_runs_at_least(server, length, newest):
     server.order = "ascending"
     server.fill(length)
@@ -310,6 +379,26 @@ def test_a_short_page_is_the_whole_history_if_the_next_page_is_empty(server):
 
     assert server.drive(server.history().find(77)) is None
     assert server.calls == ["resolve", "engine id", "history", "history"]
+
+
+def test_a_short_page_is_the_whole_history_if_the_next_page_is_the_same(server):
+    server.beyond_the_end = "last page"
+    server.fill(10)
+
+    assert server.drive(server.history().find(77)) is None
+    assert server.calls == ["resolve", "engine id", "history", "history"]
+
+
+def test_a_run_further_down_is_asked_for_in_a_page_of_the_next_size(server):
+    server.fill(600)
+
+    assert server.drive(server.history().find(550)).id == 550
+    assert asked(server) == [(1, 20), (1, 100)]
+
+
+@pytest.mark.parametrize(("number", "size"), [(0, 2), (2, 2), (3, 5), (501, 1000), (1000, 1000), (1001, 1000)])
+def test_pages_are_of_a_few_sizes(number, size):
+    assert page_size_for(number) == size
 
 
 def test_a_history_that_isnt_paged_is_read_once(server):
@@ -370,6 +459,13 @@ def test_a_run_is_found_beside_a_row_that_cannot_be_parsed(server, odd_history):
     assert server.drive(odd_history.find(5)).id == 5
 
 
+def test_a_run_further_down_is_found_beside_a_row_that_cannot_be_parsed(server):
+    server.fill(60)
+    server.set(10, startTime="soon")
+
+    assert server.drive(server.history().find(20)).id == 20
+
+
 def test_a_run_that_is_missing_may_be_the_row_that_cannot_be_parsed(server, odd_history):
     with pytest.raises(UnexpectedResponseError):
         server.drive(odd_history.find(6))
@@ -411,7 +507,7 @@ def test_more_runs_than_can_be_searched_are_reported_and_not_passed_over(server,
     with pytest.raises(AmbiguousRunError, match=r"pipeline 19 has more than \d+ runs since run 3"):
         server.drive(after(server.history(), Intent(19, 3)))
     with pytest.raises(AmbiguousRunError, match=r"^It cannot be determined which run came first\. Give a later"):
-        server.drive(server.history().started_since(datetime(1970, 1, 1, tzinfo=UTC)))
+        server.drive(server.history().started_since(ALWAYS))
 
 
 def test_text_ids_are_new_when_they_werent_known(server):
@@ -435,6 +531,33 @@ def test_all_runs_since_a_moment_are_listed(shape, minutes):
     listed = server.drive(server.history().started_since(first.started))
 
     assert min(run.id for run in listed if run.started >= first.started) == first.id
+
+
+@pytest.mark.parametrize("length", [1_000, 1_500])
+def test_a_last_page_that_comes_again_ends_a_search(server, length):
+    server.beyond_the_end = "last page"
+    server.fill(length)
+
+    assert ids(server.drive(server.history().started_since(ALWAYS))) == list(range(length, 0, -1))
+    assert server.count("history") <= 8
+
+
+def test_a_search_from_the_end_to_the_begin_of_a_history_ends_there(server):
+    server.order = "ascending"
+    server.fill(90)
+
+    assert ids(server.drive(server.history().started_since(ALWAYS))) == list(range(90, 0, -1))
+    assert min(asked(server)) == (1, 20)
+
+
+@pytest.mark.parametrize(("order", "last"), [("descending", 81), ("ascending", 120)])
+def test_a_search_back_reads_eighty_short_pages_at_most(server, order, last):
+    server.order, server.most = order, 10
+    server.fill(2_000)
+
+    with pytest.raises(AmbiguousRunError):
+        server.drive(server.history().started_since(ALWAYS))
+    assert asked(server)[-1][0] == last
 
 
 def test_without_a_moment_the_newest_page_is_enough(server):

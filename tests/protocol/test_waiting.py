@@ -391,7 +391,7 @@ def test_an_unrecognized_status_ends_the_wait_after_a_grace(server, status, says
     server.add_run(status=status)
 
     with pytest.raises(RunLostError, match=f"{says}; say .*status_words.*: run 1 of pipeline 19, for 120 s") as caught:
-        wait_for(server)
+        wait_for(server, deadline=NOW + HOUR)
     assert 120 <= server.now - NOW <= 160
     assert not caught.value.gone
 
@@ -407,7 +407,7 @@ def test_an_end_time_without_a_final_status_ends_the_wait_after_a_grace(server):
     server.add_run(status="running", endTime=int(NOW * 1000))
 
     with pytest.raises(RunLostError, match=r"has ended at 2023-11-14.*but its status is still 'running'"):
-        wait_for(server)
+        wait_for(server, deadline=NOW + HOUR)
 
 
 def test_a_run_that_is_stopping_may_tell_its_end_already(server):
