@@ -43,6 +43,7 @@ _MAX_ZONE_DIFFERENCE = 26 * 3600.0
 _START_DURATION = 60.0
 """Seconds after it was sent that a start begins its run in at most, if time zones are to explain its start time."""
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _MIN_RUNS_TO_TELL_ORDER = 5
 _START_TIME_NAMES = ("startTime", "start_time", "startAt")
 _SCHEDULE_WORDS = (
@@ -258,7 +259,7 @@ def _ids_grow(runs: Iterable[PipelineRun]) -> bool | None:
 
 
 def _start_or_epoch(run: PipelineRun) -> datetime:
-    return run.started or datetime.fromtimestamp(0, UTC)
+    return run.started or _EPOCH
 
 
 def _moment(text: str) -> datetime | None:

@@ -31,7 +31,7 @@ _MAX_WAIT = timedelta(minutes=9)
 _ONE_HOUR = timedelta(hours=1)
 
 
-def learn_offset(api: Api, run: PipelineRun, sent: datetime | None) -> PipelineRun:
+def learn_offset(api: Api, run: PipelineRun, sent: datetime | None, seen: datetime | None) -> PipelineRun:
     """
     Find out the offset of times without a zone, keep it in the client, and return the run in it.
 
@@ -40,8 +40,9 @@ def learn_offset(api: Api, run: PipelineRun, sent: datetime | None) -> PipelineR
     :param api: the engine's API client.
     :param run: a run that was surely started by a request of ours.
     :param sent: what the server's clock said just before the request was sent, aware.
+    :param seen: what it said when the history showed the run, aware.
     """
-    settings, seen = api.settings, api.server_time
+    settings = api.settings
     reply = Reply(endpoints.engine_info(api.engine_key), settings)
     local = reply.local_start(run.content)
     offset = offset_of(local, sent, seen) if local and sent and seen else None

@@ -103,7 +103,7 @@ def start_once(
         run = yield from search.poll_until_found(deadline, outcome.settled_at(deadline))
         if run:
             log.debug("Started %s.", run)  # the caller logs it, with the pipeline's name
-            return run if outcome.reason else learn_offset(api, run, outcome.intent.sent)
+            return run if outcome.reason else learn_offset(api, run, outcome.intent.sent, polls.api.server_time)
         intent = outcome.intent
         if not outcome.is_overloaded or search.error or attempt == MAX_STARTS:
             break

@@ -152,6 +152,18 @@ def test_a_run_is_judged_by_its_start_time_within_a_tolerance(seconds, verdict):
     assert judge(a_run(6, seconds), an_intent(), None, MOMENT, is_confirmed=False) is verdict
 
 
+@pytest.mark.parametrize("is_confirmed", [True, False])
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(8 * HOUR, Verdict.POSSIBLE_BY_ZONE), (8 * HOUR + 300, Verdict.UNCERTAIN)]
+)
+def test_a_start_time_without_a_zone_that_lies_ahead_is_explained_by_whole_quarters_of_an_hour(
+    seconds, verdict, is_confirmed
+):
+    run = a_run(6, seconds, startTime=f"{MOMENT + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}")
+
+    assert judge(run, an_intent(), None, MOMENT, is_confirmed=is_confirmed) is verdict
+
+
 @pytest.mark.parametrize("name", ["params", "jobParams", "startParams"])
 def test_a_run_with_other_parameters_is_foreign_whatever_the_server_calls_them(name):
     run = a_run(6, **{name: {"train": {"rounds": "9"}}})

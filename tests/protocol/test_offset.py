@@ -76,8 +76,8 @@ def test_a_run_started_just_now_shows_the_zone_which_is_used_and_logged_once(ser
     assert (run.started.timestamp() - NOW, run.is_zone_certain) == (8 * 3600, False)
 
     with caplog.at_level(logging.INFO):
-        right = learn_offset(api, run, sent)
-        learn_offset(api, right, sent)
+        right = learn_offset(api, run, sent, api.server_time)
+        learn_offset(api, right, sent, api.server_time)
 
     assert (right.started.timestamp(), right.is_zone_certain, right.pipeline_id) == (NOW, True, 19)
     assert server.drive(api.list_runs(19, seen={1: run})).runs[0].started.timestamp() == NOW
@@ -88,7 +88,7 @@ def test_a_zone_that_the_connection_names_stays_and_a_wrong_one_is_reported(serv
     api, run, sent = started(server, timezone="Europe/Berlin")
 
     with caplog.at_level(logging.WARNING):
-        assert learn_offset(api, run, sent) is run
+        assert learn_offset(api, run, sent, api.server_time) is run
 
     assert run.is_zone_certain
     assert "gives times at UTC+08:00, but the connection names the time zone Europe/Berlin" in caplog.text
@@ -97,7 +97,7 @@ def test_a_zone_that_the_connection_names_stays_and_a_wrong_one_is_reported(serv
 def test_a_zone_that_is_an_hour_off_is_reported(server, caplog):
     api, run, sent = started(server, timezone="Asia/Tokyo")
 
-    learn_offset(api, run, sent)
+    learn_offset(api, run, sent, api.server_time)
 
     assert "the connection names the time zone Asia/Tokyo" in caplog.text
 
@@ -106,27 +106,33 @@ def test_a_zone_that_is_an_hour_off_is_reported(server, caplog):
 def test_a_zone_that_is_right_is_not_reported(server, caplog, hours, timezone):
     api, run, sent = started(server, hours, timezone=timezone)
 
-    assert learn_offset(api, run, sent).started.timestamp() == NOW
+    assert learn_offset(api, run, sent, api.server_time).started.timestamp() == NOW
     assert caplog.text == ""
 
 
 def test_a_start_at_an_unknown_time_tells_no_zone(server):
     api, run, _ = started(server)
 
-    assert learn_offset(api, run, None) is run
+    assert learn_offset(api, run, None, api.server_time) is run
+
+
+def test_a_run_that_was_seen_at_an_unknown_time_tells_no_zone(server):
+    api, run, sent = started(server)
+
+    assert learn_offset(api, run, sent, None) is run
 
 
 def test_a_time_that_names_its_zone_tells_no_other(server):
     api, run, sent = started(server)
 
-    assert learn_offset(api, replace(run, content={"startTime": int(NOW * 1000)}), sent).content
+    assert learn_offset(api, replace(run, content={"startTime": int(NOW * 1000)}), sent, api.server_time).content
     assert api.offset is None
 
 
 def test_an_older_run_tells_no_zone(server):
     api, run, sent = started(server)
 
-    assert learn_offset(api, run, sent + timedelta(minutes=40)) is run
+    assert learn_offset(api, run, sent + timedelta(minutes=40), api.server_time) is run
     assert api.offset is None
 
 

@@ -664,6 +664,34 @@ def test_a_start_time_that_only_the_zone_could_explain_is_reported_and_not_guess
     assert "unless FlowEngine's clocks differ or the connection's timezone is wrong" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "started"), [(ok({}), NOW), (no_reply, NOW + 8 * HOUR)], ids=["surely processed", "unknown"]
+)
+def test_only_a_start_that_was_surely_processed_shows_the_zone_of_the_times(server, outcome, started):
+    server.fill(5)
+
+    def take(request):
+        server.add_run(startTime=text_time(NOW + 8 * HOUR))
+        return outcome(request) if callable(outcome) else outcome
+
+    server.on("start", take)
+
+    assert start(server).started.timestamp() == started
+
+
+def test_a_run_that_began_a_quarter_of_an_hour_after_its_start_was_answered_shows_no_zone(server):
+    server.fill(5)
+    begin = NOW + 14 * 60
+
+    def take(request):
+        server.add_run(startTime=text_time(begin), appears=begin)
+        return server._dated(ok({}))
+
+    server.on("start", take)
+
+    assert start(server, confirmation_timeout=HOUR).started.timestamp() == begin
+
+
 def test_a_start_time_that_a_zone_explains_does_not_rule_out_one_that_a_wrong_clock_explains(server):
     server.sends_date = False
     by_zone, by_clock = text_time(NOW + 2700), text_time(NOW + 3661)
@@ -766,7 +794,7 @@ def test_it_is_sent_again_when_its_run_had_the_time_to_appear(server, outcome):
 
 @pytest.mark.parametrize("outcome", OVERLOADED)
 def test_it_is_sent_again_a_few_times_only(server, outcome):
-    server.always("start", outcome)
+    server.on("start", outcome, outcome, outcome)  # a fourth one would be processed
 
     caught(server, StartUnconfirmedError)
     assert server.count("start") == 3
