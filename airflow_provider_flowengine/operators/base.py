@@ -116,8 +116,6 @@ class FlowEnginePipelineOperator(PipelineMixin, FlowEngineOperator):
     :param pipeline_id: the pipeline, by its id; or by one of the next two.
     :param pipeline_key: the pipeline, by its ``pipelineKey``.
     :param pipeline_name: the pipeline, by its name, if only one has it.
-    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
-    :param engine_key: the engine's key; default the connection's.
     :raises ConfigurationError: at parse time, when not exactly one of the first three is given.
     """
 
@@ -129,11 +127,9 @@ class FlowEnginePipelineOperator(PipelineMixin, FlowEngineOperator):
         pipeline_id: Id | None = None,
         pipeline_key: Text | None = None,
         pipeline_name: Text | None = None,
-        flowengine_conn_id: Text = DEFAULT_CONN_ID,
-        engine_key: Text | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(flowengine_conn_id=flowengine_conn_id, engine_key=engine_key, **kwargs)
+        super().__init__(**kwargs)
         require_exactly_one(self, pipeline_id=pipeline_id, pipeline_key=pipeline_key, pipeline_name=pipeline_name)
         self.pipeline_id = pipeline_id
         self.pipeline_key = pipeline_key

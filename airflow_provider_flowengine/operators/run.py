@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import FlowEngineRunLink
-from airflow_provider_flowengine.operators.arguments import Id, Text, to_seconds, validate_arguments
-from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID, FlowEnginePipelineOperator
+from airflow_provider_flowengine.operators.arguments import to_seconds, validate_arguments
+from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 from airflow_provider_flowengine.operators.deferral import is_deferrable
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 
@@ -27,22 +27,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     """
     The base of the operators that wait for a run.
 
-    :param pipeline_id: the pipeline, by its id; or by one of the next two.
-    :param pipeline_key: the pipeline, by its ``pipelineKey``.
-    :param pipeline_name: the pipeline, by its name, if only one has it.
-    :param wait_for_completion: whether the task ends when the run has ended (default), or at once.
-    :param deferrable: whether to wait in the triggerer, which costs no worker slot; default Airflow's
-        ``[operators] default_deferrable``.
-    :param poll_interval: seconds (or a timedelta) between two polls at most, default 30. A short run is polled more
-        often: the delay is a tenth of its length so far, at least a second.
-    :param timeout: seconds (or a timedelta) that the run may take, counted from the try's start; default without end.
-    :param cancel_on_kill: whether the run is stopped when the user ends the task, when it takes too long, and when the
-        last try gives up; default True.
-    :param durable: whether a later try reconnects to the run of an earlier one, default True. Needs Airflow 3.3.
-    :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer while the run is
-        waited for, default 900.
-    :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
-    :param engine_key: the engine's key; default the connection's.
+    Its arguments, and what they are by default, stand in each operator's own signature and docstring.
     """
 
     operator_extra_links: Sequence[BaseOperatorLink] = (FlowEngineRunLink(),)
@@ -53,28 +38,16 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     def __init__(
         self,
         *,
-        pipeline_id: Id | None = None,
-        pipeline_key: Text | None = None,
-        pipeline_name: Text | None = None,
-        wait_for_completion: bool = True,
-        deferrable: bool | None = None,
-        poll_interval: Seconds = 30,
-        timeout: Seconds | None = None,
-        cancel_on_kill: bool = True,
-        durable: bool = True,
-        unreachable_timeout: Seconds = 900,
-        flowengine_conn_id: Text = DEFAULT_CONN_ID,
-        engine_key: Text | None = None,
+        wait_for_completion: bool,
+        deferrable: bool | None,
+        poll_interval: Seconds,
+        timeout: Seconds | None,
+        cancel_on_kill: bool,
+        durable: bool,
+        unreachable_timeout: Seconds,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            pipeline_id=pipeline_id,
-            pipeline_key=pipeline_key,
-            pipeline_name=pipeline_name,
-            flowengine_conn_id=flowengine_conn_id,
-            engine_key=engine_key,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         validate_arguments(
             self,
             wait_for_completion=wait_for_completion,
@@ -166,19 +139,11 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     # --- lineage ------------------------------------------------------------------------------------------------------
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage which pipeline it is."""
-        return self._lineage()
+        """
+        Tell OpenLineage what is known already; lineage is no reason to fail a task.
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage how the run went."""
-        return self._lineage()
-
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage how the run went, as far as it is known."""
-        return self._lineage()
-
-    def _lineage(self) -> OperatorLineage[Any, Any] | None:
-        """Tell what is known already; lineage is no reason to fail a task."""
+        It asks here as well when the task has succeeded or failed, since there are no methods of their own for that.
+        """
         try:
             from airflow_provider_flowengine.operators.execution.report import lineage_of
 
