@@ -22,7 +22,7 @@ from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import poll_once
+from airflow_provider_flowengine.protocol.waiting import poll_once, polled_history
 
 if TYPE_CHECKING:
     import argparse
@@ -126,7 +126,7 @@ class Engine:
 
     def active_runs(self, pipeline_id: Identifier) -> list[PipelineRun]:
         """Return the runs of a pipeline that have not ended."""
-        return self.client.run(active_runs(History(self.api, pipeline_id)))
+        return self.client.run(active_runs(self.api, pipeline_id))
 
     def run(self, run_id: Identifier, pipeline: Pipeline | None) -> PipelineRun | None:
         """
@@ -147,14 +147,11 @@ class Engine:
 
     def stop(self, run_id: Identifier, pipeline_id: Identifier | None) -> bool:
         """Stop a run (call 11); return whether there was something to stop."""
-        return self.client.run(stop(self.api, self._history(pipeline_id), run_id))
+        return self.client.run(stop(self.api, pipeline_id, run_id))
 
     def resume(self, run_id: Identifier, pipeline_id: Identifier | None) -> PipelineRun | None:
         """Resume a run (call 12); return it as it was before."""
-        return self.client.run(resume(self.api, self._history(pipeline_id), run_id))
-
-    def _history(self, pipeline_id: Identifier | None) -> History | None:
-        return None if pipeline_id is None else History(self.api, pipeline_id)
+        return self.client.run(resume(self.api, pipeline_id, run_id))
 
     def follow(
         self,
@@ -183,8 +180,7 @@ class Engine:
             pre_resume_run=run if resumed else None,
             fetch_nodes=True,
         )
-        api = self.api.without_retries(self.settings.timeout)  # the next poll is the retry
-        history = History(api, run.pipeline_id)
+        history = polled_history(self.api, run.pipeline_id)
         while True:
             ended = self.client.run(poll_once(history, monitor))
             if seen := ended or monitor.last:

@@ -250,7 +250,7 @@ class FlowEngineHook(BaseHook):
         :return: whether this call stopped it.
         :raises RequestRejectedError: when FlowEngine refuses while the run is active.
         """
-        return self.client.run(stop(self.api, self._history(pipeline_id), parse_id("run_id", run_id)))
+        return self.client.run(stop(self.api, _optional_id(pipeline_id), parse_id("run_id", run_id)))
 
     def resume_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> None:
         """
@@ -260,7 +260,7 @@ class FlowEngineHook(BaseHook):
         :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
         :raises RequestRejectedError: when FlowEngine refuses.
         """
-        self.client.run(resume(self.api, self._history(pipeline_id), parse_id("run_id", run_id)))
+        self.client.run(resume(self.api, _optional_id(pipeline_id), parse_id("run_id", run_id)))
 
     def wait_for_run(
         self,
@@ -292,11 +292,8 @@ class FlowEngineHook(BaseHook):
         url = self.run_url(pipeline_id, run_id)
         options = options.limited("timeout", limit, now)
         monitor = RunMonitor(run_id, pipeline_id, options, started_at=now, run_url=url, fetch_nodes=True)
-        run = self.client.run(poll_until_done(History(self.api, pipeline_id), monitor))
+        run = self.client.run(poll_until_done(self.api, monitor))
         return check_success(run if run.state == "succeeded" else self.fetch_node_details(run), url)
-
-    def _history(self, pipeline_id: Identifier | None) -> History | None:
-        return None if pipeline_id is None else History(self.api, parse_id("pipeline_id", pipeline_id))
 
     # --- the connection form's "Test" -----------------------------------------------------------------------------
 
@@ -313,3 +310,7 @@ class FlowEngineHook(BaseHook):
             return False, str(error)
         except Exception as error:
             return False, f"{type(error).__name__}: {error}"
+
+
+def _optional_id(pipeline_id: Identifier | None) -> Identifier | None:
+    return None if pipeline_id is None else parse_id("pipeline_id", pipeline_id)

@@ -23,13 +23,13 @@ from airflow_provider_flowengine.protocol.errors import (
     run_not_found,
 )
 from airflow_provider_flowengine.protocol.flow import Flow, Retry, Sleep
+from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_flowengine.protocol.api import Api
-    from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.http import Request
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Engine, PipelineRun
@@ -40,14 +40,14 @@ _RETRY = Retry(first_delay=0.5, longest_delay=5.0)
 
 
 def stop(
-    api: Api, history: History | None, run_id: Identifier, *, timeout: float = 60.0, assume_exists: bool = False
+    api: Api, pipeline_id: Identifier | None, run_id: Identifier, *, timeout: float = 60.0, assume_exists: bool = False
 ) -> Flow[bool]:
     """
     Stop a run, unless it has ended or is stopping already.
 
     :param api: the engine's API client.
-    :param history: the pipeline's history; None asks the one-run call instead, which may be missing: for a run that the
-        user names without its pipeline.
+    :param pipeline_id: its pipeline, whose history shows the run; None asks the one-run call instead, which may be
+        missing: for a run that the user names without its pipeline.
     :param run_id: the run.
     :param timeout: seconds to try for while FlowEngine gives no usable answer, default 60.
     :param assume_exists: whether to wait for the run to appear in the history, until the timeout: one that was started
@@ -59,29 +59,31 @@ def stop(
     """
 
     def needs_no_stop(run: PipelineRun | None) -> bool:
-        if run is None and history and assume_exists:
-            raise _NotVisibleYetError(_not_found(history, run_id))
-        if run is None and history:
-            raise _not_found(history, run_id)
+        if run is None and pipeline_id is not None:
+            error = run_not_found(pipeline_id, run_id)
+            raise _NotVisibleYetError(error) if assume_exists else error
         return run is not None and (run.state.is_final or run.is_stopping)
 
     try:
-        result = yield from _retry_until_settled(api, history, run_id, endpoints.stop_run, needs_no_stop, timeout)
+        result = yield from _retry_until_settled(api, pipeline_id, run_id, endpoints.stop_run, needs_no_stop, timeout)
     except _NotVisibleYetError as error:
         raise error.cause from None
     run = result.settled
     return run is None or (result.was_unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
 
 
-def resume(api: Api, history: History | None, run_id: Identifier, *, timeout: float = 60.0) -> Flow[PipelineRun | None]:
+def resume(
+    api: Api, pipeline_id: Identifier | None, run_id: Identifier, *, timeout: float = 60.0
+) -> Flow[PipelineRun | None]:
     """
     Resume a failed or stopped run from where it ended; it keeps its id.
 
     :param api: the engine's API client.
-    :param history: the pipeline's history; None asks the one-run call instead, which may be missing.
+    :param pipeline_id: its pipeline, whose history shows the run; None asks the one-run call instead, which may be
+        missing.
     :param run_id: the run.
-    :param timeout: seconds to try for while FlowEngine gives no usable answer, default 60; without a history it is sent
-        once, since its effect cannot be seen.
+    :param timeout: seconds to try for while FlowEngine gives no usable answer, default 60; without a pipeline it is
+        sent once, since its effect cannot be seen.
     :return: the run as it was before, or as it is if it is running already; None if it couldn't be seen.
     :raises RunNotFoundError: if the history doesn't hold it.
     :raises RequestRejectedError: if FlowEngine refuses.
@@ -93,8 +95,8 @@ def resume(api: Api, history: History | None, run_id: Identifier, *, timeout: fl
         """Whether it needs no resume: it runs, or has ended anew since it was first seen."""
         nonlocal before
         if run is None:
-            if history:
-                raise _not_found(history, run_id)
+            if pipeline_id is not None:
+                raise run_not_found(pipeline_id, run_id)
             return False
         if run.is_stopping:
             raise _unprocessed(f"Run {run_id} is still stopping, and cannot be resumed yet.")
@@ -103,27 +105,24 @@ def resume(api: Api, history: History | None, run_id: Identifier, *, timeout: fl
         return ended_anew or run.state is RunState.RUNNING
 
     result = yield from _retry_until_settled(
-        api, history, run_id, endpoints.resume_run, is_resumed, timeout if history else 0.0
+        api, pipeline_id, run_id, endpoints.resume_run, is_resumed, 0.0 if pipeline_id is None else timeout
     )
     if result.settled:
         log.info("Run %s is running already.", run_id)
     return before
 
 
-def active_runs(history: History, limit: int = 100) -> Flow[list[PipelineRun]]:
+def active_runs(api: Api, pipeline_id: Identifier, limit: int = 100) -> Flow[list[PipelineRun]]:
     """
     Return the runs of a pipeline that have not ended, newest first: those that are stopping, and those of an
     unrecognized status, included.
 
-    :param history: the pipeline's history.
+    :param api: the engine's API client.
+    :param pipeline_id: the pipeline.
     :param limit: how many of its newest runs are read, default 100.
     """
-    latest = yield from history.latest(limit)
+    latest = yield from History(api, pipeline_id).latest(limit)
     return [run for run in latest.runs if not run.state.is_final and (run.state is RunState.RUNNING or not run.ended)]
-
-
-def _not_found(history: History, run_id: Identifier) -> RunNotFoundError:
-    return run_not_found(history.pipeline_id, run_id)
 
 
 def _unprocessed(message: str) -> ServiceUnavailableError:
@@ -161,7 +160,7 @@ class _Attempts:
 
 def _retry_until_settled(
     api: Api,
-    history: History | None,
+    pipeline_id: Identifier | None,
     run_id: Identifier,
     build: Callable[[Engine, Identifier], Request],
     is_settled: Callable[[PipelineRun | None], bool],
@@ -174,6 +173,7 @@ def _retry_until_settled(
     :param is_settled: whether a run as it was read needs no such request any more.
     :param timeout: seconds to try for.
     """
+    history = None if pipeline_id is None else History(api, pipeline_id)
     deadline, attempts = api.now() + timeout, _Attempts()
     for attempt in count(1):
         try:

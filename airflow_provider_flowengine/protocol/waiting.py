@@ -15,11 +15,11 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Flow, Sleep, with_deadline
+from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.api import Api
-    from airflow_provider_flowengine.protocol.history import History
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
     from airflow_provider_flowengine.protocol.monitor import RunMonitor
@@ -30,32 +30,38 @@ TRANSIENT_ERRORS = (ServiceUnavailableError, UnexpectedResponseError, RequestRej
 """A poll that fails with one of these says nothing about the run, which may still be running."""
 
 
-def poll_until_done(history: History, monitor: RunMonitor, *, poll_immediately: bool = True) -> Flow[PipelineRun]:
+def poll_until_done(api: Api, monitor: RunMonitor) -> Flow[PipelineRun]:
     """
     Wait until a run has ended, however it ended.
 
-    :param history: the pipeline's history.
+    :param api: the engine's API client.
     :param monitor: what decides.
-    :param poll_immediately: whether to poll at once, or only after the first delay.
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer; see :class:`~.monitor.RunMonitor`.
     """
-    now = history.api.now
-    history = history.with_api(replace(history.api, retry=NO_RETRY))  # the next poll is the retry
-    if not poll_immediately:
-        yield Sleep(monitor.delay(now()))
+    history = polled_history(api, monitor.pipeline_id)
     while True:
         run = yield from poll_once(history, monitor)
         if run:
             return run
-        yield Sleep(monitor.delay(now()))
+        yield Sleep(monitor.delay(api.now()))
+
+
+def polled_history(api: Api, pipeline_id: Identifier) -> History:
+    """
+    Return a pipeline's history for all polls of a wait: it learns how the server behaves, and sends each request once.
+
+    :param api: the engine's API client.
+    :param pipeline_id: the pipeline.
+    """
+    return History(replace(api, retry=NO_RETRY), pipeline_id)  # the next poll is the retry
 
 
 def poll_once(history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]:
     """
     Poll a run once; return it if it has ended.
 
-    :param history: the pipeline's history; its calls are sent once if the next poll is the retry.
+    :param history: the pipeline's history, as :func:`polled_history` returns it.
     :param monitor: what decides.
     :raises RunError: when it can't be waited for any longer.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -300,16 +299,14 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _prepare(self, context: Context) -> tuple[RunMonitor, History]:
         """Build what decides about the wait, once a process: rescheduled, each poll has its own."""
         if self._monitor is None or self._history is None:
-            from airflow_provider_flowengine.protocol.flow import NO_RETRY
-            from airflow_provider_flowengine.protocol.history import History
+            from airflow_provider_flowengine.protocol.waiting import polled_history
 
             build = self._monitor_builder(context)  # before anything that takes time
             hook, self._pipeline = self.hook, self.find_pipeline()
             pipeline_id = self._pipeline.id
             monitor = build(pipeline_id)
             monitor.run_url = hook.run_url(pipeline_id, monitor.run_id if monitor.run_id is not None else "{run_id}")
-            api = replace(hook.api, retry=NO_RETRY)  # the next poll is the retry
-            self._history, self._monitor = History(api, pipeline_id), monitor
+            self._history, self._monitor = polled_history(hook.api, pipeline_id), monitor
             self.log.info("Waiting for %s.", monitor.name)
         return self._monitor, self._history
 

@@ -165,7 +165,6 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
     async def _stop(self, run_id: Identifier) -> None:
         from airflow_provider_flowengine.protocol.api import Api
-        from airflow_provider_flowengine.protocol.history import History
         from airflow_provider_flowengine.protocol.stopping import stop
 
         self.log.info("The task was ended: stopping run %s of pipeline %s.", run_id, self.pipeline_id)
@@ -174,8 +173,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             address = (self.engine_url, self.engine_id)
             api = Api(settings, self.engine_key, address=address).without_retries(KILL_TIMEOUT / 4)
             async with self.connect(settings) as client:
-                history = History(api, self.pipeline_id)
-                stopped = await client.run(stop(api, history, run_id, timeout=KILL_TIMEOUT, assume_exists=True))
+                flow = stop(api, self.pipeline_id, run_id, timeout=KILL_TIMEOUT, assume_exists=True)
+                stopped = await client.run(flow)
             self.log.info("Run %s: %s.", run_id, "cancellation requested" if stopped else "it had already finished")
         except Exception as error:  # what Airflow can't read of the connection too
             self.log.error("Run %s could not be stopped and may still be running: %s %s", run_id, self.run_url, error)

@@ -51,7 +51,7 @@ class Engine:
 
     def wait(self, run):
         monitor = RunMonitor(run.id, run.pipeline_id, PollOptions(poll_interval=0.02), started_at=self.api.now())
-        return self.run(poll_until_done(History(self.api, run.pipeline_id), monitor))
+        return self.run(poll_until_done(self.api, monitor))
 
     def history(self, pipeline_id):
         return History(self.api, pipeline_id)
@@ -120,17 +120,17 @@ def test_it_is_started_with_params_and_waited_for(engine, outcome):
 def test_a_run_is_stopped_and_resumed(slow):
     run = slow.start(slow.create())
 
-    assert [each.id for each in slow.run(active_runs(slow.history(run.pipeline_id)))] == [run.id]
-    assert slow.run(stop(slow.api, slow.history(run.pipeline_id), run.id)) is True
+    assert [each.id for each in slow.run(active_runs(slow.api, run.pipeline_id))] == [run.id]
+    assert slow.run(stop(slow.api, run.pipeline_id, run.id)) is True
     assert slow.wait(run).state is RunState.STOPPED
-    assert slow.run(stop(slow.api, slow.history(run.pipeline_id), run.id)) is False
+    assert slow.run(stop(slow.api, run.pipeline_id, run.id)) is False
 
     slow.emulator.options.node_seconds = 0
-    before = slow.run(resume(slow.api, slow.history(run.pipeline_id), run.id))
+    before = slow.run(resume(slow.api, run.pipeline_id, run.id))
     assert before.state is RunState.STOPPED
     assert slow.wait(run).state is RunState.SUCCEEDED
     with pytest.raises(RequestRejectedError):
-        slow.run(resume(slow.api, slow.history(run.pipeline_id), run.id))
+        slow.run(resume(slow.api, run.pipeline_id, run.id))
 
 
 SHAPES = [

@@ -18,7 +18,6 @@ from airflow_provider_flowengine.protocol.errors import (
     RunTimeoutError,
     StatusUnavailableError,
 )
-from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.settings import Settings
@@ -79,7 +78,6 @@ class Task:
         self._dying = self.world.dies_after_start
         settings = Settings.build(fl_url="http://gw:31101", engine_key="demo")
         self.api = Api(settings, now=lambda: self.server.now)
-        self.history = History(self.api, PIPELINE)
 
     # --- the tries ------------------------------------------------------------------------------------------------
 
@@ -147,7 +145,7 @@ class Task:
         options = PollOptions(world.poll_interval, deadline, world.unreachable_timeout)
         monitor = RunMonitor(run.id, PIPELINE, options, began, last=run)
         try:
-            return self.server.drive(poll_until_done(self.history, monitor))
+            return self.server.drive(poll_until_done(self.api, monitor))
         finally:
             if deadline is not None and self.server.now > max(deadline, began) + LATE:
                 self.violations.append(f"a wait ended {self.server.now - deadline:.0f} s after its timeout")
@@ -155,7 +153,7 @@ class Task:
     def _stop(self, run: PipelineRun) -> None:
         """Stop a run. The next try reconnects to one that could not be stopped, or had already ended."""
         try:
-            is_stopped = self.server.drive(stop(self.api, self.history, run.id, timeout=60.0, assume_exists=True))
+            is_stopped = self.server.drive(stop(self.api, PIPELINE, run.id, timeout=60.0, assume_exists=True))
         except FlowEngineError as error:
             self.excuses[f"a run could not be stopped: {type(error).__name__}"] += 1
         else:

@@ -9,7 +9,6 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
-from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
 
@@ -20,12 +19,12 @@ LOST = [no_reply, answer(500, ""), answer(502, ""), answer(200, "<html>")]
 
 def stop_run(server, run_id=1, *, history=True, **options):
     api = server.api()
-    return server.drive(stop(api, History(api, 19) if history else None, run_id, **options))
+    return server.drive(stop(api, 19 if history else None, run_id, **options))
 
 
 def resume_run(server, run_id=1, *, history=True, **options):
     api = server.api()
-    return server.drive(resume(api, History(api, 19) if history else None, run_id, **options))
+    return server.drive(resume(api, 19 if history else None, run_id, **options))
 
 
 def becoming(server, status, then, **row):
@@ -183,7 +182,7 @@ def test_a_minute_without_an_answer_is_enough(server, act):
     api = server.api(retry=NO_RETRY)
 
     with pytest.raises(ServiceUnavailableError):
-        server.drive(act(api, History(api, 19), 1))
+        server.drive(act(api, 19, 1))
     assert server.count("history") == 1
 
 
@@ -214,7 +213,7 @@ def test_an_engine_that_moved_meanwhile_receives_the_stop_at_its_new_address(ser
     server.drive(api.resolve())
     server.engine_url = "/engine/16/cess-data-3"
 
-    assert server.drive(stop(api, History(api, 19), 1)) is True
+    assert server.drive(stop(api, 19, 1)) is True
     assert "/engine/16/cess-data-3/" in server.requests[-1].url
 
 
@@ -342,20 +341,20 @@ def test_the_active_runs_are_listed_newest_first(server):
     for status in ("running", "succeeded", "stopping", "AWAITING", "failed", "flourishing"):
         server.add_run(status=status)
 
-    assert [run.id for run in server.drive(active_runs(server.history()))] == [6, 4, 3, 1]
+    assert [run.id for run in server.drive(active_runs(server.api(), 19))] == [6, 4, 3, 1]
 
 
 @pytest.mark.parametrize(("status", "is_active"), [("running", True), ("flourishing", False)])
 def test_a_run_that_tells_its_end_is_active_only_if_its_status_says_so(server, status, is_active):
     server.add_run(status=status, endTime=int(NOW * 1000))
 
-    assert bool(server.drive(active_runs(server.history()))) is is_active
+    assert bool(server.drive(active_runs(server.api(), 19))) is is_active
 
 
 def test_the_newest_hundred_runs_are_looked_through(server):
     server.fill(300)
 
-    server.drive(active_runs(server.history()))
+    server.drive(active_runs(server.api(), 19))
     assert server.requests[-1].query["size"] == 100
 
 
@@ -365,11 +364,11 @@ def test_all_active_runs_are_found_if_the_servers_pages_are_short(server):
     for run_id in (150, 299):
         server.set(run_id, status="running")
 
-    assert [run.id for run in server.drive(active_runs(server.history(), 1000))] == [299, 150]
+    assert [run.id for run in server.drive(active_runs(server.api(), 19, 1000))] == [299, 150]
 
 
 def test_one_request_lists_them_if_a_page_holds_them_all(server):
     server.fill(2_000)
 
-    server.drive(active_runs(server.history(), 1000))
+    server.drive(active_runs(server.api(), 19, 1000))
     assert server.calls == ["resolve", "engine id", "history"]

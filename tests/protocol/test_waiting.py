@@ -42,11 +42,8 @@ def a_monitor(*, run_id=1, started_at=NOW, pre_resume_run=None, started_after=No
     )
 
 
-def wait_for(server, monitor=None, *, poll_immediately=True, **limits):
-    api = server.api()
-    return server.drive(
-        poll_until_done(History(api, 19), monitor or a_monitor(**limits), poll_immediately=poll_immediately)
-    )
+def wait_for(server, monitor=None, **limits):
+    return server.drive(poll_until_done(server.api(), monitor or a_monitor(**limits)))
 
 
 def a_run(status="running", *, run_id=1, **fields):
@@ -114,14 +111,6 @@ def test_a_server_whose_clock_is_an_hour_off_is_asked_no_more_often(server, skew
     assert run.state is RunState.SUCCEEDED
     assert server.pauses[:3] == [1, 1, 1]
     assert server.count("history") < 50
-
-
-def test_the_first_poll_can_wait(server):
-    server.add_run(status="succeeded")
-
-    wait_for(server, poll_immediately=False)
-
-    assert server.pauses == [1.0]
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------
@@ -243,7 +232,7 @@ def test_an_engine_that_moves_meanwhile_is_followed(server):
     server.drive(api.resolve())
     server.engine_url = "/engine/16/cess-data-3"
 
-    assert server.drive(poll_until_done(History(api, 19), a_monitor())).state is RunState.SUCCEEDED
+    assert server.drive(poll_until_done(api, a_monitor())).state is RunState.SUCCEEDED
 
 
 def test_a_good_answer_between_makes_the_time_without_one_begin_anew(server):
@@ -380,7 +369,8 @@ def test_a_run_that_isnt_there_yet_is_waited_for(server):
 def test_a_wait_begins_with_a_poll(server):
     server.add_run(status="succeeded")
 
-    server.drive(poll_until_done(server.history(), a_monitor()))
+    wait_for(server)
+
     assert server.pauses == []
 
 

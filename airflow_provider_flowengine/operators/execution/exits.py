@@ -13,7 +13,6 @@ from airflow_provider_flowengine.operators.checkpoint import Phase
 from airflow_provider_flowengine.operators.exit_policy import Action, Ending, exit_policy
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, RequestRejectedError, RunLostError
 from airflow_provider_flowengine.protocol.flow import with_deadline
-from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.stopping import stop
 
 if TYPE_CHECKING:
@@ -184,5 +183,5 @@ class RunExit:
     def _request_stop(self, run: PipelineRun, deadline: float, request_timeout: float) -> bool:
         """Stop the run; return whether it needed that."""
         api = self.operator.hook.api.without_retries(request_timeout)
-        flow = stop(api, History(api, run.pipeline_id), run.id, timeout=deadline - api.now(), assume_exists=True)
+        flow = stop(api, run.pipeline_id, run.id, timeout=deadline - api.now(), assume_exists=True)
         return bool(self.operator.hook.client.run(with_deadline(flow, deadline, api.now)))

@@ -51,7 +51,7 @@ class ResumeTask(RunTask):
             found = self._find(pipeline_id, run_id)
             if found and found.state in (RunState.SUCCEEDED, RunState.RUNNING):
                 return found
-        run = self._run(resume(self.hook.api, self._history(pipeline_id), run_id))
+        run = self._run(resume(self.hook.api, pipeline_id, run_id))
         if run is None:
             raise RunLostError(f"Run {run_id} of pipeline {pipeline_id} cannot be found")
         if run.state.is_final:

@@ -26,6 +26,7 @@ from airflow_provider_flowengine.protocol.monitor import RunMonitor
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
+from airflow_provider_flowengine.protocol.waiting import polled_history
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -189,7 +190,7 @@ class StartTask(RunTask):
     def _cancel_superseded_run(self, run: PipelineRun) -> None:
         """Stop the run that a new one takes the place of; if that fails so does this try: never two runs at once."""
         if self.options.cancel_on_kill:
-            self._run(stop(self.hook.api, self._history(run.pipeline_id), run.id))
+            self._run(stop(self.hook.api, run.pipeline_id, run.id))
             self.log.info("Requested cancellation of run %s.", run.id)
         else:
             self.log.warning("%s is left running, since cancel_on_kill is off.", sentence(run))
@@ -197,7 +198,7 @@ class StartTask(RunTask):
     def _resume(self, run: PipelineRun) -> PipelineRun | None:
         """Resume a failed run; if FlowEngine refuses, say so and return None, so that a new one is started."""
         try:
-            self._run(resume(self.hook.api, self._history(run.pipeline_id), run.id))
+            self._run(resume(self.hook.api, run.pipeline_id, run.id))
         except RequestRejectedError as error:
             self.log.warning("%s Starting a new run instead.", error)
             return None
@@ -220,7 +221,7 @@ class StartTask(RunTask):
 
     def _active_runs(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> list[PipelineRun]:
         """Return the pipeline's active runs, newest first; an earlier try's own isn't meant."""
-        runs = self._run(active_runs(self._history(pipeline_id)))
+        runs = self._run(active_runs(self.hook.api, pipeline_id))
         return [run for run in runs if run.id != own_run_id]
 
     def _warn_of_unrecorded_runs(self, pipeline_id: Identifier) -> None:
@@ -256,7 +257,7 @@ class StartTask(RunTask):
         if how == "stop":
             self.log.info("%s: stopping it first, since if_running is stop.", found)
             for run in runs:
-                self._run(stop(self.hook.api, self._history(pipeline_id), run.id))
+                self._run(stop(self.hook.api, pipeline_id, run.id))
         else:
             self.log.info("%s: waiting until it has ended, since if_running is wait.", found)
         while runs := self._active_runs(pipeline_id, own_run_id):
@@ -284,7 +285,7 @@ class StartTask(RunTask):
         if self.options.deferrable:
             self._settle_end_before_deferral()
             self._hand_over(monitor, "execute_after_wait", cancel_on_kill=False, is_own_run=False)
-        history = self._polled_history(run.pipeline_id)
+        history = polled_history(self.hook.api, run.pipeline_id)
         with suppress(RunLostError):  # what has vanished isn't running
             while self._poll(history, monitor) is None:
                 self._sleep(monitor)

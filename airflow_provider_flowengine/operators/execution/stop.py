@@ -11,7 +11,6 @@ from airflow_provider_flowengine.protocol.errors import (
     RunNotFoundError,
     sentence,
 )
-from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.identifiers import Identifier
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.stopping import active_runs
@@ -41,8 +40,8 @@ def find_runs_to_stop(
         if run_id is None:
             raise ConfigurationError("Give run_id, or leave all_running on; run_id has rendered to None")
         return [rendered_id("run_id", run_id)]
-    history = History(operator.hook.api, pipeline_id)
-    return [run.id for run in operator.hook.client.run(active_runs(history, MAX_RUNS_TO_STOP))]
+    hook = operator.hook
+    return [run.id for run in hook.client.run(active_runs(hook.api, pipeline_id, MAX_RUNS_TO_STOP))]
 
 
 def stop_runs(
@@ -96,5 +95,5 @@ def wait_for_ends(
     options = PollOptions(poll_interval).limited("timeout", timeout, started_at)
     for run_id in run_ids:
         monitor = RunMonitor(run_id, pipeline_id, options, started_at, hook.run_url(pipeline_id, run_id))
-        run = hook.client.run(poll_until_done(History(hook.api, pipeline_id), monitor))
+        run = hook.client.run(poll_until_done(hook.api, monitor))
         operator.log.info("%s has ended (status %s).", sentence(run), run.status)

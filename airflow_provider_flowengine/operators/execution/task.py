@@ -12,7 +12,6 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -30,14 +29,14 @@ from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Ending, classify_ending
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunError, sentence
-from airflow_provider_flowengine.protocol.flow import NO_RETRY, Sleep
+from airflow_provider_flowengine.protocol.flow import Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
-from airflow_provider_flowengine.protocol.waiting import poll_once
+from airflow_provider_flowengine.protocol.waiting import poll_once, polled_history
 from airflow_provider_flowengine.retry import fail_at_once
 
 if TYPE_CHECKING:
@@ -242,15 +241,8 @@ class RunTask(ABC):
         with self.interrupt.interruptible():
             return self.hook.client.run(flow)
 
-    def _history(self, pipeline_id: Identifier) -> History:
-        return History(self.hook.api, pipeline_id)
-
     def _find(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun | None:
-        return self._run(self._history(pipeline_id).find(run_id))
-
-    def _polled_history(self, pipeline_id: Identifier) -> History:
-        """Return a pipeline's history for all polls of a wait: it learns how the server behaves, and never retries."""
-        return History(replace(self.hook.api, retry=NO_RETRY), pipeline_id)  # the next poll is the retry
+        return self._run(History(self.hook.api, pipeline_id).find(run_id))
 
     def _poll(self, history: History, monitor: RunMonitor) -> PipelineRun | None:
         """Poll once; return the run if it has ended."""
@@ -258,7 +250,7 @@ class RunTask(ABC):
 
     def _poll_until_done(self, monitor: RunMonitor) -> PipelineRun:
         """Wait in the worker until the run has ended, and show each change."""
-        history = self._polled_history(monitor.pipeline_id)
+        history = polled_history(self.hook.api, monitor.pipeline_id)
         if self.pre_resume_run is None:
             self._sleep(monitor)
         while (ended := self._poll(history, monitor)) is None:
