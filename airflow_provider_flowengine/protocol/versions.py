@@ -8,7 +8,7 @@ answers 404 for the other's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,17 +57,7 @@ KERNEL = ApiVersion(
 )
 """The newest generation. Sources: the vendor's API page, the vendor's release files."""
 
-AUTOML = ApiVersion(
-    name="open source, up to 0.0.3.2",
-    root="automl/v1",
-    param_path="system/getParam",
-    start_query={},
-    schedule_off_method="POST",
-    schedule_off_body={"data": " "},
-    empty_body=None,
-    sends_engine_key=True,
-    pages_history=True,
-)
+AUTOML = replace(KERNEL, name="open source, up to 0.0.3.2", root="automl/v1")
 """The first open-source releases. Sources: the vendor's release files, earlier editions of the vendor's API page."""
 
 COMMERCIAL = ApiVersion(
