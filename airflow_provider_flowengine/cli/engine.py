@@ -191,10 +191,7 @@ class Engine:
 
     def run_url(self, run: PipelineRun) -> str:
         """Return the address of a run's page."""
-        engine = self.client.run(self.api.resolve())
-        return self.settings.run_url(
-            engine_url=engine.url, engine_key=engine.key, pipeline_id=run.pipeline_id, run_id=run.id
-        )
+        return self.settings.run_url(self.client.run(self.api.resolve()), run.pipeline_id, run.id)
 
 
 def connect(arguments: argparse.Namespace) -> Engine:

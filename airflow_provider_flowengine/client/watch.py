@@ -134,10 +134,4 @@ class PipelineWatcher:
             self._history = None  # a pipeline that was created anew has the same key or name, and another id
             raise
         self.pending_cursors -= snapshot.requested
-        return Observation(
-            snapshot,
-            lambda run: settings.run_url(
-                engine_url=engine.url, engine_key=engine.key, pipeline_id=history.pipeline_id, run_id=run.id
-            ),
-            self,
-        )
+        return Observation(snapshot, lambda run: settings.run_url(engine, history.pipeline_id, run.id), self)

@@ -113,10 +113,7 @@ class FlowEngineHook(BaseHook):
 
     def run_url(self, pipeline_id: Identifier, run_id: Identifier) -> str:
         """Return the address of a run's page, by the connection's ``ui_url``."""
-        engine = self.engine
-        return self.settings.run_url(
-            engine_url=engine.url, engine_key=engine.key, pipeline_id=pipeline_id, run_id=run_id
-        )
+        return self.settings.run_url(self.engine, pipeline_id, run_id)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 

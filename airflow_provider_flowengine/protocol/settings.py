@@ -17,6 +17,7 @@ from airflow_provider_flowengine.protocol.versions import API_VERSIONS, KERNEL, 
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Engine
 
 DEFAULT_USER = "1"
 """The id of the account in a default set-up. Sources: the vendor's API page, its deployment files."""
@@ -144,12 +145,12 @@ class Settings:
             source=source,
         )
 
-    def run_url(self, *, engine_url: str, engine_key: str, pipeline_id: Identifier, run_id: Identifier) -> str:
+    def run_url(self, engine: Engine, pipeline_id: Identifier, run_id: Identifier) -> str:
         """Return the address of a run's page, by the connection's ``ui_url`` template."""
         return self.ui_url.format(
             fl_url=self.fl_url,
-            engine_url=engine_url,
-            engine_key=engine_key,
+            engine_url=engine.url,
+            engine_key=engine.key,
             pipeline_id=pipeline_id,
             run_id=run_id,
         )

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.models import Engine
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.versions import AUTOML, COMMERCIAL, KERNEL
 
@@ -178,7 +179,7 @@ def test_a_session_without_an_account_is_refused(account):
 def test_a_runs_page_follows_the_template():
     settings = build(ui_url="https://ui/{engine_key}/{pipeline_id}/{run_id}?at={fl_url}{engine_url}")
 
-    url = settings.run_url(engine_url="/engine/15/x", engine_key="demo", pipeline_id=19, run_id=43)
+    url = settings.run_url(Engine("demo", "/engine/15/x", 15), pipeline_id=19, run_id=43)
 
     assert url == "https://ui/demo/19/43?at=http://gw:31101/engine/15/x"
 
@@ -232,7 +233,7 @@ def test_whatever_is_typed_is_taken_or_refused_by_our_own_error(fields):
         settings = Settings.build(**fields)
     except ConfigurationError:
         return
-    assert settings.run_url(engine_url="/e", engine_key="k", pipeline_id=1, run_id=2) is not None
+    assert settings.run_url(Engine("k", "/e", 15), pipeline_id=1, run_id=2) is not None
 
 
 @pytest.mark.parametrize(
