@@ -16,9 +16,7 @@ from airflow_provider_flowengine.operators.interrupt import Interrupted
 from airflow_provider_flowengine.protocol.errors import (
     FlowEngineError,
     RunError,
-    RunFailedError,
     RunLostError,
-    RunStoppedError,
     RunTimeoutError,
     StatusUnavailableError,
 )
@@ -100,7 +98,7 @@ ENDINGS: tuple[tuple[tuple[type[BaseException], ...], Ending], ...] = (
     ((StatusUnavailableError,), Ending.GAVE_UP),
     ((RunTimeoutError,), Ending.TIMED_OUT),
     ((RunLostError,), Ending.RUN_LOST),
-    ((RunFailedError, RunStoppedError, RunError), Ending.RUN_ENDED),
+    ((RunError,), Ending.RUN_ENDED),
     ((FlowEngineError,), Ending.GAVE_UP),
     ((Exception,), Ending.UNFORESEEN),
 )

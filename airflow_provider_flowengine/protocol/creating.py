@@ -18,7 +18,7 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import Sleep
-from airflow_provider_flowengine.protocol.pipelines import KEY, NAME, all_matches
+from airflow_provider_flowengine.protocol.pipelines import all_matches
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.api import Api
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.models import Pipeline
     from airflow_provider_flowengine.protocol.pages import Listing
+    from airflow_provider_flowengine.protocol.pipelines import Kind
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ def only_match(listing: Listing, engine_key: str, *, key: str, name: str) -> Pip
     :raises PipelineExistsError: if there are several, so that nothing tells which is meant.
     :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
     """
-    kind, wanted = (KEY, key) if key else (NAME, name)
+    kind: Kind = "key" if key else "name"
+    wanted = key or name
     matches = all_matches(listing, kind, wanted) if wanted else []
     if len(matches) > 1:
         ids = ", ".join(str(pipeline.id) for pipeline in matches)
@@ -80,7 +82,7 @@ def find_existing(api: Api, *, key: str, name: str) -> Flow[Pipeline | None]:
     :raises PipelineExistsError: if there are several, so that nothing tells which is meant.
     :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
     """
-    listing = yield from api.read_listing(KEY if key else NAME, key or name)
+    listing = yield from api.read_listing("key" if key else "name", key or name)
     return only_match(listing, api.engine_key, key=key, name=name)
 
 

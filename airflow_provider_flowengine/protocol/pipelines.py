@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.pages import Listing
 
 Kind = Literal["key", "name"]
-KEY: Kind = "key"
-NAME: Kind = "name"
 
 
 def pipelines_of(listing: Listing) -> list[Pipeline]:
