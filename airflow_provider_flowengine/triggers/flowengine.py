@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_flowengine.hooks.connection import async_settings
 from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.protocol.arguments import parse_id
 from airflow_provider_flowengine.protocol.errors import (
@@ -128,7 +129,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         try:
             run = await poller.wait(
                 self.flowengine_conn_id,
-                partial(_settings, self.flowengine_conn_id),
+                partial(async_settings, self.flowengine_conn_id),
                 poller.EngineRef(self.engine_key, self.engine_url, self.engine_id, offset_from(self.utc_offset)),
                 monitor,
                 self.connect,
@@ -169,7 +170,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
         self.log.info("The task was ended: stopping run %s of pipeline %s.", run_id, self.pipeline_id)
         try:
-            settings = await _settings(self.flowengine_conn_id)
+            settings = await async_settings(self.flowengine_conn_id)
             address = (self.engine_url, self.engine_id)
             api = Api(settings, self.engine_key, address=address).without_retries(KILL_TIMEOUT / 4)
             async with self.connect(settings) as client:
@@ -199,9 +200,3 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             pre_resume_run=run_from_dict(self.pre_resume_run) if self.pre_resume_run else None,
             started_after=parse_local_datetime("started_after", started_after) if started_after else None,
         )
-
-
-async def _settings(conn_id: str) -> Settings:
-    from airflow_provider_flowengine.hooks.connection import async_settings
-
-    return await async_settings(conn_id)
