@@ -1,4 +1,4 @@
-"""The fields of a ``flowengine`` connection: one table, from which every Airflow draws its form.
+"""What a ``flowengine`` connection is called, and its fields: one table, from which every Airflow draws its form.
 
 Airflow 3.2 and later read the form from the provider's description (:func:`conn_fields`,
 :func:`ui_field_behaviour`); earlier ones ask the hook's class, which answers with :func:`form_widgets` and
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 CONNECTION_TYPE = "flowengine"
+DEFAULT_CONN_ID = "flowengine_default"
 HOOK_NAME = "FlowEngine"
 
 

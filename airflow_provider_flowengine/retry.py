@@ -96,16 +96,12 @@ def fail_at_once(error: errors.FlowEngineError, *, retry_stopped: bool = False) 
 
 
 @contextmanager
-def failing_at_once(*, retry_stopped: bool = False) -> Iterator[None]:
-    """
-    Let mistakes fail the task at once (:func:`fail_at_once`).
-
-    :param retry_stopped: whether to retry after a run was stopped in FlowEngine, default False.
-    """
+def failing_at_once() -> Iterator[None]:
+    """Let mistakes fail the task at once (:func:`fail_at_once`)."""
     try:
         yield
     except errors.FlowEngineError as error:
-        fail_at_once(error, retry_stopped=retry_stopped)
+        fail_at_once(error)
         raise
 
 

@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-DEFAULT_CONN_ID = "flowengine_default"
 
 
 @dataclass(frozen=True)

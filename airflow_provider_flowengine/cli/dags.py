@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from airflow_provider_flowengine.cli import exit_codes, output
-from airflow_provider_flowengine.cli.commands import DEFAULT_CONN_ID
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.exporting import chosen
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.definitions.dag_file import DagFile
 from airflow_provider_flowengine.definitions.job_params import settable_params

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from getpass import getpass
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.cli.commands import DEFAULT_CONN_ID
 from airflow_provider_flowengine.client.sync import Client
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.definitions.content import key_and_name
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.creating import create_once, only_match

@@ -30,9 +30,9 @@ class DagFile:
     :param schedule: when it runs.
     :param zone: the zone of the schedule's clock.
     :param written: when the file is written, aware; the DAG starts nothing that was due before.
-    :param params: the params that the DAG's trigger form offers.
     :param conn_id: the Airflow connection.
-    :param engine_key: the engine, if it isn't the connection's.
+    :param params: the params that the DAG's trigger form offers.
+    :param engine_key: the engine, if it isn't the connection's; else empty.
     """
 
     key: str
@@ -40,8 +40,8 @@ class DagFile:
     schedule: Schedule
     zone: str
     written: datetime
+    conn_id: str
     params: Sequence[JobParam] = ()
-    conn_id: str = "flowengine_default"
     engine_key: str = ""
 
     @property

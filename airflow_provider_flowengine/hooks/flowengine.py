@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_flowengine import connection_form
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.definitions.content import pipeline_object, without_server_fields
 from airflow_provider_flowengine.hooks.connection import explain_missing, settings_of
 from airflow_provider_flowengine.hooks.diagnosis import describe_connection
@@ -29,8 +30,6 @@ from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import poll_until_done
 from airflow_provider_flowengine.protocol.zone import offset_from
-
-DEFAULT_CONN_ID = "flowengine_default"
 
 _TEST_TIMEOUT = 10.0
 """Seconds that a request of the connection form's "Test" may take."""
@@ -193,19 +192,8 @@ class FlowEngineHook(BaseHook):
         :raises AmbiguousRunError: when several runs could be the one.
         """
         pipeline_id = parse_id("pipeline_id", pipeline_id)
-        return self.client.run(
-            start_once(self.api, pipeline_id, self.resolve_job_params(pipeline_id, job_params or {}))
-        )
-
-    def resolve_job_params(self, pipeline_id: Identifier, job_params: JobParams) -> dict[str, dict[str, Json]]:
-        """
-        Return job params as they are sent: checked against the pipeline's nodes, which are named by their ids.
-
-        :param pipeline_id: the pipeline, which is read where there are any.
-        :param job_params: ``{node: {key: value}}``, a node named by its id or, where that is unambiguous, its name.
-        :raises NodeNotFoundError: when the pipeline has no such node or key, or two nodes of this name.
-        """
-        return resolve_job_params(self.get_pipeline(pipeline_id), job_params) if job_params else {}
+        checked = resolve_job_params(self.get_pipeline(pipeline_id), job_params) if job_params else {}
+        return self.client.run(start_once(self.api, pipeline_id, checked))
 
     def list_runs(self, pipeline_id: Identifier, page: int = 1, size: int = 20) -> list[PipelineRun]:
         """Return one page of a pipeline's run history (call 10), in the server's order; pages count from 1."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.arguments import (
     Id,
     Text,
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
-    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline
 
-DEFAULT_CONN_ID = "flowengine_default"
 CONNECTION_FIELDS = ("flowengine_conn_id", "engine_key")
 PIPELINE_FIELDS = ("pipeline_id", "pipeline_key", "pipeline_name")
 
@@ -74,10 +73,6 @@ class PipelineMixin(FlowEngineMixin):
         if self.pipeline_name is not None:
             return self.hook.find_pipeline(name=rendered_text("pipeline_name", self.pipeline_name))
         raise ConfigurationError(f"None of {', '.join(PIPELINE_FIELDS)} is left after rendering; one must be")
-
-    def find_pipeline_id(self) -> Identifier:
-        """Return the pipeline's id, as :meth:`find_pipeline` finds it."""
-        return self.find_pipeline().id
 
 
 class FlowEngineOperator(FlowEngineMixin, BaseOperator):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import literal
 
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.arguments import (
     Flag,
     Id,
@@ -21,11 +22,7 @@ from airflow_provider_flowengine.operators.arguments import (
     require_exactly_one,
     validate_arguments,
 )
-from airflow_provider_flowengine.operators.base import (
-    DEFAULT_CONN_ID,
-    FlowEngineOperator,
-    FlowEnginePipelineOperator,
-)
+from airflow_provider_flowengine.operators.base import FlowEngineOperator, FlowEnginePipelineOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +150,7 @@ class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
         """Read, change and write back."""
         from airflow_provider_flowengine.operators.execution.pipelines import merge, transformed, write
 
-        pipeline = self.hook.get_pipeline(self.find_pipeline_id())
+        pipeline = self.hook.get_pipeline(self.find_pipeline().id)
         if self.transform:
             changed = transformed(pipeline.content, self.transform)
         else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.arguments import Id, Text, validate_arguments
-from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
 from airflow_provider_flowengine.protocol.arguments import Seconds
 

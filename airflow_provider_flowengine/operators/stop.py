@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.arguments import (
     Flag,
     Id,
@@ -11,7 +12,7 @@ from airflow_provider_flowengine.operators.arguments import (
     to_seconds,
     validate_arguments,
 )
-from airflow_provider_flowengine.operators.base import DEFAULT_CONN_ID, FlowEnginePipelineOperator
+from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -88,7 +89,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         """Stop the runs, and wait until they have ended."""
         from airflow_provider_flowengine.operators.execution.stop import find_runs_to_stop, stop_runs, wait_for_ends
 
-        pipeline_id = self.find_pipeline_id()
+        pipeline_id = self.find_pipeline().id
         run_ids = find_runs_to_stop(self, pipeline_id, run_id=self.run_id, all_running=self.all_running)
         stopped = stop_runs(self, pipeline_id, run_ids)
         if self.wait_for_completion:

@@ -66,6 +66,7 @@ class Api:
     :param retry: how requests are sent again.
     :param now: tells the time, in seconds since the epoch.
     :param offset: the offset of times without a zone, if it has been found out.
+    :param server_time: what the server's clock said in its last answer; None if it didn't say.
     :raises ConfigurationError: if no engine key is given anywhere.
     """
 
@@ -76,7 +77,7 @@ class Api:
     retry: Retry = field(default_factory=Retry)
     now: Callable[[], float] = time.time
     offset: timezone | None = None
-    _server_time: datetime | None = None
+    server_time: datetime | None = None
 
     def __post_init__(self) -> None:
         self.engine_key = self.engine_key or self.settings.engine_key
@@ -90,11 +91,6 @@ class Api:
         """Return the same client with requests that are sent once and may take ``timeout`` seconds at most."""
         settings = replace(self.settings, timeout=min(timeout, self.settings.timeout))
         return replace(self, settings=settings, retry=NO_RETRY)
-
-    @property
-    def server_time(self) -> datetime | None:
-        """What the server's clock said in its last answer; None if it didn't say."""
-        return self._server_time
 
     # --- one request ----------------------------------------------------------------------------------------------
 
@@ -118,7 +114,7 @@ class Api:
             request = replace(request, url=target)
         else:
             response = cast("Response", (yield request))
-        self._server_time = response.server_time
+        self.server_time = response.server_time
         return response
 
     def send(

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.links import FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.local_time import parse_local_datetime
 from airflow_provider_flowengine.operators.arguments import (
@@ -27,12 +28,7 @@ from airflow_provider_flowengine.operators.arguments import (
     require_exactly_one,
     validate_arguments,
 )
-from airflow_provider_flowengine.operators.base import (
-    CONNECTION_FIELDS,
-    DEFAULT_CONN_ID,
-    PIPELINE_FIELDS,
-    PipelineMixin,
-)
+from airflow_provider_flowengine.operators.base import CONNECTION_FIELDS, PIPELINE_FIELDS, PipelineMixin
 from airflow_provider_flowengine.operators.deferral import (
     build_trigger,
     error_from_deferral,

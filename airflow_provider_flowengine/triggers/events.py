@@ -15,6 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
+from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.hooks.connection import async_settings
 from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, parse_text, seconds
 from airflow_provider_flowengine.protocol.cursor import (
@@ -84,7 +85,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         outcomes: str | Iterable[str] = "succeeded",
         poll_interval: Seconds = 30.0,
         start_from: StartFrom = "now",
-        flowengine_conn_id: str = "flowengine_default",
+        flowengine_conn_id: str = DEFAULT_CONN_ID,
         engine_key: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no hints

@@ -39,7 +39,7 @@ EVIL = [
 text = st.text(max_size=20) | st.lists(st.sampled_from(EVIL), max_size=4).map("".join)
 
 
-def dag_file(schedule=SCHEDULES[1], *, key="churn", param=("train", "trees"), value="100", **more):
+def dag_file(schedule=SCHEDULES[1], *, key="churn", param=("train", "trees"), value="100", conn_id="fe"):
     node, name = param
     return DagFile(
         key=key,
@@ -48,7 +48,7 @@ def dag_file(schedule=SCHEDULES[1], *, key="churn", param=("train", "trees"), va
         zone="Asia/Shanghai",
         written=datetime(2026, 11, 1, 12, tzinfo=ZoneInfo("Asia/Shanghai")),
         params=[JobParam(node, f"Node {node}", name, value, f"about {name}")],
-        **more,
+        conn_id=conn_id,
     )
 
 

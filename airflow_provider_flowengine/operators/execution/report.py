@@ -103,14 +103,10 @@ class RunReport:
         self._hide_link()
 
     def name(self, run: PipelineRun) -> str:
-        """Return how logs name a run: with its pipeline's key and name, if they are known."""
-        return f"run {run.id} of {self.pipeline_name(run)}"
-
-    def pipeline_name(self, run: PipelineRun) -> str:
-        """Return how logs name a run's pipeline: by its key, else its id; with its name, if that says more."""
+        """Return how logs name a run: with its pipeline's key, else id; and with its name, if that says more."""
         key, name = self._known_of_pipeline("key"), self._known_of_pipeline("name")
         label = f"pipeline {key or run.pipeline_id}"
-        return f"{label} ({name})" if name and name != key else label
+        return f"run {run.id} of {label}" + (f" ({name})" if name and name != key else "")
 
     def _known_of_pipeline(self, field: Literal["key", "name"]) -> object:
         """Return what is known of the pipeline, from the pipeline itself or an earlier part of this try; or None."""
