@@ -37,6 +37,7 @@ from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, Flow, Sle
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.offset import learn_offset
+from airflow_provider_flowengine.protocol.outcomes import closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -258,11 +259,14 @@ def _unconfirmed(
             "for nor stopped."
         )
     elif error:
-        what = f"The runs of pipeline {pipeline_id} could not be read within {confirmation_timeout:g} s: {error}"
+        what = (
+            f"The runs of pipeline {pipeline_id} could not be read within {confirmation_timeout:g} s: "
+            f"{closed(str(error))}"
+        )
     else:
         what = (
             f"No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. "
-            f"{outcome.reason or 'FlowEngine accepted the start, but its answer names no run.'}"
+            f"{closed(outcome.reason) or 'FlowEngine accepted the start, but its answer names no run.'}"
         )
     return StartUnconfirmedError(
         "It cannot be determined whether the pipeline was started; look at its runs in FlowEngine. "

@@ -213,7 +213,7 @@ def test_a_single_candidate_is_not_taken_if_the_last_poll_failed(server, start_a
     assert server.count("history") > 2
 
 
-def test_an_id_in_the_answer_that_no_history_shows_is_named_and_not_followed(server):
+def test_an_id_in_the_answer_that_no_history_shows_is_named_and_not_followed(server, caplog):
     server.fill(5)
     server.on("start", ok({"id": 9001, "status": "running"}))  # another pipeline's, maybe
 
@@ -221,6 +221,7 @@ def test_an_id_in_the_answer_that_no_history_shows_is_named_and_not_followed(ser
 
     assert "with id 9001, which its history did not show" in str(error)
     assert "neither waited for nor stopped" in str(error)
+    assert caplog.messages == ["FlowEngine answered with run 9001 of pipeline 19, but its history does not show it."]
 
 
 @pytest.mark.parametrize(("owner", "is_taken"), [(19, True), (20, False), (None, False)])
@@ -291,6 +292,22 @@ def test_each_time_a_start_is_sent_its_intent_is_noted_anew(server):
     assert noted[1] >= NOW + 20
 
 
+@pytest.mark.parametrize(
+    ("outcome", "is_later"), [(not_connected, True), (answer(503, ""), False)], ids=["not processed", "maybe processed"]
+)
+def test_the_servers_time_of_a_start_that_is_sent_again_is_a_later_one_if_the_first_was_not_processed(
+    server, outcome, is_later
+):
+    server.on("start", outcome)
+    noted = []
+
+    start(server, save_intent=noted.append)
+
+    waited = noted[1].recorded_at - noted[0].recorded_at
+    assert waited > 0
+    assert (noted[1].sent - noted[0].sent).total_seconds() == pytest.approx(waited if is_later else 0, abs=1e-5)
+
+
 def test_a_start_whose_intent_cant_be_noted_any_more_is_not_sent_again(server):
     def save_intent(intent):
         if server.count("start"):
@@ -346,6 +363,57 @@ def test_a_start_that_stays_unknown_is_not_sent_again(server, outcome):
     assert "not started again" in str(error)
     assert server.count("start") == 1
     assert server.now - NOW == 30.0
+
+
+PATH = "/engine/15/cess-data-3/kernel/v1/pipeline"
+UNCONFIRMED = (
+    "It cannot be determined whether the pipeline was started; look at its runs in FlowEngine. {} It was not started "
+    "again, since a slow server may still do it. A retry of the task looks for the run first, if Airflow keeps the "
+    "task's state (3.3 and later, durable on). Raise start_confirmation_timeout if this FlowEngine is slow."
+)
+
+
+@pytest.mark.parametrize(
+    ("start_answer", "history", "what"),
+    [
+        (
+            no_reply,
+            None,
+            "No new run of pipeline 19 appeared in its history within 30 s. Could not start pipeline 19: connection "
+            f"reset. (POST {PATH}/6/19/start).",
+        ),
+        (
+            ok(),
+            None,
+            "No new run of pipeline 19 appeared in its history within 30 s. FlowEngine accepted the start, but its "
+            "answer names no run.",
+        ),
+        (
+            ok({"id": 9001, "status": "running"}),
+            None,
+            "FlowEngine answered the start of pipeline 19 with id 9001, which its history did not show within 30 s. "
+            "It may be another pipeline's, so it is neither waited for nor stopped.",
+        ),
+        (
+            ok(),
+            answer(502, ""),
+            "The runs of pipeline 19 could not be read within 30 s: Could not list runs of pipeline 19 (page 1): HTTP "
+            f"502, no reason given (GET {PATH}/19/historyList).",
+        ),
+    ],
+    ids=["lost", "accepted", "another's id", "no history"],
+)
+def test_the_error_says_what_is_known_of_the_start_and_what_to_do(server, start_answer, history, what):
+    server.fill(5)
+
+    def answer_the_start(request):
+        if history:
+            server.always("history", history)
+        return start_answer(request) if callable(start_answer) else start_answer
+
+    server.on("start", answer_the_start)
+
+    assert str(caught(server, StartUnconfirmedError)) == UNCONFIRMED.format(what)
 
 
 def test_a_start_that_was_sent_again_and_is_unknown_then_is_not_sent_a_third_time(server):
@@ -1024,6 +1092,17 @@ def test_the_next_try_takes_no_single_candidate_while_another_may_appear(server,
 
     with pytest.raises(AmbiguousRunError):
         server.drive(find_started_run(server.api(), an_intent()))
+
+
+def test_the_next_try_looks_through_a_bounded_number_of_newer_runs(server):
+    server.fill(6_005)
+
+    with pytest.raises(AmbiguousRunError) as caught:
+        server.drive(find_started_run(server.api(), an_intent(5)))
+    assert str(caught.value) == (
+        "It cannot be determined which run this task started. Look at the pipeline's runs in FlowEngine, then clear "
+        "this task to start a new one: pipeline 19 has more than 5000 runs since run 5."
+    )
 
 
 def test_the_next_try_takes_no_run_that_was_given_other_params(server):
