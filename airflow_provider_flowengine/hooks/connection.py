@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EXTRA_KEYS = frozenset(field.name for field in connection_form.EXTRA_FIELDS)
+_OBJECTS = ("headers", "status_words")
 
 
 def settings_of(connection: Connection) -> Settings:
@@ -88,20 +89,9 @@ def _parse(connection: Connection) -> Settings:
             fl_url=_gateway(connection),
             user=connection.login or "",
             access_key=connection.password or "",
-            engine_key=_text(extra, "engine_key"),
-            api_root=_text(extra, "api_root"),
-            authentication=_text(extra, "authentication"),
-            user_id=extra.get("user_id"),
-            verify=extra.get("verify"),
-            timeout=extra.get("timeout"),
-            headers=_mapping(extra, "headers"),
-            timezone=_text(extra, "timezone"),
-            engine_patience=extra.get("engine_patience"),
-            max_response_size=extra.get("max_response_size"),
-            status_words=_mapping(extra, "status_words"),
-            workspace_id=extra.get("workspace_id"),
-            ui_url=_text(extra, "ui_url"),
             source=_source(connection, unknown),
+            **{name: value for name, value in extra.items() if name in _EXTRA_KEYS and name not in _OBJECTS},
+            **{name: _mapping(extra, name) for name in _OBJECTS},
         )
     except ConfigurationError as error:
         kind = "" if connection.conn_type == connection_form.CONNECTION_TYPE else f" (type {connection.conn_type})"
@@ -138,13 +128,6 @@ def _extra(connection: Connection) -> dict[str, Any]:
     if not isinstance(extra, dict):
         raise ConfigurationError(f"extra must be a JSON object, not a {type(extra).__name__}")
     return extra
-
-
-def _text(extra: dict[str, Any], name: str) -> str:
-    value = extra.get(name)
-    if isinstance(value, dict | list | bool):
-        raise ConfigurationError(f"{name}: {value!r} must be text")
-    return "" if value is None else str(value)
 
 
 def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:

@@ -85,18 +85,18 @@ class Settings:
         fl_url: str,
         user: str = "",
         access_key: str = "",
-        engine_key: str = "",
-        api_root: str = "",
-        authentication: str = "",
+        engine_key: object = "",
+        api_root: object = "",
+        authentication: object = "",
         user_id: object = "",
         verify: object = True,
         timeout: object = None,
         headers: Mapping[str, object] | None = None,
-        timezone: str = "",
+        timezone: object = "",
         engine_patience: object = None,
         status_words: Mapping[str, str | Sequence[str]] | None = None,
         workspace_id: object = "",
-        ui_url: str = "",
+        ui_url: object = "",
         max_response_size: object = None,
         source: str = "the connection",
     ) -> Self:
@@ -122,24 +122,24 @@ class Settings:
         :param source: what says so, for errors.
         :raises ConfigurationError: naming the field, and what is allowed in it.
         """
-        kind = _authentication(authentication, user, access_key)
+        kind = _authentication(_text("authentication", authentication), user, access_key)
         account = (user, access_key) if kind == SESSION else ("", "")
         if kind == SESSION:
-            user, access_key = _plain("user_id", user_id), ""
-        sent = _headers(user, access_key, _plain("workspace_id", workspace_id), headers)
+            user, access_key = _text("user_id", user_id), ""
+        sent = _headers(user, access_key, _text("workspace_id", workspace_id), headers)
         return cls(
             fl_url=_gateway(fl_url),
-            engine_key=engine_key.strip(),
-            versions=_versions(api_root),
+            engine_key=_text("engine_key", engine_key),
+            versions=_versions(_text("api_root", api_root)),
             headers=sent,
             authentication=kind,
             account=account,
             verify=_verify(verify),
             timeout=_seconds("timeout", timeout, DEFAULT_TIMEOUT),
-            timezone=_timezone(timezone),
+            timezone=_timezone(_text("timezone", timezone)),
             engine_patience=_seconds("engine_patience", engine_patience, DEFAULT_ENGINE_PATIENCE, may_be_zero=True),
             vocabulary=_vocabulary(status_words),
-            ui_url=_template(ui_url),
+            ui_url=_template(_text("ui_url", ui_url)),
             max_response_size=_mebibytes(max_response_size),
             redact=Redactor(_secrets(account[1] or access_key, {name: sent[name.strip()] for name in headers or {}})),
             source=source,
@@ -197,7 +197,7 @@ def _split(address: str) -> SplitResult | None:
 
 
 def _authentication(kind: str, user: str, password: str) -> str:
-    chosen = kind.strip().lower() or USER
+    chosen = kind.lower() or USER
     if chosen not in (USER, SESSION):
         raise ConfigurationError(f"authentication: {kind!r} isn't known; {known('kinds', (USER, SESSION))}")
     if chosen == SESSION and not (user and password):
@@ -205,7 +205,7 @@ def _authentication(kind: str, user: str, password: str) -> str:
     return chosen
 
 
-def _plain(name: str, value: object) -> str:
+def _text(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise ConfigurationError(f"{name}: {value!r} must be text or a number")
     return "" if value is None else str(value).strip()
@@ -237,7 +237,7 @@ def _header(name: str, value: object) -> str:
 
 
 def _versions(api_root: str) -> tuple[ApiVersion, ...]:
-    root = api_root.strip().strip("/") or KERNEL.root
+    root = api_root.strip("/") or KERNEL.root
     if root not in API_VERSIONS:
         raise ConfigurationError(f"api_root: {api_root!r} isn't known; {known('roots', API_VERSIONS)}")
     return API_VERSIONS[root]
@@ -306,18 +306,18 @@ def _mebibytes(value: object) -> int:
 
 
 def _timezone(name: str) -> str:
-    if not name.strip():
+    if not name:
         return ""
     import pendulum  # loaded where it is first used: the command line starts sooner
 
     try:
-        return pendulum.timezone(name.strip()).name
+        return pendulum.timezone(name).name
     except Exception:
         raise ConfigurationError(f"timezone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None
 
 
 def _template(template: str) -> str:
-    template = template.strip() or DEFAULT_UI_URL
+    template = template or DEFAULT_UI_URL
     try:
         unknown = [field[1] for field in Formatter().parse(template) if not _is_allowed(*field[1:])]
     except ValueError as error:
