@@ -89,22 +89,14 @@ def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mappin
     steps = []
     existing_ones = engine.existing(key_and_name(definition.content) for definition in definitions)
     for definition, existing in zip(definitions, existing_ones, strict=True):
-        current = engine.pipeline(existing.id).content if existing else None
+        current = engine.pipeline(existing.id) if existing else None
         without_file = [name for name in missing_files(definition.content) if name not in uploads]
         if without_file:
             raise ConfigurationError(
                 f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
                 "Nothing was sent"
             )
-        steps.append(
-            plan_step(
-                definition.content,
-                current,
-                source=definition.source,
-                pipeline_id=existing.id if existing else None,
-                uploads=uploads,
-            )
-        )
+        steps.append(plan_step(definition.content, current, source=definition.source, uploads=uploads))
     return steps
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.definition_files import read_definition, read_text
 from airflow_provider_flowengine.definitions.check import problems
-from airflow_provider_flowengine.definitions.content import as_object, key_and_name, pipeline_object
+from airflow_provider_flowengine.definitions.content import as_object, label_of, pipeline_object
 from airflow_provider_flowengine.definitions.files import parse_object
 from airflow_provider_flowengine.definitions.overlay import FOR_ALL, overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
@@ -34,9 +34,8 @@ class Definition:
 
     @property
     def label(self) -> str:
-        """What identifies it on an engine: its key, or else its name."""
-        key, name = key_and_name(self.content)
-        return key or name
+        """What identifies it on an engine."""
+        return label_of(self.content)
 
 
 def read_definitions(
@@ -124,10 +123,10 @@ def files_by_label(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            key, name = key_and_name(pipeline_object(parse_object(read_text(path), str(path))))
+            label = label_of(pipeline_object(parse_object(read_text(path), str(path))))
         except ConfigurationError:
             continue
-        found.setdefault(key or name, path.name)
+        found.setdefault(label, path.name)
     return found
 
 

@@ -222,6 +222,12 @@ def _without(value: Json, name: str, shape: Shape, keep_nulls: bool) -> Json:
     return value
 
 
+def label_of(content: Mapping[str, Json]) -> str:
+    """Return what identifies a pipeline object on an engine: its key, or else its name."""
+    key, name = key_and_name(content)
+    return key or name
+
+
 def key_and_name(content: Mapping[str, Json]) -> tuple[str, str]:
     """Return a pipeline object's ``pipelineKey`` and name, empty where it has none."""
     key, name = content.get("pipelineKey"), as_object(content.get("data")).get("name")

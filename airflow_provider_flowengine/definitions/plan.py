@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_flowengine.definitions.content import (
     fingerprint,
-    key_and_name,
-    pipeline_object,
+    label_of,
     without_server_fields,
 )
 from airflow_provider_flowengine.definitions.diff import Change, diff
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Pipeline
 
 Action = Literal["create", "change", "none"]
 
@@ -78,33 +78,29 @@ class Step:
 
 def plan_step(
     wanted: Mapping[str, Json],
-    current: Mapping[str, Json] | None,
+    current: Pipeline | None,
     *,
     source: str,
-    pipeline_id: Identifier | None,
     uploads: Mapping[str, str],
 ) -> Step:
     """
     Return what is to be done to one pipeline.
 
-    :param wanted: the definition.
-    :param current: the whole object that the engine has (call 06), None if it has none.
+    :param wanted: the whole pipeline object, as it should be.
+    :param current: the whole pipeline that the engine has (call 06), None if it has none.
     :param source: where the definition is from.
-    :param pipeline_id: the pipeline's id, None if there is none.
     :param uploads: the files to upload first, by ``node.key``.
     """
-    key, name = key_and_name(pipeline_object(wanted))
-    content = without_server_fields(pipeline_object(wanted)) if current is None else {}
-    found = diff(current or {}, wanted)
+    found = diff(current.content if current else {}, wanted)
     differs = bool(uploads) or not found.is_empty
     return Step(
-        label=key or name,
+        label=label_of(wanted),
         source=source,
         action="create" if current is None else "change" if differs else "none",
-        pipeline_id=pipeline_id,
-        before="" if current is None else fingerprint(current),
+        pipeline_id=current.id if current else None,
+        before=fingerprint(current.content) if current else "",
         after=fingerprint(wanted),
         changes=found.changes,
-        content=content or found.content,
+        content=found.content if current else without_server_fields(wanted),
         uploads=uploads,
     )
