@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
@@ -23,7 +23,7 @@ class Argument:
     """
 
     flags: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ def text(given: str) -> str:
 def _argument(*flags: str, **options: Any) -> Argument:
     takes_text = options.get("action", "append") == "append"
     return Argument(flags, ({"type": text} if takes_text else {}) | options)
+
+
+def _repeatable(flag: str, dest: str, metavar: str, purpose: str) -> Argument:
+    return _argument(flag, dest=dest, action="append", default=[], metavar=metavar, help=purpose)
 
 
 def seconds(given: str) -> float:
@@ -99,13 +103,8 @@ RUN = _argument("run_id", metavar="RUN", help="the run, by its id")
 OF_PIPELINE = _argument("--pipeline", help="the run's pipeline; needed if FlowEngine doesn't tell it by the run's id")
 FILES = _argument("files", metavar="FILE", nargs="+", help="definitions: .json files, or folders of them")
 OVERLAY = _argument("--overlay", metavar="FILE", help="what differs in this environment, by pipeline key")
-UPLOADS = _argument(
-    "--file",
-    dest="uploads",
-    action="append",
-    default=[],
-    metavar="NODE.KEY=PATH",
-    help="upload a file for a FILE param; repeat for more; with one pipeline at a time",
+UPLOADS = _repeatable(
+    "--file", "uploads", "NODE.KEY=PATH", "upload a file for a FILE param; repeat for more; with one pipeline at a time"
 )
 FORCE = _argument("--force", action="store_true", help="write also while a run is active")
 WAIT = (
@@ -152,14 +151,7 @@ COMMANDS = (
         "running:run",
         (
             PIPELINE,
-            _argument(
-                "--param",
-                dest="params",
-                action="append",
-                default=[],
-                metavar="NODE.KEY=VALUE",
-                help="a param's value for this run; repeat for more",
-            ),
+            _repeatable("--param", "params", "NODE.KEY=VALUE", "a param's value for this run; repeat for more"),
             *WAIT,
             *CONNECTION,
             OUTPUT,
@@ -252,14 +244,7 @@ COMMANDS = (
             _argument("--dir", metavar="D", help="the folder to write to (default: standard output, for one pipeline)"),
             _argument("--schedule", help="the DAG's schedule instead of FlowEngine's: a cron expression, or none"),
             _argument("--zone", help="the schedule's time zone (default: the connection's)"),
-            _argument(
-                "--param",
-                dest="params",
-                action="append",
-                default=[],
-                metavar="NODE.KEY",
-                help="offer this param in the DAG's trigger form; repeat for more",
-            ),
+            _repeatable("--param", "params", "NODE.KEY", "offer this param in the DAG's trigger form; repeat for more"),
             *CONNECTION,
         ),
         "What can't be translated is said, and no DAG is written for it. The steps to move the schedule without a "

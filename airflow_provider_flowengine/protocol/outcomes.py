@@ -60,15 +60,9 @@ def log_node(logger: logging.Logger, node: NodeRun) -> None:
 
 def took(thing: PipelineRun | NodeRun) -> str:
     """Return how long a run or a node took, for the user; empty if it isn't known."""
-    seconds = seconds_taken(thing)
-    return "" if seconds is None else duration(seconds)
-
-
-def seconds_taken(thing: PipelineRun | NodeRun) -> float | None:
-    """Return how many seconds a run or a node took; None if it isn't known."""
     if not thing.started or not thing.ended or thing.ended < thing.started:
-        return None
-    return (thing.ended - thing.started).total_seconds()
+        return ""
+    return duration((thing.ended - thing.started).total_seconds())
 
 
 def duration(seconds: float) -> str:
