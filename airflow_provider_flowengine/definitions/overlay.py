@@ -70,15 +70,7 @@ def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where:
     """Merge changes into the items of a list by what names them; for all pipelines, into those that it has."""
     listed = items if isinstance(items, list) else []
     names = [item.get(named_by) for item in objects(items)]
-    unknown = [name for name in changes if name not in names]
-    if unknown and strict:
-        raise ConfigurationError(
-            f"{where}: the pipeline has no {unknown[0]!r}; {known('names', names, wanted=unknown[0])}"
-        )
-
-    wrong = [name for name, change in changes.items() if not (change is None or is_object(change))]
-    if wrong:
-        raise ConfigurationError(f"{where}, {wrong[0]}: it must be an object, or null to remove it")
+    _check_items(changes, names if strict else None, where)
     merged: list[Json] = []
     for item in listed:
         change = changes.get(str(as_object(item).get(named_by)), {})
@@ -87,3 +79,15 @@ def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where:
         elif change is not None:
             merged.append(item)
     return merged
+
+
+def _check_items(changes: Mapping[str, Json], names: list[Json] | None, where: str) -> None:
+    """Check what a list's items are changed to, and that they are there, if these are all names that there are."""
+    unknown = [] if names is None else [name for name in changes if name not in names]
+    if unknown:
+        raise ConfigurationError(
+            f"{where}: the pipeline has no {unknown[0]!r}; {known('names', names or (), wanted=unknown[0])}"
+        )
+    wrong = [name for name, change in changes.items() if not (change is None or is_object(change))]
+    if wrong:
+        raise ConfigurationError(f"{where}, {wrong[0]}: it must be an object, or null to remove it")
