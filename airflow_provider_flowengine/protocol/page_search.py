@@ -72,7 +72,7 @@ def last_page_of(read: ReadPage, first: HistoryPage, size: int) -> Flow[int]:
     :param first: the first page.
     :param size: how many runs a page is asked for.
     """
-    last = -(-first.total // len(first.runs)) if first.total and first.total > 0 else 0
+    last = -(-(first.total or 0) // len(first.runs))
     if 0 < last < _MAX_PAGES:
         rows = first.runs if last == 1 else (yield from read(last, size)).runs
         after = (yield from read(last + 1, size)).runs
