@@ -98,7 +98,7 @@ def test_a_key_that_the_first_page_shows_is_looked_for_no_further(create, server
 
 def test_a_name_is_looked_for_on_all_pages_though_it_is_anothers_key(create, server):
     rows = [{"id": 1, "pipelineKey": "Churn"}, {"id": 2, "data": {"name": "Churn"}}]
-    server.always("pipelines", lambda request: ok({"list": rows if request.query else rows[:1], "total": 2}))
+    server.always("pipelines", lambda request: ok({"list": rows if "page" in request.query else rows[:1], "total": 2}))
 
     assert create(key="", name="Churn").pipeline.id == 2
     assert server.count("create") == 0
@@ -141,6 +141,20 @@ def test_a_pipeline_whose_answer_was_lost_is_recognized_by_its_key_or_else_its_n
 
     assert create(key=key, name=name).pipeline.id == 2
     assert tuple(server.pauses) == CONFIRMATION_DELAYS[:pauses]
+
+
+def test_a_list_that_cannot_be_read_says_nothing_of_a_request_whose_answer_was_lost(create, engine, server):
+    def create_and_fail(request):
+        engine.create(request)
+        server.on("pipelines", answer(500, ""), answer(200, "<html>"), engine.list)
+        return no_reply(request)
+
+    server._script.pop("pipelines")
+    server.on("pipelines", engine.list)
+    server.always("create", create_and_fail)
+
+    assert create().pipeline.id == 1
+    assert server.count("create") == 1
 
 
 def test_a_lost_request_that_came_to_nothing_is_an_error_and_never_sent_again(create, engine, server):

@@ -182,6 +182,24 @@ def test_the_end_of_an_ascending_history_that_grows_between_polls_is_what_has_co
     assert ids(server.drive(history.latest()).runs) == list(range(80, 40, -1))
 
 
+def test_an_ascending_history_that_is_pruned_while_its_end_is_searched_for_refuses_once(server):
+    server.order = "ascending"
+    server.fill(50)
+
+    def pruned_after_its_last_page_was_read(request):
+        response = server._work(request)
+        if request.query["page"] == 3:
+            del server.runs[40:]
+        return response
+
+    server.always("history", pruned_after_its_last_page_was_read)
+    history = server.history()
+
+    with pytest.raises(UnexpectedResponseError, match="its last page, number 3, was empty when it was read again"):
+        server.drive(history.latest())
+    assert server.drive(history.latest()).runs[0].id == 40
+
+
 def test_an_ascending_history_of_one_page_is_complete(server):
     server.order = "ascending"
     server.fill(10)
