@@ -96,6 +96,7 @@ OUTPUT = _argument(
     default="table",
     help="how it is shown (default: table)",
 )
+ENGINE_AND_OUTPUT = (*CONNECTION, OUTPUT)
 PIPELINE = _argument("pipeline", metavar="PIPELINE", help="the pipeline, by its key, id or name")
 PIPELINES = _argument("pipelines", metavar="PIPELINE", nargs="*", help="pipelines, by their keys, ids or names")
 ALL = _argument("--all", action="store_true", help="all pipelines of the engine")
@@ -118,9 +119,9 @@ COMMANDS = (
         "check",
         "check the connection step by step, and say what to do",
         "inspecting:check",
-        (*CONNECTION, OUTPUT),
+        ENGINE_AND_OUTPUT,
     ),
-    Command("pipelines", "list the engine's pipelines", "inspecting:pipelines", (*CONNECTION, OUTPUT)),
+    Command("pipelines", "list the engine's pipelines", "inspecting:pipelines", ENGINE_AND_OUTPUT),
     Command(
         "runs",
         "list a pipeline's runs, newest first",
@@ -128,8 +129,7 @@ COMMANDS = (
         (
             PIPELINE,
             _argument("--limit", type=count, default=20, help="how many (default: 20)"),
-            *CONNECTION,
-            OUTPUT,
+            *ENGINE_AND_OUTPUT,
         ),
     ),
     Command(
@@ -141,8 +141,7 @@ COMMANDS = (
             OF_PIPELINE,
             _argument("--watch", action="store_true", help="draw the nodes live until the run ends"),
             *WAIT[1:],
-            *CONNECTION,
-            OUTPUT,
+            *ENGINE_AND_OUTPUT,
         ),
     ),
     Command(
@@ -153,18 +152,17 @@ COMMANDS = (
             PIPELINE,
             _repeatable("--param", "params", "NODE.KEY=VALUE", "a param's value for this run; repeat for more"),
             *WAIT,
-            *CONNECTION,
-            OUTPUT,
+            *ENGINE_AND_OUTPUT,
         ),
         "The start is sent once. If its answer is lost, the run is looked for in the history; if none can be found, "
         "the exit code is 4, and it is not sent again.",
     ),
-    Command("stop", "stop a run", "running:stop", (RUN, OF_PIPELINE, *CONNECTION, OUTPUT)),
+    Command("stop", "stop a run", "running:stop", (RUN, OF_PIPELINE, *ENGINE_AND_OUTPUT)),
     Command(
         "resume",
         "continue a failed or stopped run from where it ended",
         "running:resume",
-        (RUN, OF_PIPELINE, *WAIT, *CONNECTION, OUTPUT),
+        (RUN, OF_PIPELINE, *WAIT, *ENGINE_AND_OUTPUT),
     ),
     Command(
         "export",
@@ -175,8 +173,7 @@ COMMANDS = (
             ALL,
             _argument("--dir", default=".", metavar="D", help="the folder (default: the current one)"),
             _argument("--inline", action="store_true", help="keep scripts in the JSON: one file a pipeline"),
-            *CONNECTION,
-            OUTPUT,
+            *ENGINE_AND_OUTPUT,
         ),
         "A file whose pipeline has not changed is left as it is.",
     ),
@@ -189,8 +186,7 @@ COMMANDS = (
             OVERLAY,
             UPLOADS,
             _argument("--plan-file", metavar="FILE", help="write the plan here, for apply --plan-file"),
-            *CONNECTION,
-            OUTPUT,
+            *ENGINE_AND_OUTPUT,
         ),
         "Exit codes: 0 nothing differs, 1 an error, 2 something differs.",
     ),
@@ -204,8 +200,7 @@ COMMANDS = (
             UPLOADS,
             _argument("--plan-file", metavar="FILE", help="refuse what has changed since this plan was made"),
             FORCE,
-            *CONNECTION,
-            OUTPUT,
+            *ENGINE_AND_OUTPUT,
         ),
         "Each pipeline is read again right before it is written. FlowEngine's API has no version of a pipeline, so a "
         "change that somebody saves in that very moment can still be lost.",
