@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
-from airflow_provider_flowengine.protocol.zone import local_time
+from airflow_provider_flowengine.protocol.reply import local_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,7 +45,6 @@ _START_DURATION = 60.0
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MIN_RUNS_TO_TELL_ORDER = 5
-_START_TIME_NAMES = ("startTime", "start_time", "startAt")
 _SCHEDULE_WORDS = (
     "cron",
     "schedul",
@@ -174,7 +173,7 @@ class Intent:
     def zone_explains(self, run: PipelineRun) -> bool:
         """Whether a run's start time would be right in another time zone than the connection's."""
         earliest = self.earliest_by_date
-        if earliest is None or run.started is None or not _has_no_zone(run):
+        if earliest is None or run.started is None or local_start(run.content) is None:
             return False
         seconds = run.started.timestamp() - earliest.timestamp()
         may_be_own = seconds % _ZONE_STEP <= _START_DURATION + CLOCK_SKEW_TOLERANCE.total_seconds()
@@ -239,14 +238,9 @@ def _judge_by_start(
     if started < earliest:
         return Verdict.UNCERTAIN if zone_explains or not intent.server_time else Verdict.FOREIGN
     is_in_time = started <= latest_start + CLOCK_SKEW_TOLERANCE
-    if is_in_time or (is_confirmed and not _has_no_zone(run)):
+    if is_in_time or (is_confirmed and local_start(run.content) is None):
         return Verdict.POSSIBLE
     return Verdict.POSSIBLE_BY_ZONE if zone_explains else Verdict.UNCERTAIN
-
-
-def _has_no_zone(run: PipelineRun) -> bool:
-    value = next((run.content[name] for name in _START_TIME_NAMES if run.content.get(name)), None)
-    return local_time(value) is not None
 
 
 def _ids_grow(runs: Iterable[PipelineRun]) -> bool | None:

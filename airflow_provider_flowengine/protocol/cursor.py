@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
+from airflow_provider_flowengine.protocol.page_order import numeric_ids
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -274,17 +275,12 @@ def completed_since(
         ends[run.id] = _end(run)
     newest = newest_first(snapshot.runs)[:MAX_ENDS]
     moved = Cursor(
-        latest=max([cursor.latest, *_numbers(snapshot.runs)]),
+        latest=max([cursor.latest, *numeric_ids(snapshot.runs)]),
         open=_limit_open(still_open),
-        known=frozenset(run.id for run in snapshot.runs) - set(_numbers(snapshot.runs)),
+        known=frozenset(run.id for run in snapshot.runs) - set(numeric_ids(snapshot.runs)),
         ends=frozenset((run.id, ends[run.id]) for run in newest if run.id in ends),
     )
     return moved, [run for run in reversed(newest_first(ended)) if run.state in outcomes]
-
-
-def _numbers(runs: Iterable[PipelineRun]) -> list[int]:
-    """Return the ids that are numbers."""
-    return [run.id for run in runs if isinstance(run.id, int)]
 
 
 def _has_ended_since(run: PipelineRun, cursor: Cursor, ends: Mapping[Identifier, str]) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
-from airflow_provider_flowengine.protocol.reply import Reply
+from airflow_provider_flowengine.protocol.reply import Reply, local_start
 from airflow_provider_flowengine.protocol.zone import MAX_OFFSET, MIN_OFFSET
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def learn_offset(api: Api, run: PipelineRun, sent: datetime | None, seen: dateti
     """
     settings = api.settings
     reply = Reply(endpoints.engine_info(api.engine_key), settings)
-    local = reply.local_start(run.content)
+    local = local_start(run.content)
     offset = offset_of(local, sent, seen) if local and sent and seen else None
     if offset is None or local is None or api.offset:
         return run

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.latest_runs import GROWN_SIZE
-from airflow_provider_flowengine.protocol.page_order import Order, ids_are_ordered, ids_of
+from airflow_provider_flowengine.protocol.page_order import Order, ids_are_ordered, ids_of, numeric_ids
 from airflow_provider_flowengine.protocol.page_search import last_page_before
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class OlderRunsReader:
         """
 
         def is_beyond(rows: Runs) -> bool:
-            ids = [run.id for run in rows if isinstance(run.id, int)]
+            ids = numeric_ids(rows)
             return not ids or (min(ids) > run_id if order is Order.OLDEST_FIRST else max(ids) < run_id)
 
         page = self._found_on.pop(run_id, 1)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -34,13 +34,13 @@ def order_of(runs: Runs) -> Order:
     """Return the order of a page: by the ids if these are in order, else by the start times; unknown of a few runs."""
     if len(runs) < _MIN_RUNS_TO_TELL_ORDER:
         return Order.UNKNOWN
-    by_ids = _direction(_numbers(runs), len(runs))
+    by_ids = _direction(numeric_ids(runs), len(runs))
     return _direction(_times(runs), len(runs)) if by_ids is Order.UNKNOWN else by_ids
 
 
 def ids_are_ordered(runs: Runs) -> bool:
     """Whether the ids of a page, those that are numbers, are in order, so that a run can be searched for by its id."""
-    numbers = _numbers(runs)
+    numbers = numeric_ids(runs)
     return numbers in (sorted(numbers), sorted(numbers, reverse=True))
 
 
@@ -55,9 +55,9 @@ def continues(before: Runs, there: Runs, order: Order) -> bool:
     if not there or ids_of(there) <= ids_of(before):
         return False
     ends = (before[0], there[0])
-    ids, times = _numbers(ends), _times(ends)
+    ids, times = numeric_ids(ends), _times(ends)
     by_times = _direction(times, 2)
-    ids_tell = _direction(_numbers(before), len(before)) is order
+    ids_tell = _direction(numeric_ids(before), len(before)) is order
     if not ids_tell and by_times is not Order.UNKNOWN:
         return by_times is order
     return _direction(ids, 2) in (order, Order.UNKNOWN)
@@ -68,7 +68,8 @@ def ids_of(runs: Iterable[PipelineRun]) -> set[Identifier]:
     return {run.id for run in runs}
 
 
-def _numbers(runs: Runs) -> list[float]:
+def numeric_ids(runs: Iterable[PipelineRun]) -> list[int]:
+    """Return the ids of runs that are numbers, in the runs' order."""
     return [run.id for run in runs if isinstance(run.id, int)]
 
 
@@ -76,7 +77,7 @@ def _times(runs: Runs) -> list[float]:
     return [run.started.timestamp() for run in runs if run.started]
 
 
-def _direction(values: list[float], number: int) -> Order:
+def _direction(values: Sequence[float], number: int) -> Order:
     """Return the order of values, of which there must be so many, and at least two that differ."""
     if len(values) < max(number, 2) or values[0] == values[-1]:
         return Order.UNKNOWN

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_provider_flowengine.protocol.envelope import unexpected_response
+from airflow_provider_flowengine.protocol.envelope import text_of, unexpected_response
 from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
 from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
@@ -187,8 +187,8 @@ class Reply:
         nodes = definition.get("nodes")
         return Pipeline(
             id=pipeline_id,
-            name=as_text(_first(definition, "name") or _first(content, "name")),
-            key=as_text(_first(content, "pipelineKey") or _first(definition, "pipelineKey")),
+            name=text_of(_first(definition, "name") or _first(content, "name")),
+            key=text_of(_first(content, "pipelineKey") or _first(definition, "pipelineKey")),
             nodes=tuple(map(_node, objects(nodes))),
             content=content,
         )
@@ -210,7 +210,7 @@ class Reply:
         return PipelineRun(
             id=run_id,
             pipeline_id=pipeline_id,
-            status=self.settings.redact(as_text(word)),
+            status=self.settings.redact(text_of(word)),
             state=self.settings.vocabulary.state_of(word),
             started=self.time(began),
             ended=self.time(ended),
@@ -272,10 +272,6 @@ class Reply:
             return None
         return self.run(data, pipeline_id or owner or "")
 
-    def local_start(self, row: JsonObject) -> datetime | None:
-        """Return when a run started by the wall clock of a zone that isn't given; None if it is given."""
-        return local_time(_first(row, *_STARTED))
-
     def _node_runs(self, row: JsonObject) -> tuple[NodeRun, ...]:
         """
         Return what a run's nodes did, if its object says so: in itself, in its ``data`` or its ``pipeline``.
@@ -292,11 +288,11 @@ class Reply:
             return ()
 
     def _node_run(self, node: JsonObject) -> NodeRun:
-        word, node_id = node.get("status"), as_text(_first(node, "nodeId", "id", "name"))
+        word, node_id = node.get("status"), text_of(_first(node, "nodeId", "id", "name"))
         return NodeRun(
             id=node_id,
-            name=as_text(_first(node, "title", "name")) or node_id,
-            status=self.settings.redact(as_text(word)),
+            name=text_of(_first(node, "title", "name")) or node_id,
+            status=self.settings.redact(text_of(word)),
             state=self.settings.vocabulary.state_of(word),
             started=self.time(_first(node, *_STARTED)),
             ended=self.time(_first(node, *_ENDED)),
@@ -304,8 +300,7 @@ class Reply:
         )
 
     def _message(self, content: JsonObject, *names: str) -> str:
-        value = _first(content, *names)
-        return "" if value is None else self.settings.redact(str(value))
+        return self.settings.redact(text_of(_first(content, *names)))
 
     @property
     def _zone(self) -> str | timezone:
@@ -330,6 +325,15 @@ class Reply:
             raise self.unexpected("a time as epoch milliseconds or as yyyy-MM-dd HH:mm:ss", value) from None
 
 
+def local_start(row: JsonObject) -> datetime | None:
+    """
+    Return when a run started by the wall clock of a zone that isn't given; None if it is given.
+
+    :param row: the run's object.
+    """
+    return local_time(_first(row, *_STARTED))
+
+
 def _lists(data: JsonObject) -> list[Json]:
     return [value for value in data.values() if isinstance(value, list)]
 
@@ -342,11 +346,11 @@ def _node(content: JsonObject) -> Node:
     params = content.get("params")
     values = params.get("values") if isinstance(params, dict) else params
     return Node(
-        id=as_text(_first(content, "nodeId", "id")),
-        name=as_text(_first(content, "name", "title")),
-        type=as_text(content.get("indexType")),
+        id=text_of(_first(content, "nodeId", "id")),
+        name=text_of(_first(content, "name", "title")),
+        type=text_of(content.get("indexType")),
         params=tuple(
-            Param(as_text(value.get("key")), value.get("value"), as_text(value.get("type")) or "TEXT")
+            Param(text_of(value.get("key")), value.get("value"), text_of(value.get("type")) or "TEXT")
             for value in objects(values)
             if value.get("key")
         ),
@@ -359,8 +363,3 @@ def _first(content: Mapping[str, Json], *names: str) -> Json:
         if value is not None and value != "":
             return value
     return None
-
-
-def as_text(value: Json) -> str:
-    """Return a JSON value as text; nothing becomes an empty text."""
-    return "" if value is None else str(value)
