@@ -8,14 +8,13 @@ import math
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from . import redact, serialization
@@ -38,8 +37,7 @@ from .sessions import Sessions
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .engine import Engine
     from .faults import Fault, Faults
@@ -47,7 +45,10 @@ if TYPE_CHECKING:
     from .options import Options
 
 _LOGGED_BYTES = 64 * 2**10  # how much of a body the log keeps
+_FORM_BYTES = 64 * 2**10  # what an upload may hold beside the file
 _MAX_DEPTH = 100  # of a JSON body: far more than a pipeline has, far less than Python's recursion limit
+# What a page from elsewhere may send without being asked for its origin; no client of FlowEngine does.
+_FORM_TYPES = ("text/plain", "application/x-www-form-urlencoded")
 _NO_ENGINE = "no engine"  # in place of a dialect: a path where an engine might be and isn't
 _UNKNOWN = "unknown"  # in place of a dialect: a path of the engine's that is none of its API
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
@@ -62,6 +63,23 @@ async def _read(request: Request, limit: int) -> bytes | None:
         if size <= limit:
             chunks.append(chunk)
     return b"".join(chunks) if size <= limit else None
+
+
+def _at_most(receive: Receive, limit: int, refusal: Exception) -> Receive:
+    """Return what receives a body up to a limit; the rest is let go, so that the client gets to read the refusal."""
+    taken = 0
+
+    async def limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken <= limit:
+            return message
+        while message.get("more_body"):
+            message = await receive()
+        raise refusal
+
+    return limited
 
 
 def _parse(body: bytes | None, limit: int) -> Any:
@@ -245,12 +263,16 @@ class Gateway:
 
     async def _take_file(self, request: Request, slot: str) -> dict[str, Any]:
         """Keep the multipart field ``file``."""
+        limit = self.options.max_upload_bytes
+        # Without this, a web framework keeps on its disk whatever comes, and only then can its size be seen.
+        too_large = RequestRejected(f"the upload is too large; a file of at most {limit} bytes is taken")
+        upload = Request(request.scope, _at_most(request.receive, limit + _FORM_BYTES, too_large))
         try:
-            async with request.form() as form:
+            async with upload.form() as form:
                 file = form.get("file")
                 if not isinstance(file, UploadFile):
                     raise BadRequest("Required request part 'file' is not present")
-                limit, size, name = self.options.max_upload_bytes, file.size or 0, file.filename or ""
+                size, name = file.size or 0, file.filename or ""
                 if size > limit:
                     raise RequestRejected(f"{name} has {size} bytes; at most {limit} are taken")
                 path = await asyncio.to_thread(self.files.save_upload, slot, name, file.file)
@@ -282,10 +304,16 @@ class _Json(JSONResponse):
         return encode_json(content)
 
 
-def _is_foreign(headers: Headers) -> bool:
+def _is_foreign(method: str, headers: Headers) -> bool:
     """Return whether a web page from elsewhere sends a request: any page in a browser could run jobs here otherwise."""
     origin = headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("Host")
+    if origin is not None:
+        return origin.partition("://")[2] != headers.get("Host")
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return False
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    by_form = kind in _FORM_TYPES and not any(name in headers for name in ("X-FlowEngine-UserId", "Access-Key"))
+    return by_form or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
 
 def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]) -> tuple[ASGIApp, Gateway]:
@@ -318,22 +346,33 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
         # part of ASGI.
         scope["flowengine.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         headers = Headers(scope=scope)
-        if _is_foreign(headers):
-            text = f"only the emulator's own page may ask for this, not one from {headers['Origin']}\n"
+        if _is_foreign(scope.get("method", "GET"), headers):
+            asked = f"not one from {headers['Origin']}" if "Origin" in headers else "and programs that send JSON"
+            text = f"only the emulator's own page may ask for this, {asked}\n"
             await Response(text, 403)(scope, receive, send)
         elif not names and _is_guarded(scope["path"]) and not _has_key(headers, engine.options):
             await Response("the access key is missing, or another one\n", 401)(scope, receive, send)
         else:
+            if _is_control(scope["path"]):
+                limit = engine.options.max_json_bytes
+                too_large = HTTPException(413, f"the body is too large; at most {limit} bytes are taken")
+                receive = _at_most(receive, limit, too_large)
             await app(scope, receive, send)
 
     return with_transport, gateway
 
 
+def _is_control(path: str) -> bool:
+    return path.startswith("/__control__/")
+
+
 def _is_guarded(path: str) -> bool:
     """Return whether a path needs the access key though FlowEngine doesn't have it: control, but to sign in."""
-    return path.startswith("/__control__/") and not path.startswith(("/__control__/page", "/__control__/engine"))
+    return _is_control(path) and not path.startswith(("/__control__/page", "/__control__/engine"))
 
 
 def _has_key(headers: Headers, options: Options) -> bool:
     given = headers.get("Access-Key", "")
-    return not options.access_key or secrets.compare_digest(given.encode(), options.access_key.encode())
+    # A key may hold halves of surrogate pairs, as JSON may.
+    wanted = options.access_key.encode(errors="surrogatepass")
+    return not wanted or secrets.compare_digest(given.encode(), wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -114,5 +115,8 @@ def _announce(emulator: Emulator) -> None:
     ]
     if not emulator.engine.pipelines():
         lines.append("There is no pipeline yet: create one on the page, or start it with --sample.")
+    # A terminal that can't show a key's letters is no reason to end.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()

@@ -5,6 +5,8 @@ They read and set the options, script faults, read the log of calls, move the cl
 by itself or by hand in its database.
 """
 
+import asyncio
+import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
@@ -38,6 +40,9 @@ class History(BaseModel):
     runs: Annotated[int, Field(ge=1, le=1_000_000)]
     every: Annotated[float, Field(gt=0, le=1_000)] = 60
 
+
+_MAX_HISTORY = 2**30  # bytes, about: of the runs that a pipeline is given at once
+_BYTES_AT_ONCE = 2**20  # after so many, other requests get their turn
 
 router = APIRouter(prefix="/__control__")
 
@@ -191,7 +196,15 @@ async def add_history(engine: TheEngine, pipeline_id: int, history: History) -> 
     """Give a pipeline runs that succeeded in the past, the last one just now."""
     now = engine.clock.now()
     try:
-        engine.add_history(pipeline_id, (now - history.every * i for i in range(history.runs, 0, -1)))
+        nodes = engine.pipeline(pipeline_id).body["data"].get("nodes") or []
+        size = len(json.dumps(nodes)) + 500 * (1 + len(nodes))  # of one run, about
+        if size * history.runs > _MAX_HISTORY:
+            raise HTTPException(422, f"so many runs of this pipeline are too large; at most {_MAX_HISTORY // size} fit")
+        moments = [now - history.every * number for number in range(history.runs, 0, -1)]
+        step = max(1, _BYTES_AT_ONCE // size)
+        for first in range(0, history.runs, step):
+            engine.add_history(pipeline_id, moments[first : first + step])
+            await asyncio.sleep(0)
     except RequestRejected as refusal:
         raise HTTPException(404, str(refusal)) from refusal
 

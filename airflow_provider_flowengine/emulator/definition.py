@@ -20,6 +20,7 @@ HOOK_TYPES = ("SHELL", "PYTHON3")
 _UNITS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 MAX_RETRIES = 100  # more would only keep the emulator busy, as would more nodes
 MAX_NODES = 2_000
+MAX_PARAMS = MAX_EDGES = 20_000  # of a pipeline
 LONGEST = 1e9  # seconds, some thirty years: all that is longer counts as much, so that times stay dates
 
 
@@ -186,10 +187,15 @@ def _hook(value: object, what: str) -> tuple[str, str]:
     return job_type, source
 
 
+def _check_number(number: int, limit: int, what: str) -> None:
+    if number > limit:
+        raise RequestRejected(f"the pipeline has {number} {what}; at most {limit} are taken")
+
+
 def _raw_nodes(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     nodes: dict[str, dict[str, Any]] = {}
-    if len(found := _objects(data.get("nodes"), "nodes")) > MAX_NODES:
-        raise RequestRejected(f"the pipeline has {len(found)} nodes; at most {MAX_NODES} are taken")
+    found = _objects(data.get("nodes"), "nodes")
+    _check_number(len(found), MAX_NODES, "nodes")
     for node in found:
         node_id = node.get("nodeId")
         if not isinstance(node_id, str) or not node_id:
@@ -198,11 +204,19 @@ def _raw_nodes(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
             raise RequestRejected(f"two nodes have the nodeId {node_id}")
         _check_types(node, node_id)
         nodes[node_id] = node
+    _check_number(sum(_number_of_params(node) for node in found), MAX_PARAMS, "params")
     return nodes
+
+
+def _number_of_params(node: dict[str, Any]) -> int:
+    params = node.get("params")
+    values = params.get("values") if isinstance(params, dict) else None
+    return len(values) if isinstance(values, list) else 0
 
 
 def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     edges = _objects(data.get("edges"), "edges")
+    _check_number(len(edges), MAX_EDGES, "edges")
     for edge in edges:
         for end in ("srcNodeId", "destNodeId"):
             if not isinstance(edge.get(end), str) or edge[end] not in nodes:
@@ -253,8 +267,8 @@ def read_definition(pipeline: dict[str, Any], defaults: Defaults = Defaults()) -
     :param pipeline: the object of the create call: ``{"data": {"nodes": [...], "edges": [...]}, ...}``.
     :param defaults: what is so where the definition doesn't say it.
     :return: the definition, nodes in an order in which they can run.
-    :raises RequestRejected: when it has no ``data``, too many nodes, two nodes of one id, an unknown type, an edge to
-        nowhere, or a cycle.
+    :raises RequestRejected: when it has no ``data``, too many nodes, edges or params, two nodes of one id, an unknown
+        type, an edge to nowhere, or a cycle.
     """
     data = pipeline.get("data")
     if not isinstance(data, dict):

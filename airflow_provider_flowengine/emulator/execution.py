@@ -10,6 +10,7 @@ fails the node; the other hooks change nothing. ``onCondition`` is described now
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -54,9 +55,11 @@ class Execution:
 
     def begin(self, run: Run, definition: Definition) -> None:
         """Run the nodes of a run that haven't succeeded."""
-        self._files.make("runs")
-        if not any(node.attempts for node in run.nodes):
-            self._files.forget_run(run.id)
+        with contextlib.suppress(OSError):  # where there can't be such a folder, its jobs fail and say so
+            self._files.make("runs")
+            if not any(node.attempts for node in run.nodes):
+                self._files.forget_run(run.id)
+            self._files.make("runs", str(run.id))
         stop = self._stops[run.id] = threading.Event()
         self._under_way[run.id] = self._runs.submit(self._run, run, definition, stop)
 

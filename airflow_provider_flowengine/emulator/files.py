@@ -14,6 +14,8 @@ from typing import BinaryIO
 from .definition import RequestRejected
 
 _MAX_NAME = 255  # bytes, as file systems have it
+_MAX_SLOT = 30  # letters of a job template's id
+_LONGEST_LOG = 4 * 2**20  # bytes
 
 
 class Files:
@@ -21,9 +23,12 @@ class Files:
     A folder for uploads and one for each job of each run.
 
     :param root: the folder; None makes one, for as long as the emulator lives, when it is needed.
+    :raises OSError: when there is something else in its place.
     """
 
     def __init__(self, root: Path | None = None) -> None:
+        if root and root.exists() and not root.is_dir():
+            raise NotADirectoryError(f"uploads and what jobs write can't be kept in {root}: it is no folder")
         self._root = root
         self._made: Path | None = None
 
@@ -41,10 +46,13 @@ class Files:
         :param parts: its path, one name each; those that there are stay as they are.
         """
         folder = self.root
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o700)
         for part in parts:
             folder /= part
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)  # whatever the umask is, and of those that an earlier version made
         return folder
 
     def save_upload(self, slot: str, name: str, content: BinaryIO) -> Path:
@@ -55,14 +63,18 @@ class Files:
         :param name: the file's name.
         :param content: what is in it.
         :return: where it is: the value of a FILE param.
-        :raises RequestRejected: when the name isn't a plain one: with a path in it, a file could land anywhere.
+        :raises RequestRejected: when the name isn't a plain one: with a path in it, a file could land anywhere; or the
+            file can't be written.
         """
         check_name(name)
-        if not slot.isalnum():
+        if not slot.isalnum() or len(slot) > _MAX_SLOT:
             raise RequestRejected(f"job template {slot!r} does not exist")
-        path = self.make("solution_template", f"job_template_{slot}", uuid.uuid4().hex[:8]) / name
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            shutil.copyfileobj(content, target)
+        try:
+            path = self.make("solution_template", f"job_template_{slot}", uuid.uuid4().hex[:8]) / name
+            with open(path, "xb", opener=privately) as target:
+                shutil.copyfileobj(content, target)
+        except OSError as error:
+            raise RequestRejected(f"{name} can't be kept: {error.strerror}") from error
         return path
 
     def job(self, run_id: int, number: int, node_id: str) -> Path:
@@ -78,7 +90,7 @@ class Files:
 
     def log(self, run_id: int, number: int, node_id: str) -> str:
         """
-        Return what a node wrote in a run whose jobs really ran.
+        Return what a node wrote in a run whose jobs really ran; of much, the end.
 
         :param run_id: the run.
         :param number: the node's place in the pipeline.
@@ -86,7 +98,10 @@ class Files:
         """
         try:
             with open_regular(self.job(run_id, number, node_id) / "log.txt") as file:
-                return file.read().decode(errors="replace")
+                left_out = max(0, file.seek(0, os.SEEK_END) - _LONGEST_LOG)
+                file.seek(left_out)
+                text = file.read(_LONGEST_LOG).decode(errors="replace")
+                return f"… {left_out} bytes are left out\n{text}" if left_out else text
         except OSError:
             return ""
 
@@ -102,6 +117,14 @@ class Files:
         if self._made:
             shutil.rmtree(self._made, ignore_errors=True)
             self._root = self._made = None
+
+
+def privately(path: str, flags: int) -> int:
+    """Open a file, as :func:`open` asks its ``opener`` to, that its user alone can read, whatever the umask is."""
+    descriptor = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device such as /dev/null belongs to everybody
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def open_regular(path: Path) -> BinaryIO:

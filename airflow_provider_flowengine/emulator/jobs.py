@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .files import open_regular
+from .files import open_regular, privately
 
 if TYPE_CHECKING:
     import threading
@@ -103,6 +103,7 @@ def run_job(
 def _clear(folder: Path, log: Path) -> None:
     """Make its files fit for a job: an earlier one may have put a FIFO, say, in the place of any."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     for path in (folder / "script", folder / "outputFile"):
         path.unlink(missing_ok=True)
     if not log.is_file():
@@ -111,7 +112,7 @@ def _clear(folder: Path, log: Path) -> None:
 
 def _write_heading(script: Script, log: Path) -> int:
     """Head a script's output in the log; tells where in it the output begins."""
-    with log.open("a", encoding="utf-8") as target:
+    with open(log, "a", encoding="utf-8", opener=privately) as target:
         if script.heading:
             target.write("\n" * bool(target.tell()) + f"--- {script.heading} ---\n")
         return target.tell()
@@ -119,7 +120,8 @@ def _write_heading(script: Script, log: Path) -> int:
 
 def _begin(script: Script, values: dict[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
     path = folder / "script"
-    path.write_bytes(fill(script.source, values).encode(errors="replace"))
+    with open(path, "xb", opener=privately) as target:
+        target.write(fill(script.source, values).encode(errors="replace"))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **{key: value for key, value in values.items() if _fits(key)}}
     with log.open("ab") as target:
         return subprocess.Popen(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 _DAYS = "SUN MON TUE WED THU FRI SAT".split()  # 1 is Sunday
 _YEARS = (1970, 2099)
+_LONGEST = 1_000  # letters: a list of all seconds, minutes and hours has some 400
 
 _DayTest = Callable[[date], bool]
 
@@ -178,6 +179,8 @@ def read_quartz(expression: str) -> Quartz:
     :param expression: six or seven fields. As Quartz has it, exactly one of the two day fields is ``?``.
     :raises ValueError: with what is wrong with it.
     """
+    if len(expression) > _LONGEST:
+        raise ValueError(f"a cron expression of {len(expression)} letters is too long; at most {_LONGEST} are taken")
     fields = expression.split()
     if len(fields) not in (6, 7):
         raise ValueError(f"cron expression {expression!r} has {len(fields)} fields; Quartz takes 6, or 7 with the year")

@@ -142,6 +142,9 @@ class Emulator:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
+        except TypeError as error:
+            bound.close()
+            raise ValueError(f"{host!r} is no address to listen on") from error
         except OSError as error:
             bound.close()
             elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
@@ -253,7 +256,13 @@ class Emulator:
 
     def _make_server(self, *, handle_signals: bool) -> _Server:
         config = uvicorn.Config(
-            self._app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            # uvicorn's other parser, which it takes where it is installed, takes headers without end.
+            self._app,
+            http="h11",
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
         )
         return _Server(config, handle_signals)
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .options import Options
 
 
+_MOST = 10_000  # sessions at once; one more ends the oldest
+
+
 @dataclass
 class _Session:
     """
@@ -44,6 +47,8 @@ class Sessions:
         token = secrets.token_urlsafe()
         with self._lock:
             self._sessions[token] = _Session(self._clock.now())
+            if len(self._sessions) > _MOST:
+                del self._sessions[next(iter(self._sessions))]
         return token
 
     def use(self, token: str) -> bool:

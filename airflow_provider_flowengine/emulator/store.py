@@ -6,6 +6,7 @@ Only SQL lives here: records in, records out. What they mean is :mod:`.engine`'s
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from .files import privately
 from .models import NodeRun, Pipeline, Run
 
 if TYPE_CHECKING:
@@ -66,7 +68,10 @@ def _dump(value: Any) -> str:
 
 def _pipeline(row: sqlite3.Row) -> Pipeline:
     fields = dict(row)
-    return Pipeline(**fields | {"body": json.loads(fields["body"]), "scheduled": bool(fields["scheduled"])})
+    body = json.loads(fields["body"])
+    if not isinstance(body.get("data") if isinstance(body, dict) else None, dict):
+        raise ValueError(f"pipeline {fields['id']} is no object with data")
+    return Pipeline(**fields | {"body": body, "scheduled": bool(fields["scheduled"])})
 
 
 def _run(row: sqlite3.Row) -> Run:
@@ -81,17 +86,6 @@ def _run(row: sqlite3.Row) -> Run:
     )
 
 
-def _open_privately(path: Path) -> IO[bytes]:
-    """
-    Open a file, made if there is none, that its user alone can read: definitions and logs may hold secrets.
-
-    SQLite gives the files that it keeps beside a database the rights of that.
-    """
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-    path.chmod(0o600)
-    return file
-
-
 def _claim(path: str) -> IO[bytes]:
     """
     Keep other emulators from a database while this file is open: they would take its runs for those of a dead one.
@@ -99,8 +93,12 @@ def _claim(path: str) -> IO[bytes]:
     The lock ends with the process, however that ends.
     """
     try:
-        lock = _open_privately(Path(f"{path}.lock"))
-        _open_privately(Path(path)).close()
+        if not path or (Path(path).exists() and not Path(path).is_file()):
+            raise OSError(errno.EINVAL, "it is no file")
+        lock = os.fdopen(privately(f"{path}.lock", os.O_RDWR | os.O_CREAT), "r+b")
+        # SQLite gives the files that it keeps beside a database the rights of that, but to those that are left there.
+        for name in (path, *(f"{path}{end}" for end in ("-wal", "-shm") if Path(f"{path}{end}").exists())):
+            open(name, "ab", opener=privately).close()
     except OSError as error:
         raise OSError(f"the state can't be kept in {path}: {error.strerror}") from error
     try:
@@ -130,8 +128,20 @@ class Store:
             # A killed emulator loses nothing; a machine that loses power may lose the last moments of a demo.
             self._check_format(path)
             self._sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+            self._check_content(path)
         except sqlite3.Error as error:
             raise ValueError(f"the state can't be kept in {path}: {error}") from error
+
+    def _check_content(self, path: str) -> None:
+        """Read the state once, so that a damaged one is refused here and not in the middle of a demo."""
+        try:
+            self.pipelines()
+            self.open_runs()
+            problem = self._value("PRAGMA quick_check(1)")
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            problem = str(error)
+        if problem != "ok":
+            raise ValueError(f"the state in {path} is damaged ({problem:.200}): give this one another file")
 
     def _check_format(self, path: str) -> None:
         made = self._value("SELECT count(*) FROM sqlite_master WHERE name = 'runs'")

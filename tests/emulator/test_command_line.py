@@ -1,6 +1,7 @@
 """The emulator as a program: what it prints, that it goes on after a restart, and what it turns down."""
 
 import json
+import os
 import shlex
 import signal
 import socket
@@ -14,6 +15,7 @@ import requests
 
 from airflow_provider_flowengine.emulator.__main__ import main
 from airflow_provider_flowengine.emulator.command_line import read_arguments
+from airflow_provider_flowengine.emulator.server import Emulator
 
 MODULE = "airflow_provider_flowengine.emulator"
 
@@ -216,3 +218,67 @@ def test_a_state_of_another_version_is_named_as_such(tmp_path, capsys):
 
     assert main(["--port", "0", "--db", str(db)]) == 2
     assert "was written by another version of the emulator" in capsys.readouterr().err
+
+
+DAMAGE = {
+    "text that is no JSON": "UPDATE versions SET body = '{'",
+    "no pipeline": "UPDATE versions SET body = '[]'",
+    "letters of no encoding": "UPDATE versions SET body = CAST(x'7bff7d' AS TEXT)",
+    "a run without its fields": (
+        "INSERT INTO runs (pipeline, sequence, version, trigger, params, started, visible_at, outcome, nodes)"
+        " VALUES (1, 1, 1, 'manual', '{}', 1, 1, '', '[{}]')"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_state_is_refused_at_once(tmp_path, capsys, damage):
+    db = str(tmp_path / "state.db")
+    with closing(Emulator(db=db)) as emulator:
+        emulator.add_sample()
+    with closing(sqlite3.connect(db)) as other:
+        other.execute(damage)
+        other.commit()
+
+    assert main(["--port", "0", "--db", db]) == 2
+    assert f"the state in {db} is damaged" in capsys.readouterr().err
+
+
+def test_a_state_of_which_half_is_lost_is_refused_at_once(tmp_path, capsys):
+    db = tmp_path / "state.db"
+    with closing(Emulator(db=str(db))) as emulator:
+        emulator.add_sample()
+    db.write_bytes(db.read_bytes()[: db.stat().st_size // 2])
+
+    assert main(["--port", "0", "--db", str(db)]) == 2
+    assert "malformed" in capsys.readouterr().err
+
+
+def test_a_device_is_no_place_for_a_state_and_stays_as_it_is(capsys):
+    before = os.stat(os.devnull).st_mode
+
+    assert main(["--port", "0", "--db", os.devnull]) == 2
+    assert "it is no file" in capsys.readouterr().err
+    assert os.stat(os.devnull).st_mode == before
+
+
+def test_a_work_folder_that_is_a_file_is_named(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+
+    assert main(["--port", "0", "--work-dir", str(tmp_path / "notes.txt")]) == 2
+    assert "notes.txt: it is no folder" in capsys.readouterr().err
+
+
+def test_an_address_of_no_letters_is_named(capsys):
+    assert main(["--port", "0", "--host", "\udcff"]) == 2
+    assert "is no address to listen on" in capsys.readouterr().err
+
+
+def test_a_terminal_that_lacks_the_letters_of_a_key_is_no_reason_to_end():
+    command = [sys.executable, "-m", MODULE, "--port", "0", "--engine-key", "五"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.kill()
+
+    assert "engine key \\u4e94" in lines[1]

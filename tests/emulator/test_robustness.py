@@ -1,17 +1,19 @@
 """Nothing that it is given makes the emulator spin, answer 500, or stay when it is told to end."""
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.emulator import engine
+from airflow_provider_flowengine.emulator import engine, sessions
 from airflow_provider_flowengine.emulator.clock import MAX_TIME, Clock
 from airflow_provider_flowengine.emulator.faults import Fault
 from airflow_provider_flowengine.emulator.options import Options
@@ -134,6 +136,13 @@ def fresh(emulator, **options):
     return Prober(emulator)
 
 
+def raw_answer(emulator, request):
+    """The answer to the bytes of a request that no client would send."""
+    with socket.create_connection((emulator.host, emulator.port), timeout=30) as client:
+        client.sendall(request)
+        return client.makefile("rb").readline()
+
+
 bounded = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -197,7 +206,10 @@ def test_no_fault(hardened, fault):
     prober = fresh(hardened)
     prober.ask("POST", "/__control__/faults", {"kind": "status", "status": 400, **fault})
     prober.ask("GET", "/__control__/faults")
-    if fault.get("kind") not in ("reset", "hang", "truncated"):
+    if fault.get("kind") == "redirect":  # wherever to: the client here would go there
+        head = f"GET /nowhere HTTP/1.1\r\nHost: {hardened.host}\r\n\r\n"
+        assert int(raw_answer(hardened, head.encode()).split()[1]) < 500
+    elif fault.get("kind") not in ("reset", "hang", "truncated"):
         prober.engine("GET", "/pipeline/6/list")
 
 
@@ -275,3 +287,161 @@ def test_it_ends_when_it_is_told_to(busy, tmp_path):
         assert process.wait(10) is not None
         if busy:
             asking.wait()
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://[::1", "[", "\xe9://"])
+def test_no_origin(hardened, origin):
+    fresh(hardened)
+    head = f"GET / HTTP/1.1\r\nHost: {hardened.host}\r\nOrigin: {origin}\r\n\r\n"
+
+    assert b" 403 " in raw_answer(hardened, head.encode("latin-1"))
+
+
+def test_headers_without_end_are_refused(hardened):
+    fresh(hardened)
+    head = f"GET / HTTP/1.1\r\nHost: {hardened.host}\r\n" + "X-Filler: 0123456789\r\n" * 10_000
+
+    assert b" 400 " in raw_answer(hardened, head.encode())
+
+
+@pytest.mark.parametrize("slot", ["1" * 300, "%E4%BA%94" * 100, "..", "%00", "1%2F2"])
+def test_no_job_template_that_a_file_is_uploaded_for(hardened, slot):
+    prober = fresh(hardened)
+    url = f"{hardened.url}{hardened.options.engine_url}/kernel/v1/template/uploadJobFileParam/{slot}"
+
+    assert prober.call.session.post(url, files={"file": ("a.csv", b"1")}, timeout=10).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("option", ["access_key", "username", "password"])
+def test_no_half_of_a_surrogate_pair_in_what_a_client_is_known_by(hardened, option):
+    prober = fresh(hardened)
+    prober.ask("PATCH", "/__control__/options", {option: HALF})
+    prober.call.session.headers["Access-Key"] = "another"
+    prober.everything()
+    prober.ask("POST", "/keystone/v1/sessions", {"username": "admin", "password": "admin"})
+
+
+def cron(expression):
+    return {"data": {"nodes": [], "executionConfig": {"runMode": "CRONTAB", "cronExpression": expression}}}
+
+
+TOO_MUCH = {
+    "a cron expression": (cron("*," * 1_000_000 + "* * * * * ?"), "too long"),
+    "params": (pipeline({**node("n0"), "params": {"values": [{}] * 20_001}}), "20001 params"),
+    "edges": (
+        pipeline(node("n0"), node("n1"), edges=["n0→n1"] * 20_001),
+        "20001 edges",
+    ),
+}
+
+
+@pytest.mark.parametrize(("definition", "reason"), TOO_MUCH.values(), ids=TOO_MUCH)
+def test_what_would_take_long_at_each_start_is_refused_at_once(hardened, definition, reason):
+    refused = fresh(hardened).engine("POST", "/pipeline/template/6/create", definition).json()
+
+    assert refused["status"] == 1
+    assert reason in refused["msg"]
+
+
+def test_no_body_takes_the_log_of_calls_long(hardened):
+    prober = fresh(hardened)
+    begun = time.monotonic()
+    for text in (r"\"" * 32_000, r"{\"" * 20_000, '{"a' * 20_000, '{"a"' + " " * 60_000, '{"key":"' * 8_000):
+        url = f"{hardened.url}{hardened.options.engine_url}/kernel/v1/pipeline/template/6/create?engineKey=demo"
+        assert prober.call.session.post(url, data=text, timeout=60).status_code == 200
+
+    assert time.monotonic() - begun < 30
+
+
+def test_a_history_too_large_is_refused_and_others_are_served_while_one_is_made(hardened):
+    prober = fresh(hardened)
+    big = pipeline(*[node(f"n{number}") for number in range(2_000)])
+    prober.engine("POST", "/pipeline/template/6/create", big)
+    prober.engine("POST", "/pipeline/template/6/create", pipeline(node("n0")))
+
+    refused = prober.ask("POST", "/__control__/pipelines/1/history", {"runs": 1_000_000})
+    assert refused.status_code == 422
+    assert "at most" in refused.json()["detail"]
+    assert prober.ask("POST", "/__control__/pipelines/2/history", {"runs": 5_000}).status_code == 204
+    assert hardened.engine.runs(2)[1] == 5_000
+    times = [run.started for run in hardened.engine.runs(2)[0]]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_control_call_takes_no_more_than_a_call_does(hardened):
+    prober = fresh(hardened, max_json_bytes=1000)
+    answer = prober.ask("POST", "/__control__/faults", {"kind": "envelope", "msg": "x" * 5_000_000})
+
+    assert answer.status_code == 413
+    assert "at most 1000 bytes" in answer.json()["detail"]
+
+
+def test_an_upload_beyond_the_limit_is_kept_nowhere(hardened, monkeypatch):
+    prober = fresh(hardened, max_upload_bytes=1000)
+    written = []
+    rollover = tempfile.SpooledTemporaryFile.write
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "write", lambda self, data: (written.append(len(data)), rollover(self, data))[1]
+    )
+    url = f"{hardened.url}{hardened.options.engine_url}/kernel/v1/template/uploadJobFileParam/1"
+    answer = prober.call.session.post(url, files={"file": ("a", b"x" * 20_000_000)}, timeout=30)
+
+    assert answer.json()["msg"] == "the upload is too large; a file of at most 1000 bytes is taken"
+    assert sum(written) < 1_000_000
+
+
+def test_sessions_are_bounded(emulator, call, monkeypatch):
+    monkeypatch.setattr(sessions, "_MOST", 2)
+    account = {"username": "admin", "password": "admin"}
+    tokens = [call("POST", "/keystone/v1/sessions", account, gateway=True).cookies["User-Token"] for _ in range(3)]
+    emulator.options.authentication = "session"
+    call.session.cookies.clear()
+
+    def status(token):
+        return call.session.get(
+            f"{emulator.url}/engine-manager/v1/k8s/info/?engineKey=demo", cookies={"User-Token": token}
+        ).status_code
+
+    assert [status(token) for token in tokens] == [401, 200, 200]
+
+
+@pytest.mark.parametrize("execute", [False, True])
+def test_a_work_folder_that_cannot_be_made_is_said(tmp_path, execute):
+    (tmp_path / "file").touch()
+    with Emulator(work_dir=str(tmp_path / "file" / "folder"), execute=execute) as emulator:
+        call = Caller(emulator)
+        url = f"{emulator.url}{emulator.options.engine_url}/kernel/v1/template/uploadJobFileParam/1"
+        assert call.session.post(url, files={"file": ("a.csv", b"1")}).json()["msg"].startswith("a.csv can't be kept")
+        if execute:
+            run = call.start(call.create(node("a", source="true")))
+            while (state := call.run(run))["status"] == "running":
+                time.sleep(0.05)
+            assert state["nodes"][0]["message"].startswith("the script can't be started")
+
+
+CONNECTIONS = {
+    "headers that don't end": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ",
+    "a body that doesn't": (
+        b"POST /engine/15/cess-data-3/kernel/v1/pipeline/6/1/start HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"X-FlowEngine-UserId: 1\r\nContent-Length: 100\r\n\r\n{"
+    ),
+    "an upload that doesn't": (
+        b"POST /engine/15/cess-data-3/kernel/v1/template/uploadJobFileParam/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"X-FlowEngine-UserId: 1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000000\r\n"
+        b"\r\n--x\r\n"
+    ),
+    "a late answer": b"GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+}
+
+
+def test_it_ends_when_it_is_told_to_whatever_is_open():
+    program = [sys.executable, "-m", "airflow_provider_flowengine.emulator", "--port", "0", "--answer-delay", "3600"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process, contextlib.ExitStack() as open_ones:
+        port = int(process.stdout.readline().strip().rpartition(":")[2])
+        for request in CONNECTIONS.values():
+            client = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(request)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(60) is not None
