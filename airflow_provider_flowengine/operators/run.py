@@ -139,11 +139,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     # --- lineage ------------------------------------------------------------------------------------------------------
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any] | None:
-        """
-        Tell OpenLineage what is known already; lineage is no reason to fail a task.
-
-        It asks here as well when the task has succeeded or failed, since there are no methods of their own for that.
-        """
+        """Tell OpenLineage what is known already; lineage is no reason to fail a task."""
         try:
             from airflow_provider_flowengine.operators.execution.report import lineage_of
 
@@ -151,3 +147,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         except Exception:
             self.log.debug("Nothing is told to OpenLineage", exc_info=True)
             return None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage how the run went, well or badly."""
+        return self.get_openlineage_facets_on_start()

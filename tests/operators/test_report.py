@@ -318,6 +318,7 @@ def test_without_openlineage_nothing_is_reported_and_nothing_fails(monkeypatch):
     task = FlowEngineStartPipelineOperator(task_id="task", pipeline_id=1)
 
     assert task.get_openlineage_facets_on_start() is None
+    assert task.get_openlineage_facets_on_complete(None) is None
 
 
 def test_facets_are_plain_json():
