@@ -20,6 +20,7 @@ settings.load_profile("quick")
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 NOW = 1_700_000_000.0
+MAX_STEPS = 10_000  # more than any flow takes that ends
 KINDS = {  # the end of a path -> the call
     "/k8s/info/": "resolve",
     "/getParam": "engine id",
@@ -98,16 +99,19 @@ class FakeServer:
 
     def drive(self, flow):
         """Drive a flow to its end; time passes through its sleeps alone."""
-        step = advance(flow, None)
-        while not isinstance(step, Finished):
+        response = None
+        for _ in range(MAX_STEPS):
+            step = advance(flow, response)
+            if isinstance(step, Finished):
+                return step.value
             if isinstance(step, Sleep):
                 self.pauses.append(step.seconds)
                 self.now += step.seconds
-                step = advance(flow, None)
+                response = None
             else:
                 self.requests.append(step)
-                step = advance(flow, self(step))
-        return step.value
+                response = self(step)
+        raise AssertionError(f"The flow has not ended after {MAX_STEPS} steps.")
 
     def on(self, call, *outcomes):
         """Say what comes of the next calls of a kind: an answer, or a function of the request."""
