@@ -159,6 +159,16 @@ def test_the_error_names_the_limit(limit, says):
         monitor.observe(a_run(), NOW)
 
 
+def test_a_limit_ends_the_wait_so_long_after_it_began_and_is_named():
+    limited = PollOptions(poll_interval=7).limited("timeout", 2 * HOUR, NOW)
+
+    assert limited == PollOptions(poll_interval=7, deadline=NOW + 2 * HOUR, limit="timeout of 2 h 0 min")
+
+
+def test_without_a_limit_the_options_stay_as_they_are():
+    assert PollOptions(poll_interval=7).limited("timeout", None, NOW) == PollOptions(poll_interval=7)
+
+
 @pytest.mark.parametrize(("left", "pause"), [(0.5, 0.5), (0, 0), (-5, 0)])
 def test_the_last_pause_ends_at_the_deadline(left, pause):
     assert a_monitor(deadline=NOW + left).delay(NOW) == pause
