@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +25,14 @@ from airflow_provider_flowengine.protocol.identifiers import Identifier, identif
 from airflow_provider_flowengine.protocol.job_params import JobParams, resolve_job_params
 from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.monitor import POLL_INTERVAL, UNREACHABLE_TIMEOUT, PollOptions, RunMonitor
-from airflow_provider_flowengine.protocol.outcomes import check_success
+from airflow_provider_flowengine.protocol.outcomes import check_success, log_node
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import poll_until_done
 from airflow_provider_flowengine.protocol.zone import offset_from
+
+log = logging.getLogger(__name__)
 
 _TEST_TIMEOUT = 10.0
 """Seconds that a request of the connection form's "Test" may take."""
@@ -225,6 +228,15 @@ class FlowEngineHook(BaseHook):
             self.log.debug("No details of %s: %s", run, error)
             return run
         return detailed if detailed and detailed.nodes and detailed.state == run.state else run
+
+    def fetch_final_nodes(self, run: PipelineRun) -> PipelineRun:
+        """Return a run that has ended with its nodes, and log those whose end the last poll has not shown."""
+        detailed = self.fetch_node_details(run)
+        shown = {node.id for node in run.nodes if node.state.is_final}
+        for node in detailed.nodes:
+            if node.state.is_final and node.id not in shown:
+                log_node(log, node)
+        return detailed
 
     def stop_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> bool:
         """

@@ -262,7 +262,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
         # Nodes that were read while the run was under way are out of date, and another process may have read them.
         if run.nodes or self.reschedule or self.deferrable or run.state != "succeeded":
-            run = self.hook.fetch_node_details(run)
+            run = self.hook.fetch_final_nodes(run)
         self._publish(context, run)
         try:
             check_success(run, run_url)

@@ -108,8 +108,8 @@ def test_a_success_reads_as_a_story_of_few_lines(start, emulator, two_nodes, log
     assert "Run 1 of pipeline nightly succeeded after 0." in lines[-1]
 
 
-def test_each_node_is_logged_once_when_it_has_ended(start, emulator, two_nodes, log):
-    start(pipeline_id=two_nodes())
+def test_each_node_is_logged_once_when_it_has_ended(start, emulator, two_nodes, log, deferrable):
+    start(pipeline_id=two_nodes(duration=0.9), deferrable=deferrable)
 
     for node in ("fetch", "train"):
         assert len(re.findall(rf"node {node}: succeeded, after 0\.\d s", log.ours)) == 1
@@ -135,13 +135,14 @@ def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, after_
     assert told == {"fetch": "succeeded", "train": "succeeded"}
 
 
-def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log):
-    one = two_nodes()
+@pytest.mark.parametrize("how", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=str)
+def test_a_sensor_logs_the_nodes_of_the_run_that_it_waits_for_too(run_task, emulator, two_nodes, log, how):
+    one = two_nodes(duration=0.9)
     emulator.engine.start(one)
 
-    run_task(FlowEnginePipelineRunSensor, pipeline_id=one, run_id=1, poke_interval=0.05, mode="poke")
+    run_task(FlowEnginePipelineRunSensor, pipeline_id=one, run_id=1, poke_interval=0.05, **how)
 
-    assert "node train: succeeded, after 0." in log.ours
+    assert len(re.findall(r"node train: succeeded, after 0\.\d s", log.ours)) == 1
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])

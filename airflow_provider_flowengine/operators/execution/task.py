@@ -33,7 +33,7 @@ from airflow_provider_flowengine.protocol.flow import Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
 from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
-from airflow_provider_flowengine.protocol.outcomes import check_success, log_node, took
+from airflow_provider_flowengine.protocol.outcomes import check_success, took
 from airflow_provider_flowengine.protocol.progress import run_from_progress
 from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.waiting import poll_once, polled_history
@@ -296,22 +296,13 @@ class RunTask(ABC):
         """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
         self.interrupt.checkpoint()
         if run.nodes or self._was_deferred or run.state is not RunState.SUCCEEDED:
-            run = self._with_final_nodes(run)
+            run = self.hook.fetch_final_nodes(run)
         self.owned_run = None
         self.report.update(run)
         check_success(run, self.report.link(run))
         after = f" after {took(run)}" if took(run) else ""
         self.log.info("%s succeeded%s.", sentence(self.report.name(run)), after)
         return self._deliver(run)
-
-    def _with_final_nodes(self, run: PipelineRun) -> PipelineRun:
-        """Return a run with its nodes as they have ended, and log those that failed if that wasn't known before."""
-        detailed = self.hook.fetch_node_details(run)
-        known = {node.id for node in run.nodes if node.state is RunState.FAILED}
-        for node in detailed.nodes:
-            if node.state is RunState.FAILED and node.id not in known:
-                log_node(log, node)
-        return detailed
 
     def _deliver(self, run: PipelineRun) -> Identifier:
         # User actions: who clears a succeeded task wants a new run, while a retry takes this one's result.
