@@ -75,9 +75,6 @@ class StatusVocabulary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StatusVocabulary) and self._meanings == other._meanings
 
-    def __hash__(self) -> int:
-        return hash(frozenset(self._meanings.items()))
-
     def state_of(self, word: object) -> RunState:
         """
         Return what a status word means.

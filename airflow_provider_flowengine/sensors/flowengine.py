@@ -274,7 +274,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _fail(self, error: FlowEngineError) -> NoReturn:
         """Fail or skip the task, as ``soft_fail`` says of runs and ``never_fail`` of whatever goes wrong."""
         is_timeout = isinstance(error, RunTimeoutError) and not isinstance(error, StatusUnavailableError)
-        if is_timeout and self._execution_timeout_comes_first:
+        if is_timeout and self._limit()[0] == "execution_timeout":
             raise AirflowTaskTimeout(str(error)) from error
         if self.never_fail:
             raise AirflowSkipException(f"{NEVER_FAIL}{error}") from error
@@ -362,21 +362,16 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         return moment.timestamp() if moment else time.time()
 
     def _limit(self) -> tuple[str, float]:
-        """Return which limit ends the wait, and after how many seconds."""
-        if self._execution_timeout_comes_first and self.execution_timeout:
-            return "execution_timeout", self.execution_timeout.total_seconds()
-        return "timeout", _seconds(self.timeout)
-
-    @property
-    def _execution_timeout_comes_first(self) -> bool:
         """
-        Whether ``execution_timeout`` ends the wait before ``timeout``, and the sensor is the one to see to that.
+        Return which limit ends the wait, and after how many seconds.
 
-        Airflow does so while the task is in one process, but not while it is deferred or between two polls.
+        Airflow sees to ``execution_timeout`` while the task is in one process, but not while it is deferred or between
+        two polls.
         """
+        timeout = "timeout", _seconds(self.timeout)
         if not self.execution_timeout or not (self.deferrable or self.reschedule):
-            return False
-        return self.execution_timeout.total_seconds() <= _seconds(self.timeout)
+            return timeout
+        return min(("execution_timeout", self.execution_timeout.total_seconds()), timeout, key=lambda limit: limit[1])
 
     def _started_after(self, context: Context) -> datetime:
         if self.started_after is not None:
