@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.operators.arguments import rendered_id
@@ -11,14 +12,11 @@ from airflow_provider_flowengine.protocol.status import RunState
 from airflow_provider_flowengine.protocol.stopping import resume
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
-    from airflow_provider_flowengine.operators.execution.options import RunOptions
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ResumeTask(RunTask):
     """
     One try of a task that resumes a run.
@@ -29,11 +27,7 @@ class ResumeTask(RunTask):
     :param run_id: the run.
     """
 
-    def __init__(
-        self, operator: FlowEnginePipelineOperator, context: Context, options: RunOptions, *, run_id: object
-    ) -> None:
-        super().__init__(operator, context, options)
-        self.run_id = run_id
+    run_id: object
 
     @property
     def reconnects(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,8 @@ from airflow_provider_flowengine.protocol.stopping import active_runs, resume, s
 from airflow_provider_flowengine.protocol.waiting import polled_history
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_flowengine.operators.arguments import IfRunning
-    from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
     from airflow_provider_flowengine.operators.checkpoint import Checkpoint
-    from airflow_provider_flowengine.operators.execution.options import RunOptions
     from airflow_provider_flowengine.protocol.http import Json
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -48,6 +45,7 @@ DECISION_MESSAGES = {
 }
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StartTask(RunTask):
     """
     One try of a task that starts a pipeline.
@@ -62,25 +60,12 @@ class StartTask(RunTask):
     :param confirmation_timeout: seconds that a started run may take to appear in the history.
     """
 
-    def __init__(
-        self,
-        operator: FlowEnginePipelineOperator,
-        context: Context,
-        options: RunOptions,
-        *,
-        job_params: object,
-        resume_failed: bool,
-        retry_stopped: bool,
-        if_running: IfRunning,
-        confirmation_timeout: float,
-    ) -> None:
-        super().__init__(operator, context, options)
-        self.job_params = job_params
-        self.resume_failed = resume_failed
-        self.retry_stopped = retry_stopped
-        self.if_running = if_running
-        self.confirmation_timeout = confirmation_timeout
-        self._params: dict[str, dict[str, Json]] | None = None
+    job_params: object
+    resume_failed: bool
+    retry_stopped: bool
+    if_running: IfRunning
+    confirmation_timeout: float
+    _params: dict[str, dict[str, Json]] | None = None
 
     @property
     def knows_definition(self) -> bool:

@@ -12,6 +12,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class RunTask(ABC):
     """
     What one process does for one try of a task.
@@ -65,16 +67,17 @@ class RunTask(ABC):
     :param options: how the task goes about its run.
     """
 
+    operator: FlowEnginePipelineOperator
+    context: Context
+    options: RunOptions
+
     retry_stopped = False
     """Whether Airflow retries the task after somebody has stopped its run in FlowEngine."""
 
-    def __init__(self, operator: FlowEnginePipelineOperator, context: Context, options: RunOptions) -> None:
-        self.operator = operator
-        self.context = context
-        self.options = options
-        self.log = operator.log
-        self.store = CheckpointStore(context, options.durable)
-        self.report = RunReport(operator, context)
+    def __post_init__(self) -> None:
+        self.log = self.operator.log
+        self.store = CheckpointStore(self.context, self.options.durable)
+        self.report = RunReport(self.operator, self.context)
         self.interrupt = Interrupt()
         self._settling = threading.Lock()
         self._is_settled = False
