@@ -174,7 +174,7 @@ class History:
             # Ask next time for no more than what holds the oldest run that was found now.
             needed = 1 + max(place for place, run in enumerate(latest.runs) if run.id in found)
             self._newest.request_size(page_size_for(needed))
-        missing = sorted(wanted - found.keys(), key=str, reverse=True)
+        missing = sorted(wanted - found.keys(), key=str)
         if latest.is_complete:
             return found | dict.fromkeys(missing)
         return found | (yield from self._older.find(missing, self._newest.order))

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.protocol.candidates import Intent
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, RequestRejectedError, UnexpectedResponseError
+from airflow_provider_flowengine.protocol.flow import Retry
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.history_pages import MAX_REQUESTS
 from airflow_provider_flowengine.protocol.latest_runs import page_size_for
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.status import RunState
 
-from .conftest import NOW, FakeServer, ok, refused, sample
+from .conftest import NOW, FakeServer, answer, ok, refused, sample
 
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -276,6 +278,36 @@ def test_digits_in_text_are_numbers(server):
     assert ids(server.drive(server.history().latest()).runs) == [100, 20, 9]
 
 
+def test_as_many_of_the_newest_runs_as_are_asked_for_are_read_from_short_pages(server):
+    server.most = 50
+    server.fill(500)
+
+    latest = server.drive(server.history().latest(120))
+
+    assert ids(latest.runs) == list(range(500, 350, -1))
+    assert latest.is_complete is False
+    assert max(asked(server)) == (3, 120)
+
+
+def test_fewer_runs_than_are_asked_for_are_the_whole_history(server):
+    server.fill(7)
+
+    latest = server.drive(server.history().latest(120))
+
+    assert ids(latest.runs) == [7, 6, 5, 4, 3, 2, 1]
+    assert latest.is_complete is True
+
+
+def test_the_newest_runs_are_read_back_to_one_that_is_known_a_hundred_at_least(server):
+    server.fill(500)
+    history = server.history()
+
+    for known, oldest in ((480, 401), (350, 301), (0, 1)):
+        runs, reached = server.drive(history.latest_until(lambda run, known=known: run.id == known))
+        assert (ids(runs)[-1], reached) == (oldest, True)
+    assert asked(server)[0] == (1, 100)
+
+
 # --- one run ----------------------------------------------------------------------------------------------------------
 
 
@@ -454,6 +486,80 @@ def test_a_row_that_changed_is_read_again(server):
     assert server.drive(history.find(1)).state is RunState.SUCCEEDED
 
 
+def test_the_first_poll_asks_for_as_many_runs_as_it_is_told_to(server):
+    server.fill(60)
+
+    wanted = [60, 59, 58, 57, 56]
+
+    assert sorted(server.drive(History(server.api(), 19, 5).find_all(wanted)), reverse=True) == wanted
+    assert asked(server) == [(1, 5)]
+
+
+def test_ids_in_text_are_the_numbers_that_they_write(server):
+    server.fill(3)
+    history = History(server.api(), "19")
+
+    assert history.pipeline_id == 19
+    assert History(server.api(), " ").pipeline_id == " "  # what is no id stays as it was given
+    assert server.drive(history.find("2")).id == 2
+    assert sorted(server.drive(history.find_all(["1", 3]))) == [1, 3]
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_a_run_is_looked_up_beyond_the_newest_page(server, order):
+    server.order = order
+    server.fill(1_000)
+    history = server.history()
+    server.drive(history.latest())
+
+    assert server.drive(history.find_older("350")).id == 350
+    assert server.drive(history.find_older(2_000)) is None
+
+
+def test_a_lookup_beyond_the_newest_page_has_an_end(server):
+    server.always("one run", answer(503, ""))
+    history = server.history()
+    history.api.retry = Retry(attempts=1_000, first_delay=0.0)
+
+    with pytest.raises(UnexpectedResponseError, match="128 requests did not reach its end"):
+        server.drive(history.find_older(5))
+    assert len(server.requests) == MAX_REQUESTS
+
+
+def test_a_run_is_looked_up_by_its_id_alone(server):
+    server.one_run_call = True
+    server.fill(3)
+
+    assert server.drive(server.history().read_own_run(2)).id == 2
+    assert server.calls == ["resolve", "engine id", "one run"]
+
+
+def test_runs_of_which_some_have_texts_as_ids_are_looked_up_together(server):
+    server.fill(2_000)
+
+    found = server.drive(server.history().find_all(["run-x", 3, 1_998]))
+
+    assert {run_id: run and run.id for run_id, run in found.items()} == {1_998: 1_998, 3: 3, "run-x": None}
+
+
+@pytest.mark.parametrize("order", ["descending", "ascending"])
+def test_what_is_known_of_a_history_is_known_to_another_api_client_too(server, order):
+    server.order = order
+    server.fill(1_000)
+    history = server.history()
+    server.drive(history.find(350))
+    server.forget()
+    server.drive(history.find(350))
+    known = asked(server)
+    other = history.with_api(server.api(user="8"))
+    server.forget()
+
+    assert server.drive(other.find(350)).id == 350
+    assert asked(server) == known
+    assert {request.headers["X-FlowEngine-UserId"] for request in server.requests} == {"8"}
+    assert other.pipeline_id == 19
+
+
 # --- rows that cannot be parsed ---------------------------------------------------------------------------------------
 
 UNREADABLE = {
@@ -517,15 +623,43 @@ def test_every_run_since_the_baseline_is_listed_however_many(server, order, leng
     assert ids(new) == list(range(length + 950, length, -1))
 
 
-@pytest.mark.parametrize("order", ["descending", "ascending"])
-def test_more_runs_than_can_be_searched_are_reported_and_not_passed_over(server, order):
+@pytest.mark.parametrize(("order", "number"), [("descending", 5_000), ("ascending", 1_620)])
+def test_more_runs_than_can_be_searched_are_reported_and_not_passed_over(server, order, number):
     server.order = order
     server.fill(9_000)
 
-    with pytest.raises(AmbiguousRunError, match=r"pipeline 19 has more than \d+ runs since run 3"):
+    with pytest.raises(AmbiguousRunError) as since_run:
         server.drive(after(server.history(), Intent(19, 3)))
-    with pytest.raises(AmbiguousRunError, match=r"^It cannot be determined which run came first\. Give a later"):
+    with pytest.raises(AmbiguousRunError) as since_moment:
         server.drive(server.history().started_since(ALWAYS))
+
+    assert str(since_run.value) == (
+        "It cannot be determined which run this task started. Look at the pipeline's runs in FlowEngine, then clear "
+        f"this task to start a new one: pipeline 19 has more than {number} runs since run 3."
+    )
+    assert str(since_moment.value) == (
+        "It cannot be determined which run came first. Give a later started_after, or run_id: pipeline 19 has more "
+        f"than {number} runs since 1970-01-01 00:00:00+00:00."
+    )
+    for error in (since_run.value, since_moment.value):
+        assert error.pipeline_id == 19
+        assert ids(error.candidates) == list(range(9_000, 9_000 - number, -1))
+
+
+def test_runs_are_read_back_to_the_baseline_and_no_further(server):
+    server.fill(500)
+
+    assert ids(server.drive(after(server.history(), Intent(19, 495)))) == [500, 499, 498, 497, 496]
+    assert asked(server) == [(1, 20)]
+
+
+def test_a_run_that_a_start_named_is_enough_if_the_first_page_shows_it(server):
+    server.fill(500)
+
+    new = server.drive(server.history().after_baseline(lambda run: run.id > 300, 300, wanted=490))
+
+    assert ids(new) == list(range(500, 480, -1))
+    assert asked(server) == [(1, 20)]
 
 
 def test_text_ids_are_new_when_they_werent_known(server):
@@ -576,6 +710,15 @@ def test_a_search_back_reads_eighty_short_pages_at_most(server, order, last):
     with pytest.raises(AmbiguousRunError):
         server.drive(server.history().started_since(ALWAYS))
     assert asked(server)[-1][0] == last
+
+
+def test_all_runs_that_started_at_the_very_moment_are_listed(server):
+    for run_id in range(1, 61):
+        server.add_run(run_id, started=NOW)
+
+    listed = server.drive(server.history().started_since(datetime.fromtimestamp(NOW, UTC)))
+
+    assert ids(listed) == list(range(60, 0, -1))
 
 
 def test_without_a_moment_the_newest_page_is_enough(server):
