@@ -16,7 +16,7 @@ from airflow_provider_flowengine.definitions.content import pipeline_object, wit
 from airflow_provider_flowengine.hooks.connection import explain_missing, settings_of
 from airflow_provider_flowengine.hooks.diagnosis import describe_connection
 from airflow_provider_flowengine.protocol.api import Api
-from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, seconds
+from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, seconds, seconds_if_given
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, FlowEngineError, run_not_found
 from airflow_provider_flowengine.protocol.flow import Client
 from airflow_provider_flowengine.protocol.history import History
@@ -24,7 +24,7 @@ from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.job_params import JobParams, resolve_job_params
 from airflow_provider_flowengine.protocol.models import Engine, Pipeline, PipelineRun
-from airflow_provider_flowengine.protocol.monitor import POLL_INTERVAL, UNREACHABLE_TIMEOUT, PollOptions, RunMonitor
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.outcomes import check_success, log_node
 from airflow_provider_flowengine.protocol.settings import Settings
 from airflow_provider_flowengine.protocol.starting import start_once
@@ -282,10 +282,10 @@ class FlowEngineHook(BaseHook):
         """
         pipeline_id, run_id = parse_id("pipeline_id", pipeline_id), parse_id("run_id", run_id)
         options = PollOptions(
-            seconds("poll_interval", poll_interval) or POLL_INTERVAL,
-            unreachable_timeout=seconds("unreachable_timeout", unreachable_timeout) or UNREACHABLE_TIMEOUT,
+            seconds("poll_interval", poll_interval),
+            unreachable_timeout=seconds("unreachable_timeout", unreachable_timeout),
         )
-        now, limit = self.api.now(), seconds("timeout", timeout)
+        now, limit = self.api.now(), seconds_if_given("timeout", timeout)
         url = self.run_url(pipeline_id, run_id)
         options = options.limited("timeout", limit, now)
         monitor = RunMonitor(run_id, pipeline_id, options, started_at=now, run_url=url, fetch_nodes=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_flowengine.protocol.arguments import (
-    Seconds,
     parse_datetime,
     parse_flag,
     parse_id,
     parse_mapping,
     parse_text,
     seconds,
+    seconds_if_given,
 )
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -44,18 +44,6 @@ Time = datetime | str | XComArg | TemplateFunction
 IfExists = Literal["fail", "skip", "update"]
 IfRunning = Literal["start", "reuse", "wait", "skip", "stop", "fail"]
 RetryMode = Literal["restart", "resume"]
-
-
-def to_seconds(name: str, value: Seconds) -> float:
-    """
-    Return a length of time in seconds; there must be one.
-
-    :raises ConfigurationError: when it is nothing, no length of time, or too little.
-    """
-    length = seconds(name, value)
-    if length is None:
-        raise ConfigurationError(f"{name}: it must be seconds or a timedelta, more than 0")
-    return length
 
 
 RENDERED = "has rendered to"
@@ -123,7 +111,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "start_confirmation_timeout": seconds,
     "started_after": parse_datetime,
     "started_within": seconds,
-    "timeout": seconds,
+    "timeout": seconds_if_given,
     "transform": _function,
     "unreachable_timeout": seconds,
     "wait_for_completion": _bool,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.links import FlowEngineRunLink
-from airflow_provider_flowengine.operators.arguments import to_seconds, validate_arguments
+from airflow_provider_flowengine.operators.arguments import validate_arguments
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 from airflow_provider_flowengine.operators.deferral import is_deferrable
-from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
+from airflow_provider_flowengine.protocol.arguments import Seconds, seconds, seconds_if_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,12 +121,12 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         return RunOptions(
             wait_for_completion=self.wait_for_completion,
             deferrable=self.deferrable,
-            poll_interval=to_seconds("poll_interval", self.poll_interval),
-            timeout=seconds("timeout", self.timeout),
+            poll_interval=seconds("poll_interval", self.poll_interval),
+            timeout=seconds_if_given("timeout", self.timeout),
             execution_timeout=self.execution_timeout.total_seconds() if self.execution_timeout else None,
             cancel_on_kill=self.cancel_on_kill,
             durable=self.durable,
-            unreachable_timeout=to_seconds("unreachable_timeout", self.unreachable_timeout),
+            unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout),
         )
 
     def _begin(self, context: Context) -> RunTask:

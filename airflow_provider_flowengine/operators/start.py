@@ -11,11 +11,10 @@ from airflow_provider_flowengine.operators.arguments import (
     Object,
     RetryMode,
     Text,
-    to_seconds,
     validate_arguments,
 )
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
-from airflow_provider_flowengine.protocol.arguments import Seconds
+from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,5 +137,5 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
             resume_failed=self.retry_mode == "resume",
             retry_stopped=self.retry_stopped,
             if_running=self.if_running,
-            confirmation_timeout=to_seconds("start_confirmation_timeout", self.start_confirmation_timeout),
+            confirmation_timeout=seconds("start_confirmation_timeout", self.start_confirmation_timeout),
         )

@@ -9,11 +9,10 @@ from airflow_provider_flowengine.operators.arguments import (
     Flag,
     Id,
     Text,
-    to_seconds,
     validate_arguments,
 )
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
-from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
+from airflow_provider_flowengine.protocol.arguments import Seconds, seconds, seconds_if_given
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         run_ids = find_runs_to_stop(self, pipeline_id, run_id=self.run_id, all_running=self.all_running)
         stopped = stop_runs(self, pipeline_id, run_ids)
         if self.wait_for_completion:
-            poll_interval = to_seconds("poll_interval", self.poll_interval)
-            timeout = seconds("timeout", self.timeout)
+            poll_interval = seconds("poll_interval", self.poll_interval)
+            timeout = seconds_if_given("timeout", self.timeout)
             wait_for_ends(self, pipeline_id, run_ids, poll_interval=poll_interval, timeout=timeout)
         return stopped

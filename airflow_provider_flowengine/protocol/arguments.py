@@ -24,20 +24,23 @@ NOTHING = ("", "None")
 """What a template renders to when what it names isn't there."""
 
 
-def seconds(name: str, value: Seconds | None) -> float | None:
+def seconds(name: str, value: Seconds) -> float:
     """
     Return a length of time in seconds.
 
     :param name: the argument's name, for the error.
-    :param value: seconds or a timedelta, more than 0; None stays None.
+    :param value: seconds or a timedelta, more than 0.
     :raises ConfigurationError: when it is neither, or too little.
     """
-    if value is None:
-        return None
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
         raise ConfigurationError(f"{name}: {value!r} must be seconds or a timedelta, more than 0")
     return float(number)
+
+
+def seconds_if_given(name: str, value: Seconds | None) -> float | None:
+    """Return a length of time as :func:`seconds` does; None stays None, which is without end."""
+    return None if value is None else seconds(name, value)
 
 
 # Each of these takes the argument's name, its value, and how that came about, for the error.

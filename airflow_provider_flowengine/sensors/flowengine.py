@@ -308,7 +308,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
     def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
         """Return what builds a monitor as of now, once the pipeline is known."""
-        from airflow_provider_flowengine.protocol.monitor import UNREACHABLE_TIMEOUT, PollOptions, RunMonitor
+        from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
         outage = load_outage(context) if self.reschedule else {}
@@ -318,7 +318,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             run_id,
             options=PollOptions(
                 poll_interval=_seconds(self.poke_interval),
-                unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout) or UNREACHABLE_TIMEOUT,
+                unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout),
             ).limited(*self._limit(), started_at),
             started_at=started_at,
             started_after=None if run_id is not None else self._started_after(context),
@@ -376,10 +376,9 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     def _started_after(self, context: Context) -> datetime:
         if self.started_after is not None:
             return parse_local_datetime("started_after", self.started_after, RENDERED)
-        window = seconds("started_within", self.started_within)
         time_of_dag_run = DagRunTime.of(context)
-        if window is not None:
-            return time_of_dag_run.started_within(timedelta(seconds=window))
+        if self.started_within is not None:
+            return time_of_dag_run.started_within(timedelta(seconds=seconds("started_within", self.started_within)))
         return time_of_dag_run.started_after()
 
 

@@ -102,7 +102,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         self.pipeline_field = field
         self.pipeline_value = (parse_id if field == "id" else parse_text)(f"pipeline_{field}", value)
         self.outcomes = outcomes_of(outcomes)
-        self.poll_interval = seconds("poll_interval", poll_interval) or 30.0
+        self.poll_interval = seconds("poll_interval", poll_interval)
         self.start_from = start_from
         self._cursor: Cursor | None = None
         self._store: _CursorStore | None = None
