@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_flowengine import __version__
-from airflow_provider_flowengine.connection_form import (
-    CONNECTION_TYPE,
-    HOOK_NAME,
-    conn_fields,
-    ui_field_behaviour,
-)
+from airflow_provider_flowengine.connection_form import CONNECTION_TYPE, HOOK_NAME, conn_fields, ui_field_behaviour
 
 _PACKAGE = "airflow_provider_flowengine"
 _INTEGRATION = "FlowEngine"

@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_flowengine.definitions.content import (
-    fingerprint,
-    label_of,
-    without_server_fields,
-)
+from airflow_provider_flowengine.definitions.content import fingerprint, label_of, without_server_fields
 from airflow_provider_flowengine.definitions.diff import Change, diff
 from airflow_provider_flowengine.definitions.text import one_line
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
-from airflow_provider_flowengine.operators.arguments import (
-    Id,
-    IfRunning,
-    Object,
-    RetryMode,
-    Text,
-    validate_arguments,
-)
+from airflow_provider_flowengine.operators.arguments import Id, IfRunning, Object, RetryMode, Text, validate_arguments
 from airflow_provider_flowengine.operators.run import FlowEngineRunOperator
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 

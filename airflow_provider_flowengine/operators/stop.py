@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
-from airflow_provider_flowengine.operators.arguments import (
-    Flag,
-    Id,
-    Text,
-    validate_arguments,
-)
+from airflow_provider_flowengine.operators.arguments import Flag, Id, Text, validate_arguments
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds, seconds_if_given
 from airflow_provider_flowengine.protocol.errors import ConfigurationError

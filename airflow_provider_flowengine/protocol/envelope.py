@@ -19,11 +19,7 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.http import (
-    DENIED_STATUSES,
-    UNAVAILABLE_STATUSES,
-    UNPROCESSED_REDIRECTS,
-)
+from airflow_provider_flowengine.protocol.http import DENIED_STATUSES, UNAVAILABLE_STATUSES, UNPROCESSED_REDIRECTS
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import Json, JsonObject, Request, Response
