@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from airflow.providers.common.compat.sdk import XComArg
 
@@ -19,6 +19,7 @@ from airflow_provider_flowengine.protocol.arguments import (
     seconds_if_given,
 )
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.retry import failing_at_once
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
@@ -122,6 +123,16 @@ _MAY_BE_NONE = frozenset({"changes", "deferrable", "engine_key", "job_params"})
 """What None means no more than not given."""
 
 
+@failing_at_once()
+def refuse(task: BaseOperator, reason: str) -> NoReturn:
+    """
+    Refuse a task's arguments: at parse time, or when a mapped task runs, which then fails whatever retries are left.
+
+    :raises ConfigurationError: naming the task.
+    """
+    raise ConfigurationError(f"Task {task.task_id}: {reason}") from None
+
+
 def validate_arguments(task: BaseOperator, **arguments: object) -> None:
     """
     Check arguments as they stand in the DAG file; templates, and other tasks' results, are checked when the task runs.
@@ -135,7 +146,7 @@ def validate_arguments(task: BaseOperator, **arguments: object) -> None:
         try:
             _CHECKS[name](name, value)
         except ConfigurationError as error:
-            raise ConfigurationError(f"Task {task.task_id}: {error}") from None
+            refuse(task, str(error))
 
 
 def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
@@ -147,5 +158,5 @@ def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
     given = {name: value for name, value in arguments.items() if value is not None}
     if len(given) != 1:
         got = f"got {' and '.join(given)}" if given else "got none"
-        raise ConfigurationError(f"Task {task.task_id}: give exactly one of {', '.join(arguments)}; {got}")
+        refuse(task, f"give exactly one of {', '.join(arguments)}; {got}")
     validate_arguments(task, **given)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
-from airflow_provider_flowengine.operators.arguments import Flag, Id, Text, validate_arguments
+from airflow_provider_flowengine.operators.arguments import Flag, Id, Text, refuse, validate_arguments
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds, seconds_if_given
-from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +71,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         if run_id is not None:
             validate_arguments(self, run_id=run_id)
         if run_id is None and all_running is False:
-            raise ConfigurationError(f"Task {self.task_id}: give run_id, or leave all_running on")
+            refuse(self, "give run_id, or leave all_running on")
         self.run_id = run_id
         self.all_running = all_running if run_id is None else False  # what renders to nothing doesn't mean all runs
         self.wait_for_completion = wait_for_completion

@@ -24,6 +24,7 @@ from airflow_provider_flowengine.operators.arguments import (
     Id,
     Text,
     Time,
+    refuse,
     rendered_id,
     require_exactly_one,
     validate_arguments,
@@ -38,7 +39,6 @@ from airflow_provider_flowengine.operators.deferral import (
 )
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds
 from airflow_provider_flowengine.protocol.errors import (
-    ConfigurationError,
     FlowEngineError,
     RunError,
     RunTimeoutError,
@@ -129,7 +129,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         selector = {name: value for name, value in selectors.items() if value is not None}
         if len(selector) > 1:
             names = " or ".join(selector)
-            raise ConfigurationError(f"Task {self.task_id}: give {names}, not both")
+            refuse(self, f"give {names}, not both")
         validate_arguments(
             self,
             flowengine_conn_id=flowengine_conn_id,

@@ -244,6 +244,17 @@ def test_a_template_that_renders_to_nonsense_is_named_before_anything_is_changed
     assert {call["method"] for call in emulator.calls()} <= {"GET"}
 
 
+@pytest.mark.parametrize("mapped", [{"pipeline_id": [None]}, {"pipeline_id": [1], "if_running": ["maybe"]}], ids=str)
+def test_a_mistake_in_what_a_task_is_mapped_over_is_not_retried(dag, run, emulator, mapped):
+    FlowEngineStartPipelineOperator.partial(task_id="start", dag=dag, retries=3).expand(**mapped)
+
+    (task,) = run(dag).mapped("start")
+
+    assert (task.state, task.tries) == ("failed", 1)
+    assert task.error.startswith("Task start: ")
+    assert emulator.count("start") == 0
+
+
 def test_a_name_that_two_pipelines_have(emulator, pipeline, run_task):
     pipeline("a", name="Nightly")
     pipeline("b", name="Nightly")
