@@ -112,7 +112,7 @@ def read_uploads(given: Iterable[str], definitions: Sequence[Definition]) -> dic
     if uploads and len(definitions) != 1:
         raise ConfigurationError("--file needs one pipeline at a time")
     for name, path in uploads.items():
-        params = [f"{node}.{param.get('key')}" for node, param in file_params(definitions[0].content)]
+        params = [param for param, _ in file_params(definitions[0].content)]
         if name not in params:
             raise ConfigurationError(f"--file: {name!r} is no FILE param; {known('FILE params', params, wanted=name)}")
         if not Path(path).is_file():
@@ -291,13 +291,12 @@ def _create(engine: Engine, step: Step, content: JsonObject) -> Identifier:
 def _with_uploads(engine: Engine, step: Step) -> JsonObject:
     """Upload the files of a step, and return its content with the paths that FlowEngine gave them."""
     content = copy.deepcopy(step.content)
-    for node, param in file_params(content):
-        path = step.uploads.get(f"{node}.{param.get('key')}")
-        if path:
+    for name, param in file_params(content):
+        if path := step.uploads.get(name):
             answer = engine.upload(Path(path))
             value = answer.get("path") if isinstance(answer, dict) else answer
             if not isinstance(value, str) or not value:
                 raise UnexpectedResponseError(f"The answer to the upload of {path} holds no path: {answer!r:.300}")
             param["value"] = value
-            output.note(f"Uploaded {path} for {node}.{param.get('key')}: {value}")
+            output.note(f"Uploaded {path} for {name}: {value}")
     return content

@@ -38,10 +38,10 @@ def export(arguments: argparse.Namespace) -> int:
             output.note(f"Error: {label}: {error}", style="red")
             state = "failed"
         results.append({"pipeline": label, "file": str(folder / name), "state": state})
-        for node, param in file_params(pipeline.content):
+        for param, _ in file_params(pipeline.content):
             output.note(
-                f"{folder / name}: FILE param {node}.{param.get('key')} is a path on this engine's own disk; on "
-                "another engine, upload the file with --file"
+                f"{folder / name}: FILE param {param} is a path on this engine's own disk; on another engine, upload "
+                "the file with --file"
             )
     output.rows(arguments.output, results, ("pipeline", "file", "state"))
     return exit_codes.ERROR if any(result["state"] == "failed" for result in results) else exit_codes.OK

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_provider_flowengine.cli.engine import Engine
-    from airflow_provider_flowengine.protocol.http import Json
 
 
 def promote(arguments: argparse.Namespace) -> int:
@@ -55,12 +54,10 @@ def _with_targets_files(target: Engine, definitions: Sequence[Definition]) -> li
     for definition, existing in zip(definitions, existing_ones, strict=True):
         content = copy.deepcopy(definition.content)
         params = file_params(content)
-        paths: dict[tuple[str, Json], Json] = {}
-        if existing and params:
-            theirs = file_params(target.pipeline(existing.id).content)
-            paths = {(node, param.get("key")): param.get("value") for node, param in theirs}
-        for node, param in params:
-            param["value"] = paths.get((node, param.get("key")))
+        theirs = file_params(target.pipeline(existing.id).content) if existing and params else []
+        paths = {name: param.get("value") for name, param in theirs}
+        for name, param in params:
+            param["value"] = paths.get(name)
         result.append(Definition(definition.source, content))
     return result
 
@@ -80,8 +77,8 @@ def _ask_for_files(definitions: list[Definition], uploads: dict[str, str]) -> di
 
 def _note_what_stays_behind(definitions: Iterable[Definition]) -> None:
     for definition in definitions:
-        for node, param in file_params(definition.content):
-            output.note(f"{definition.label}: FILE param {node}.{param.get('key')} keeps the target's own file.")
+        for name, _ in file_params(definition.content):
+            output.note(f"{definition.label}: FILE param {name} keeps the target's own file.")
         mode = execution_config(definition.content).get("runMode")
         if mode not in (None, "SINGLE"):
             output.note(

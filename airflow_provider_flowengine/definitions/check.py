@@ -116,10 +116,10 @@ def file_params(pipeline: Mapping[str, Json]) -> list[tuple[str, JsonObject]]:
     Return a pipeline's FILE params, whose values are paths on one engine's own disk.
 
     :param pipeline: the whole pipeline object.
-    :return: the node's id and the param's object, which may be changed in place.
+    :return: what each is called, ``node.key``, and its object, which may be changed in place.
     """
     return [
-        (str(node.get("nodeId")), param)
+        (f"{node.get('nodeId')}.{param.get('key')}", param)
         for node in nodes_of(pipeline)
         for param in params_of(node)
         if param.get("type") == "FILE"
@@ -132,4 +132,4 @@ def missing_files(pipeline: Mapping[str, Json]) -> list[str]:
 
     :param pipeline: the whole pipeline object.
     """
-    return [f"{node}.{param.get('key')}" for node, param in file_params(pipeline) if is_empty(param.get("value"))]
+    return [name for name, param in file_params(pipeline) if is_empty(param.get("value"))]
