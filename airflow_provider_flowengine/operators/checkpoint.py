@@ -155,8 +155,8 @@ def decide(
     run: PipelineRun | None,
     *,
     cleared: bool,
-    resume_failed: bool = False,
-    retry_stopped: bool = False,
+    resume_failed: bool,
+    retry_stopped: bool,
 ) -> Decision:
     """
     Return what a try does about what an earlier one left.
@@ -201,10 +201,10 @@ class CheckpointStore:
     def __init__(self, context: Context, durable: bool) -> None:
         self._store = compat.task_state_store(context) if durable else None
         ti = context.get("ti")
-        self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
-        self.try_number = int(getattr(ti, "try_number", 1) or 1)
+        self.max_tries = int(getattr(ti, "max_tries", None) or 0)
+        self.try_number = int(getattr(ti, "try_number", None) or 1)
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
-        self._retries = int(getattr(context.get("task"), "retries", 0) or 0)
+        self._retries = int(getattr(context.get("task"), "retries", None) or 0)
         self.checkpoint: Checkpoint | None = None
         self._stored: Checkpoint | None = None
 

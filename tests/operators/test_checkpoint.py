@@ -101,6 +101,10 @@ def test_where_airflow_says_nothing_of_a_try_it_is_the_first_and_last():
     assert (one.follows_another_try, one.is_last_try, one.was_cleared, one.read()) == (False, True, False, None)
 
 
+def test_a_try_without_a_number_is_the_first():
+    assert store_of(Store(), None).try_number == 1
+
+
 def test_a_second_try_follows_another():
     assert store_of(Store(), 2).follows_another_try
 
@@ -122,6 +126,7 @@ def test_the_next_try_reads_what_the_one_before_has_noted():
         ({"clears": 1, "max_tries": 1 + RETRIES}, True),
         ({"clears": 1, "max_tries": 1 + 1, "retries": 1}, True),  # the retries were lowered from 2 to 1 meanwhile
         ({"clears": 0, "max_tries": 1 + 1, "retries": 1}, False),
+        ({"clears": 1, "max_tries": 1, "retries": None}, True),
     ],
 )
 def test_a_clear_is_distinguished_from_a_retry(later, cleared):
@@ -190,6 +195,16 @@ def test_what_an_earlier_part_of_a_try_has_saved_is_not_written_again():
     assert store_of(store, 2).read().phase is Phase.DELIVERED
 
 
+def test_what_was_read_is_not_written_again():
+    store = Store()
+    store_of(store, 1).save(Phase.DEFERRED, 1, 7)
+    resumed = store_of(store, 1)
+    resumed.read()
+    resumed.save(Phase.DEFERRED, 1, 7)
+
+    assert store.writes == 1
+
+
 def test_after_a_clear_the_same_is_written_anew():
     store = Store()
     one = store_of(store, 1)
@@ -240,6 +255,16 @@ def test_the_run_of_an_earlier_try_is_kept_beside_whatever_stands_there_and_writ
 
     assert store.rows["flowengine_tries"] == {"1": 7}
     assert store.writes - writes == (0 if kept == {"1": 7} else 1)
+
+
+def test_a_trys_own_run_is_none_of_an_earlier_try():
+    store = Store()
+    run_try(store, 1, 7)
+    resumed = store_of(store, 1)
+    resumed.read()
+    resumed.record_earlier_try()
+
+    assert "flowengine_tries" not in store.rows
 
 
 def test_a_start_whose_run_is_not_known_is_no_run_of_an_earlier_try():
