@@ -37,6 +37,38 @@ def test_each_way_to_end_has_one_action(ending, by_user, last_try, reconnects, a
     assert row.reason or action == "-"
 
 
+GIVEN_UP = (Ending.INTERRUPTED, Ending.RUN_LOST, Ending.GAVE_UP)
+
+
+@pytest.mark.parametrize(
+    ("endings", "by_user", "last_try", "reconnects", "reason"),
+    [
+        ([Ending.RUN_ENDED], False, True, True, ""),
+        ([Ending.TIMED_OUT], False, False, True, "The time for the run is over"),
+        ([Ending.INTERRUPTED], True, False, True, "The task was ended by the user"),
+        (GIVEN_UP, False, True, True, "The last try gives up"),
+        ((*GIVEN_UP, Ending.UNFORESEEN), False, False, True, "the next try will reconnect"),
+        (
+            (*GIVEN_UP, Ending.UNFORESEEN),
+            False,
+            False,
+            False,
+            "No later try can reconnect to this run, and a retry would start another one beside it",
+        ),
+        (
+            [Ending.UNFORESEEN],
+            False,
+            True,
+            True,
+            "the error says nothing about the run; clear the task to reconnect to it",
+        ),
+    ],
+)
+def test_the_log_says_why(endings, by_user, last_try, reconnects, reason):
+    for ending in endings:
+        assert exit_policy(ending, by_user=by_user, last_try=last_try, reconnects=reconnects).reason == reason
+
+
 def test_the_table_has_every_ending():
     assert {name for name, *_ in ROWS} == set(Ending)
 
