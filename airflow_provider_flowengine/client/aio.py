@@ -10,7 +10,7 @@ from yarl import URL
 
 from airflow_provider_flowengine.client import tls
 from airflow_provider_flowengine.client.exchange import headers_of, request_failed, time_limit
-from airflow_provider_flowengine.client.proxy import proxy_for
+from airflow_provider_flowengine.client.proxy import ProxyAddressError, proxy_for
 from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
 from airflow_provider_flowengine.protocol.content import Content
 from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowEngineError, ServiceUnavailableError
@@ -148,6 +148,8 @@ class AsyncClient:
     async def _connect(self) -> _Connections:
         # Once a session: aiohttp's own trust_env reads files in a thread for every single request.
         proxy = await asyncio.to_thread(proxy_for, self._settings.fl_url, self._settings.redact)
+        if proxy and not proxy.lower().startswith(("http://", "https://")):  # aiohttp would talk HTTP to any
+            raise ProxyAddressError("the environment names a proxy of another kind than http and https")
         context = await asyncio.to_thread(lambda: tls.context(tls.bundle(self._settings.verify)))
         kept, fresh = (
             aiohttp.TCPConnector(limit=MAX_REQUESTS, ssl=context, force_close=force_close)

@@ -33,5 +33,5 @@ def context(path: bool | str) -> ssl.SSLContext | bool:
         if os.path.isdir(path):
             return ssl.create_default_context(capath=path)
         return ssl.create_default_context(cafile=path)
-    except OSError as error:
-        raise ConfigurationError(f"verify: no CA bundle can be read from {path!r}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"verify: no CA bundle can be read from {path!r:.300}: {error}") from error

@@ -8,12 +8,12 @@ import logging
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_flowengine import connection_form
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, closest
+from airflow_provider_flowengine.protocol.redaction import Redactor
 from airflow_provider_flowengine.protocol.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _EXTRA_KEYS = frozenset(field.name for field in connection_form.EXTRA_FIELDS)
 _OBJECTS = ("headers", "status_words")
+_LONGEST_REASON = 1000  # characters: what is quoted may be a whole file that was pasted into the wrong field
 
 
 def settings_of(connection: Connection) -> Settings:
@@ -94,8 +95,13 @@ def _parse(connection: Connection) -> Settings:
             **{name: _mapping(extra, name) for name in _OBJECTS},
         )
     except ConfigurationError as error:
-        kind = "" if connection.conn_type == connection_form.CONNECTION_TYPE else f" (type {connection.conn_type})"
-        raise ConfigurationError(f"Connection {connection.conn_id}{kind}: {error}") from None
+        raise ConfigurationError(_refusal(connection, str(error))) from None
+
+
+def _refusal(connection: Connection, reason: str) -> str:
+    kind = "" if connection.conn_type == connection_form.CONNECTION_TYPE else f" (type {connection.conn_type})"
+    shown = Redactor([connection.password or ""])(reason, _LONGEST_REASON)
+    return f"Connection {connection.conn_id}{kind}: {shown}"
 
 
 def _source(connection: Connection, unknown: list[str]) -> str:
@@ -145,24 +151,30 @@ def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _gateway(connection: Connection) -> str:
     host = (connection.host or "").strip().rstrip("/")
-    if not host:
+    if not host or host.lower() in ("http:", "https:"):
         raise ConfigurationError("host is empty; it must be FlowEngine's gateway, e.g. gw.example.com")
+    named, _, rest = host.rpartition("://")
+    schema = _schema(connection)
+    if (named.lower(), schema) == ("http", "https"):
+        raise ConfigurationError("host begins with http://, but schema is https: remove the one that is wrong")
+    address, slash, path = rest.partition("/")
+    address = _bracketed(address).removesuffix(":")
+    if connection.port and ":" not in address.rpartition("]")[2]:
+        address = f"{address}:{connection.port}"
+    return f"{named or schema or 'http'}://{address}{slash}{path}"
+
+
+def _schema(connection: Connection) -> str:
     schema = (connection.schema or "").strip().lower()
-    if schema and schema not in ("http", "https"):
+    if schema not in ("", "http", "https"):
         # Airflow reads the path of a connection's URI as its schema.
         raise ConfigurationError(
             f"schema: {connection.schema!r} must be http or https; a path of the gateway belongs into host, e.g. "
             "https://gw.example.com/fl, in a connection's URI as https%3A%2F%2Fgw.example.com%2Ffl"
         )
-    url = host if "://" in host else f"{schema or 'http'}://{_bracketed(host)}"
-    if connection.port:
-        parts = urlsplit(url)
-        if not parts.netloc.rpartition("]")[2].count(":"):
-            url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    return url
+    return schema
 
 
 def _bracketed(host: str) -> str:
     """Write an IPv6 address as an address needs it; Airflow takes the brackets of a connection's URI away."""
-    name, slash, path = host.partition("/")
-    return f"[{name}]{slash}{path}" if name.count(":") > 1 and not name.startswith("[") else host
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host

@@ -31,8 +31,11 @@ _HINTS = {
         "The server does not speak TLS there: check the connection's Scheme (http or https) and Port."
     ),
     r"certificate": "Check the connection's Gateway (host), or give the path of a CA bundle in Verify TLS (verify).",
-    r"\\x15\\x03|HTTP/0\.9|HTTPS (?:server|port)": "The server expects TLS: set the connection's Scheme to https.",
-    r"proxy": "Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment of Airflow's workers.",
+    # An alert of TLS, as it came or as Python shows it; or what a server answers that expects TLS.
+    r"\x15\x03|\\x15\\x03|HTTP/0\.9|HTTPS (?:server|port)": (
+        "The server expects TLS: set the connection's Scheme to https."
+    ),
+    r"proxy|socks": "Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment of Airflow's workers.",
     r"\bssl|\btls": "Check the connection's Scheme (http or https), Port and Verify TLS (verify).",
     r"^the connection broke": "If this happens each time, the server may expect TLS: check the connection's Scheme.",
     r"^no complete answer within": "Raise the connection's Timeout (timeout) if this FlowEngine is slow.",

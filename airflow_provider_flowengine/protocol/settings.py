@@ -174,7 +174,7 @@ def _secrets(access_key: str, headers: Mapping[str, str]) -> tuple[str, ...]:
 def _gateway(url: str) -> str:
     address = url.strip()
     parts = _split(address)
-    if parts is None or re.search(r"[\s\\@]", address):
+    if parts is None or re.search(r"[\s\\@\x00-\x1f\x7f]|://.*://", address):
         shown = re.sub(r"\?.*", "?***", f"***@{url.rpartition('@')[2]}" if "@" in url else url, flags=re.DOTALL)
         raise ConfigurationError(
             f"host: {shown!r} is no gateway address; write it like gw.example.com, or https://gw.example.com/fl, "
@@ -223,7 +223,7 @@ def _headers(user: str, access_key: str, workspace_id: str, more: Mapping[str, o
 
 def _header(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ConfigurationError(f"headers: the value of {name!r} must be text, not {value!r}")
+        raise ConfigurationError(f"headers: the value of {name!r} must be text, not {type(value).__name__}")
     text = str(value).strip()
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", text):
         raise ConfigurationError(
@@ -248,13 +248,13 @@ _NO_PATHS = frozenset("0 1 yes no on off y n t f none null".split())
 
 
 def _verify(value: object) -> bool | str:
-    if value is None or value == "":
+    if value is None or isinstance(value, bool):
+        return value is not False
+    text = value.strip() if isinstance(value, str) else "no text"
+    if not text:
         return True
-    if isinstance(value, bool):
-        return value
-    word = value.strip().lower() if isinstance(value, str) else ""
-    if isinstance(value, str) and word not in _NO_PATHS:
-        return _FLAGS.get(word, value.strip())
+    if text.lower() not in _NO_PATHS and text.isprintable() and isinstance(value, str):
+        return _FLAGS.get(text.lower(), text)
     raise ConfigurationError(f"verify: {value!r} must be true, false, or the path of a CA bundle")
 
 

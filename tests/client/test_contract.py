@@ -15,6 +15,7 @@ from functools import partial
 
 import pytest
 
+from airflow_provider_flowengine.client import tls as tls_of_client
 from airflow_provider_flowengine.protocol import endpoints
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
@@ -517,6 +518,32 @@ def test_plain_http_if_tls_is_expected_says_what_to_check(server, talk):
     error = caught(talk(server.url.replace("http:", "https:")).send)
 
     assert "check the connection's Scheme (http or https)" in str(error)
+
+
+def test_an_alert_of_tls_if_plain_http_is_spoken_says_what_to_set(conversation):
+    conversation.server.replies = [cut_off(bytes.fromhex("15030300020228"))]
+    error = caught(conversation.send)
+
+    assert "The server expects TLS: set the connection's Scheme to https." in str(error)
+
+
+@pytest.mark.parametrize("path", ["ca\0.pem", "/" + "a" * 5_000])
+def test_no_path_of_a_bundle_is_more_than_a_mistake_in_the_connection(path):
+    with pytest.raises(ConfigurationError) as raised:
+        tls_of_client.context(path)
+
+    assert len(str(raised.value)) < 1_000
+
+
+@pytest.mark.parametrize("kind", ["socks5", "socks4", "ftp"])
+def test_a_proxy_of_another_kind_is_said_to_be_one(talk, monkeypatch, kind):
+    monkeypatch.setenv("http_proxy", f"{kind}://someone:a-password@127.0.0.1:1")
+
+    error = caught(talk("http://gw.example.invalid").send)
+
+    assert "Check HTTP_PROXY" in str(error)
+    assert "a-password" not in str(error)
+    assert not error.may_have_been_processed
 
 
 def test_tls_that_breaks_after_the_call_was_sent_leaves_it_unknown_whether_it_was_processed(tls, talk, bundle):

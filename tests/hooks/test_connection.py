@@ -42,6 +42,9 @@ def connection(**fields):
         ({"host": "[::1]", "port": 31101}, "http://[::1]:31101"),
         ({"host": "::1", "port": 31101}, "http://[::1]:31101"),
         ({"host": "fe80::1/fl"}, "http://[fe80::1]/fl"),
+        ({"host": "gw.example.com:", "port": 31101}, "http://gw.example.com:31101"),
+        ({"host": "gw.example.com:8443", "port": 31101}, "http://gw.example.com:8443"),
+        ({"host": "https://gw.example.com", "schema": "http"}, "https://gw.example.com"),
     ],
 )
 def test_the_gateways_address_is_read_as_people_write_it(fields, gateway):
@@ -160,7 +163,17 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
     ("fields", "why"),
     [
         ({"host": None}, "host is empty"),
+        ({"host": "http://"}, "host is empty"),
+        ({"host": "https://", "port": 443}, "host is empty"),
         ({"host": "gw example.com"}, "host: .* is no gateway address"),
+        ({"host": "gw\0.example.com"}, "host: .* is no gateway address"),
+        ({"host": "http://http://gw.example.com"}, "host: .* is no gateway address"),
+        ({"host": "http://[", "port": 80}, "host: .* is no gateway address"),
+        ({"host": "]", "port": 80}, "host: .* is no gateway address"),
+        ({"host": "http://[1.2.3.4]", "port": 80}, "host: .* is no gateway address"),
+        ({"host": "\u2102\u2100.example.com", "port": 80}, "host: .* is no gateway address"),
+        ({"host": "gw.example.com", "port": 70_000}, "host: .* is no gateway address"),
+        ({"host": "http://gw.example.com", "schema": "https"}, "host begins with http://, but schema is https"),
         ({"host": "ftp://gw.example.com"}, "host: .* is no gateway address"),
         (
             {"host": "http://gw.example.com/?key=S3cr3t"},
@@ -182,7 +195,8 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
         ({"extra": {"status_words": {"great": ["ok"]}}}, "status_words has the key 'great'"),
         ({"extra": {"ui_url": "{host}/run"}}, "ui_url: {host} isn't known"),
         ({"extra": {"verify": "0"}}, "verify: '0' must be true, false, or the path of a CA bundle"),
-        ({"extra": {"headers": {"X": None}}}, "headers: the value of 'X' must be text, not None"),
+        ({"extra": {"verify": "ca\0.pem"}}, "verify: .* must be true, false, or the path of a CA bundle"),
+        ({"extra": {"headers": {"X": None}}}, "headers: the value of 'X' must be text, not NoneType"),
         ({"extra": {"authentication": "session"}}, "authentication: session needs the account's name in login"),
         ({"extra": {"engine_key": ["demo"]}}, "engine_key: .* must be text"),
     ],
@@ -190,6 +204,29 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
 def test_a_field_that_cannot_be_right_is_named_with_its_connection(fields, why):
     with pytest.raises(ConfigurationError, match=f"Connection flowengine_default: {why}"):
         settings_of(connection(**fields))
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", None])
+def test_a_blank_verify_does_not_turn_verification_off(blank):
+    assert settings_of(connection(extra={"engine_key": "demo", "verify": blank})).verify is True
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "x" * 100_000},
+        {"schema": "x" * 100_000},
+        {"extra": {"timezone": "x" * 100_000}},
+        {"extra": {"headers": {"Authorization": ["Bearer a-secret-key"]}}},
+        {"extra": {"timeout": "a-secret-key"}},
+    ],
+)
+def test_an_error_about_a_connection_is_short_and_shows_no_secret(fields):
+    with pytest.raises(ConfigurationError) as raised:
+        settings_of(connection(**{"host": "gw.example.com", "password": "a-secret-key", **fields}))
+
+    assert len(str(raised.value)) < 1_200
+    assert "a-secret-key" not in str(raised.value)
 
 
 def test_an_unknown_key_in_extra_is_warned_of_and_not_refused(caplog):
