@@ -115,12 +115,7 @@ WAIT = (
 )
 
 COMMANDS = (
-    Command(
-        "check",
-        "check the connection step by step, and say what to do",
-        "inspecting:check",
-        ENGINE_AND_OUTPUT,
-    ),
+    Command("check", "check the connection step by step, and say what to do", "inspecting:check", ENGINE_AND_OUTPUT),
     Command("pipelines", "list the engine's pipelines", "inspecting:pipelines", ENGINE_AND_OUTPUT),
     Command(
         "runs",

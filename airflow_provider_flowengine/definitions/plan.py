@@ -72,13 +72,7 @@ class Step:
         ]
 
 
-def plan_step(
-    wanted: Mapping[str, Json],
-    current: Pipeline | None,
-    *,
-    source: str,
-    uploads: Mapping[str, str],
-) -> Step:
+def plan_step(wanted: Mapping[str, Json], current: Pipeline | None, *, source: str, uploads: Mapping[str, str]) -> Step:
     """
     Return what is to be done to one pipeline.
 

@@ -263,21 +263,17 @@ class Api:
             )
         return pipelines_of(listing)
 
-    def read_listing(self, kind: Kind = "name", wanted: str = "") -> Flow[Listing]:
+    def read_listing(self, key: str = "") -> Flow[Listing]:
         """
         05: return the engine's list of pipelines, with what is known of it.
 
-        :param kind: ``key`` or ``name``, default a name.
-        :param wanted: what is looked for, default nothing; of a key, the first page that shows it is enough.
+        :param key: the ``pipelineKey`` that is looked for: the first page that shows it is enough; default none.
         """
 
-        def is_found(listing: Listing) -> bool:
-            return kind == "key" and bool(matches(listing, kind, wanted))
+        def fetch(page: int, size: int) -> Flow[Reply]:
+            return self.call(lambda engine: endpoints.list_pipelines(engine, page, size))
 
-        return (yield from read_pages(self._fetch_pipelines, is_found))
-
-    def _fetch_pipelines(self, page: int, size: int) -> Flow[Reply]:
-        return (yield from self.call(lambda engine: endpoints.list_pipelines(engine, page, size)))
+        return (yield from read_pages(fetch, lambda listing: bool(key and matches(listing, "key", key))))
 
     def get_pipeline(self, pipeline_id: Identifier) -> Flow[Pipeline]:
         """
@@ -308,7 +304,7 @@ class Api:
         :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
         """
         kind: Kind = "key" if key else "name"
-        listing = yield from self.read_listing(kind, str(key or name))
+        listing = yield from self.read_listing(key or "")
         return choose(listing, self.engine_key, kind, str(key or name))
 
     def create_pipeline(self, pipeline: JsonObject) -> Flow[Pipeline]:

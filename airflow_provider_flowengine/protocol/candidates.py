@@ -45,20 +45,7 @@ _START_DURATION = 60.0
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MIN_RUNS_TO_TELL_ORDER = 5
-_SCHEDULE_WORDS = (
-    "cron",
-    "schedul",
-    "period",
-    "loop",
-    "interval",
-    "message",
-    "auto",
-    "定时",
-    "周期",
-    "循环",
-    "消息",
-    "自动",
-)
+_SCHEDULE_WORDS = "cron schedul period loop interval message auto 定时 周期 循环 消息 自动".split()
 
 
 class Verdict(StrEnum):

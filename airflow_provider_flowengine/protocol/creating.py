@@ -82,7 +82,7 @@ def find_existing(api: Api, *, key: str, name: str) -> Flow[Pipeline | None]:
     :raises PipelineExistsError: if there are several, so that nothing tells which is meant.
     :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
     """
-    listing = yield from api.read_listing("key" if key else "name", key or name)
+    listing = yield from api.read_listing(key)
     return only_match(listing, api.engine_key, key=key, name=name)
 
 
