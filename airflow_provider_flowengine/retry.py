@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_flowengine.protocol import errors
+from airflow_provider_flowengine.protocol.arguments import check_choice
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def should_retry(error: BaseException, failed_runs: Choice = "retry") -> bool:
     :param error: what a task failed with; what isn't of this package is Airflow's to judge, and counts as yes.
     :param failed_runs: what to do about a run that failed or took too long, ``"retry"`` (default) or ``"fail"``.
     """
-    _check(failed_runs)
+    check_choice("failed_runs", failed_runs, get_args(Choice))
     rule = _rule_of(error)
     return rule is None or (rule.decision or failed_runs) == "retry"
 
@@ -126,7 +127,7 @@ def default_retry_policy(failed_runs: Choice = "retry") -> RetryPolicy:
     :param failed_runs: what to do about a run that failed or took too long, ``"retry"`` (default) or ``"fail"``.
     :raises ConfigurationError: before Airflow 3.3, which has no retry policies.
     """
-    _check(failed_runs)
+    check_choice("failed_runs", failed_runs, get_args(Choice))
     try:
         from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
     except ImportError:
@@ -143,8 +144,3 @@ def default_retry_policy(failed_runs: Choice = "retry") -> RetryPolicy:
             for rule in RULES
         ]
     )
-
-
-def _check(failed_runs: str) -> None:
-    if failed_runs not in get_args(Choice):
-        raise ConfigurationError(f"failed_runs: {failed_runs!r} must be one of {', '.join(get_args(Choice))}")

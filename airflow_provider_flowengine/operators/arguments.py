@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_flowengine.protocol.arguments import (
+    check_choice,
     parse_datetime,
     parse_flag,
     parse_id,
@@ -74,16 +75,6 @@ def _bool(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is {value!r}; it must be True or False")
 
 
-def one_of(*choices: str) -> Callable[[str, object], None]:
-    """Return a check that an argument is one of these words."""
-
-    def check_choice(name: str, value: object) -> None:
-        if value not in choices:
-            raise ConfigurationError(f"{name} {value!r} must be {', '.join(choices[:-1])} or {choices[-1]}")
-
-    return check_choice
-
-
 def _function(name: str, value: object) -> None:
     if not callable(value):
         raise ConfigurationError(f"{name} is {value!r}; it must be a function from a pipeline's object to another")
@@ -104,9 +95,9 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "pipeline_key": parse_text,
     "pipeline_name": parse_text,
     "poll_interval": seconds,
-    "if_exists": one_of(*get_args(IfExists)),
-    "if_running": one_of(*get_args(IfRunning)),
-    "retry_mode": one_of(*get_args(RetryMode)),
+    "if_exists": partial(check_choice, choices=get_args(IfExists)),
+    "if_running": partial(check_choice, choices=get_args(IfRunning)),
+    "retry_mode": partial(check_choice, choices=get_args(RetryMode)),
     "retry_stopped": _bool,
     "run_id": parse_id,
     "start_confirmation_timeout": seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,19 @@ def parse_flag(name: str, value: object, said: str = "is") -> bool:
     if flag is None:
         raise ConfigurationError(f"{name} {said} {value!r}; it must be true or false")
     return flag
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """
+    Check that an argument is one of some words.
+
+    :param name: the argument's name, for the error.
+    :param value: its value.
+    :param choices: the words.
+    :raises ConfigurationError: when it is none of them.
+    """
+    if value not in choices:
+        raise ConfigurationError(f"{name}: {value!r} must be one of {', '.join(choices)}")
 
 
 def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinfo = "UTC") -> datetime:

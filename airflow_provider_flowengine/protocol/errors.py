@@ -232,8 +232,7 @@ class RunError(FlowEngineError):
 
     def __str__(self) -> str:
         """Return the whole text."""
-        see = f"See {self.run_url}" if self.run_url else ""
-        return " ".join(part for part in (self.message, self.aftermath, see) if part)
+        return with_page(self.message, self.run_url, self.aftermath)
 
 
 class RunFailedError(RunError):
@@ -269,6 +268,17 @@ def run_not_found(pipeline_id: Identifier, run_id: Identifier) -> RunNotFoundErr
     return RunNotFoundError(
         f"The history of pipeline {pipeline_id} has no run {run_id}: it was pruned, or belongs to another pipeline"
     )
+
+
+def with_page(message: str, run_url: str, aftermath: str = "") -> str:
+    """
+    Return the text of an error about a run.
+
+    :param message: what happened.
+    :param run_url: the address of the run's page, or empty.
+    :param aftermath: what the task did about the run, as a sentence, or empty.
+    """
+    return " ".join(part for part in (message, aftermath, f"See {run_url}" if run_url else "") if part)
 
 
 def sentence(text: object) -> str:

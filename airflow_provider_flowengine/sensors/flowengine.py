@@ -46,6 +46,7 @@ from airflow_provider_flowengine.protocol.errors import (
     StatusUnavailableError,
     UnexpectedResponseError,
     sentence,
+    with_page,
 )
 from airflow_provider_flowengine.retry import failing_at_once
 from airflow_provider_flowengine.sensors.dag_run_time import DagRunTime
@@ -186,8 +187,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
 
         if self._monitor is None:
             return f"The {describe_limit(name, length)} is over: no run is known yet."
-        text, url = self._monitor.describe_timeout(describe_limit(name, length)), self._monitor.known_url
-        return f"{text} See {url}" if url else text
+        return with_page(self._monitor.describe_timeout(describe_limit(name, length)), self._monitor.known_url)
 
     def _poke_and_defer(self, context: Context) -> Any:
         try:

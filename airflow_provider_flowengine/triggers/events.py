@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, model_serializer
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.hooks.connection import async_settings
-from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, parse_text, seconds
+from airflow_provider_flowengine.protocol.arguments import Seconds, check_choice, parse_id, parse_text, seconds
 from airflow_provider_flowengine.protocol.cursor import (
     Cursor,
     RestartDetector,
@@ -95,8 +95,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
             raise ConfigurationError("Give exactly one of pipeline_id, pipeline_key, pipeline_name")
         field, value = given[0]
         parse_text("flowengine_conn_id", flowengine_conn_id)
-        if start_from not in get_args(StartFrom):
-            raise ConfigurationError(f"start_from: {start_from!r} must be one of {', '.join(get_args(StartFrom))}")
+        check_choice("start_from", start_from, get_args(StartFrom))
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
         self.pipeline_field = field

@@ -84,12 +84,12 @@ def test_a_sensors_patience_is_positive():
         (
             FlowEngineStartPipelineOperator,
             {"pipeline_id": 1, "retry_mode": "again"},
-            "Task t: retry_mode 'again' must be restart or resume",
+            "Task t: retry_mode: 'again' must be one of restart, resume",
         ),
         (
             FlowEngineCreatePipelineOperator,
             {"pipeline": {}, "if_exists": "replace"},
-            "Task t: if_exists 'replace' must be fail, skip or update",
+            "Task t: if_exists: 'replace' must be one of fail, skip, update",
         ),
         (
             FlowEngineUpdatePipelineOperator,

@@ -29,7 +29,7 @@ from airflow_provider_flowengine.operators.execution.exits import RunExit, was_e
 from airflow_provider_flowengine.operators.execution.report import RunReport
 from airflow_provider_flowengine.operators.exit_policy import Ending, classify_ending
 from airflow_provider_flowengine.operators.interrupt import Interrupt, Interrupted
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunError, sentence
+from airflow_provider_flowengine.protocol.errors import FlowEngineError, RunError, sentence, with_page
 from airflow_provider_flowengine.protocol.flow import Sleep
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.models import run_from_dict
@@ -341,17 +341,12 @@ class RunTask(ABC):
                     error.aftermath = aftermath
                 if ending is Ending.INTERRUPTED:
                     text = "The task was ended before its run." if run else "The task was ended before it had a run."
-                    raise compat.TaskInterrupted(self._with_aftermath(text, aftermath)) from None
+                    raise compat.TaskInterrupted(with_page(text, self.report.url, aftermath)) from None
                 if isinstance(error, AirflowTaskTimeout):
                     state = f"{self.report.name(run)} was still running" if run else "the task had no run yet"
                     text = f"The {self.options.execution_limit} is over: {state}."
-                    raise AirflowTaskTimeout(self._with_aftermath(text, aftermath)) from None
+                    raise AirflowTaskTimeout(with_page(text, self.report.url, aftermath)) from None
                 raise
-
-    def _with_aftermath(self, text: str, aftermath: str) -> str:
-        """Return an error's text with what became of the run, and where to see it, as :class:`.RunError` has it."""
-        see = f"See {self.report.url}" if self.report.url else ""
-        return " ".join(part for part in (text, aftermath, see) if part)
 
     def _settle_run(self, ending: Ending, error: BaseException) -> str:
         """Do about the run what the exit policy says; return what became of it, as a sentence."""
