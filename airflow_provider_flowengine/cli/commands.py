@@ -80,7 +80,7 @@ def count(given: str) -> int:
 CONNECTION = (
     _argument("--conn-id", help=f"Airflow connection (default: {DEFAULT_CONN_ID}, unless --url is given)"),
     _argument("--url", help="FlowEngine's gateway, instead of a connection; needs no Airflow (FLOWENGINE_URL)"),
-    _argument("--engine-key", help="the engine; default the connection's (FLOWENGINE_ENGINE_KEY)"),
+    _argument("--engine-key", help="the engine; default the connection's, with --url FLOWENGINE_ENGINE_KEY's"),
     _argument("--user-id", help="with --url: the user id, default 1 (FLOWENGINE_USER_ID)"),
     _argument(
         "--login", help="with --url: sign in as this account; asks for its password (FLOWENGINE_LOGIN, …_PASSWORD)"

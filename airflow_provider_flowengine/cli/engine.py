@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 _ADVICE = "name another by --conn-id, or give --url"
 """What to do about a connection that can't be used; ``promote`` has other arguments."""
 
-_ARGUMENTS = ("url", "engine_key", "user_id", "login", "api_root", "timezone", "verify")
+_OF_ADDRESSES = ("user_id", "login", "api_root", "timezone", "verify")
+"""Arguments that say what a connection would."""
+
+_ARGUMENTS = ("url", "engine_key", *_OF_ADDRESSES)
 """What an argument, or ``FLOWENGINE_<NAME>``, says instead of a connection."""
 
 
@@ -202,13 +205,15 @@ def connect(arguments: argparse.Namespace) -> Engine:
     :raises ConfigurationError: if they lead nowhere.
     """
     given = {name: getattr(arguments, name) or _environment(name, "FLOWENGINE") for name in _ARGUMENTS}
-    if arguments.conn_id:
-        if arguments.url:
-            raise ConfigurationError("Give one of --conn-id and --url")
-        return _by_connection(arguments.conn_id, arguments.engine_key)
-    if given["url"]:
+    if arguments.conn_id and arguments.url:
+        raise ConfigurationError("Give one of --conn-id and --url")
+    if given["url"] and not arguments.conn_id:
         return _by_url(given, "FLOWENGINE")
-    return _by_connection(DEFAULT_CONN_ID, arguments.engine_key)
+    for name in _OF_ADDRESSES:
+        if getattr(arguments, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(f"{option} goes with --url; a connection says this itself: set it there")
+    return _by_connection(arguments.conn_id or DEFAULT_CONN_ID, arguments.engine_key)
 
 
 def connect_by_name(name: str, engine_key: str | None, side: str) -> Engine:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.runs import RUN_COLUMNS, find_run, show_run
-from airflow_provider_flowengine.cli.watching import watch
+from airflow_provider_flowengine.cli.watching import check_timeout, watch
 from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
 
@@ -88,6 +88,7 @@ def runs(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Show a run and its nodes, live if asked."""
+    check_timeout(arguments, waits=arguments.watch, option="--watch")
     engine = connect(arguments)
     pipeline, run = find_run(engine, arguments)
     if arguments.watch:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.runs import find_run, show_run
-from airflow_provider_flowengine.cli.watching import watch
+from airflow_provider_flowengine.cli.watching import check_timeout, watch
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, NodeNotFoundError, known
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start a pipeline, exactly once."""
+    check_timeout(arguments, waits=arguments.wait, option="--wait")
     engine = connect(arguments)
     pipeline = engine.find(arguments.pipeline)
     whole = engine.pipeline(pipeline.id) if arguments.params else pipeline
@@ -82,6 +83,7 @@ def stop(arguments: argparse.Namespace) -> int:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Resume a failed or stopped run."""
+    check_timeout(arguments, waits=arguments.wait, option="--wait")
     engine = connect(arguments)
     pipeline, found = find_run(engine, arguments)
     engine.resume(found.id, pipeline.id if pipeline else None)

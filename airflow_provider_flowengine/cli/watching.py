@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.runs import show_run
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.progress import describe_progress
@@ -52,6 +53,19 @@ def watch(
     show_run(arguments.output, seen, pipeline)
     check_success(seen, engine.run_url(seen))
     return exit_codes.OK
+
+
+def check_timeout(arguments: argparse.Namespace, *, waits: bool, option: str) -> None:
+    """
+    Refuse a ``--timeout`` of a command that doesn't wait, before it does anything.
+
+    :param arguments: its arguments.
+    :param waits: whether it waits.
+    :param option: what makes it wait.
+    :raises ConfigurationError: if there is nothing that the time could limit.
+    """
+    if arguments.timeout is not None and not waits:
+        raise ConfigurationError(f"--timeout goes with {option}; without it, the command does not wait")
 
 
 @contextmanager

@@ -108,6 +108,27 @@ def test_an_airflow_connection_leads_to_the_engine(arguments):
     assert json.loads(run.stdout)[0]["pipeline_key"] == "churn"
 
 
+@pytest.mark.parametrize("option", ["--user-id", "--login", "--api-root", "--timezone", "--verify"])
+def test_what_a_connection_says_itself_is_refused_beside_it(flowengine, option):
+    result = flowengine("pipelines", "--conn-id", "prod", option, "x")
+
+    assert result.code == 1
+    assert f"{option} goes with --url; a connection says this itself" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [(("run", "churn"), "--wait"), (("resume", "1"), "--wait"), (("show", "1"), "--watch")],
+    ids=["run", "resume", "show"],
+)
+def test_a_timeout_of_no_wait_is_refused_before_anything_is_sent(flowengine, flowengine_emulator, arguments, option):
+    result = flowengine(*arguments, "--timeout", "60")
+
+    assert result.code == 1
+    assert f"--timeout goes with {option}" in result.err
+    assert flowengine_emulator.calls() == []
+
+
 @pytest.mark.usefixtures("airflow_db")
 def test_a_connection_that_does_not_exist_is_named(flowengine):
     result = flowengine("pipelines", "--conn-id", "gone")
