@@ -21,6 +21,7 @@ from airflow_provider_flowengine.protocol.errors import ConfigurationError
 if TYPE_CHECKING:
     import argparse
 
+    from airflow_provider_flowengine.cli.engine import Engine
     from airflow_provider_flowengine.definitions.schedule import Schedule
     from airflow_provider_flowengine.protocol.models import Pipeline
 
@@ -42,7 +43,7 @@ def dag(arguments: argparse.Namespace) -> int:
             code = exit_codes.ERROR
             continue
         _write(file, arguments.dir)
-        for note in (*file.notes(), *_zone_notes(file)):
+        for note in (*file.notes(), *_zone_notes(file), *_connection_notes(file, engine)):
             output.note(f"{label}: {note}")
     return code
 
@@ -77,6 +78,13 @@ def _zone_notes(file: DagFile) -> list[str]:
         f"its hours are those of {file.zone}; if FlowEngine keeps another clock, set timezone in the connection, "
         "or give --zone"
     ]
+
+
+def _connection_notes(file: DagFile, engine: Engine) -> list[str]:
+    """Say where the DAG's connection must lead to, if the command has used none."""
+    if engine.name == file.conn_id:
+        return []
+    return [f"it uses the connection {file.conn_id}, which must lead to {engine.label}"]
 
 
 def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:

@@ -82,10 +82,10 @@ def parse_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
         text = value
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             try:
                 value = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
                 raise ConfigurationError(f"{name} {said} text that is no object: {text[:200]!r}") from None
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{name} must be an object, not {value!r}")

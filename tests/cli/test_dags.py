@@ -176,6 +176,14 @@ def test_one_dag_goes_to_standard_output_and_several_need_a_folder(flowengine, e
     assert "give --dir" in flowengine("dag", "--all").err
 
 
+def test_a_dag_that_is_written_by_an_address_says_where_its_connection_must_lead(
+    flowengine, flowengine_emulator, existing
+):
+    said = f"it uses the connection flowengine_default, which must lead to demo at {flowengine_emulator.url}"
+
+    assert said in flowengine("dag", "churn").err
+
+
 def test_a_zone_that_does_not_exist_is_named(flowengine, existing):
     assert "--zone: 'Mars/Base'" in flowengine("dag", "churn", "--zone", "Mars/Base").err
 

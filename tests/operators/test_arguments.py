@@ -244,6 +244,12 @@ def test_a_template_that_renders_to_nonsense_is_named_before_anything_is_changed
     assert {call["method"] for call in emulator.calls()} <= {"GET"}
 
 
+def test_text_that_is_nested_too_deeply_is_no_object():
+    for text in ("[" * 100_000, "-" * 100_000):
+        with pytest.raises(ConfigurationError, match="job_params is text that is no object"):
+            FlowEngineStartPipelineOperator(task_id="t", pipeline_id=1, job_params=text)
+
+
 @pytest.mark.parametrize("mapped", [{"pipeline_id": [None]}, {"pipeline_id": [1], "if_running": ["maybe"]}], ids=str)
 def test_a_mistake_in_what_a_task_is_mapped_over_is_not_retried(dag, run, emulator, mapped):
     FlowEngineStartPipelineOperator.partial(task_id="start", dag=dag, retries=3).expand(**mapped)
