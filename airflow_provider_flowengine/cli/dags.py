@@ -16,7 +16,9 @@ from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.definitions.dag_file import DagFile
 from airflow_provider_flowengine.definitions.job_params import settable_params
 from airflow_provider_flowengine.definitions.schedule import Cron, Manual, parse_schedule
+from airflow_provider_flowengine.protocol.arguments import parse_zone
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +34,7 @@ def dag(arguments: argparse.Namespace) -> int:
     pipelines = chosen(engine, arguments)
     if len(pipelines) != 1 and not arguments.dir:
         raise ConfigurationError("Several DAG files need a folder: give --dir")
-    zone = _zone(arguments.zone or engine.settings.timezone or "UTC")
+    zone = parse_zone("--zone", arguments.zone or "") or engine.settings.timezone or DEFAULT_ZONE
     code = exit_codes.OK
     for pipeline in pipelines:
         label = pipeline.key or pipeline.name
@@ -96,10 +98,3 @@ def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:
             raise ConfigurationError(f"--schedule {given!r} must be a cron expression of five fields, or none")
         return Cron(given, "")
     return parse_schedule(execution_config(pipeline.content))
-
-
-def _zone(name: str) -> str:
-    try:
-        return ZoneInfo(name).key
-    except (KeyError, ValueError, OSError):
-        raise ConfigurationError(f"--zone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None

@@ -145,6 +145,22 @@ def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinf
     )
 
 
+def parse_zone(name: str, value: str) -> str:
+    """
+    Return a time zone's name; nothing when none is named.
+
+    :raises ConfigurationError: when there is no such zone.
+    """
+    if not value:
+        return ""
+    import pendulum  # loaded where it is first used: the command line starts sooner
+
+    try:
+        return pendulum.timezone(value).name
+    except Exception:
+        raise ConfigurationError(f"{name}: {value!r} isn't known; write a name such as UTC or Asia/Shanghai") from None
+
+
 def check_file(name: str, path: Path) -> None:
     """
     Check that a path names one file that can be read.

@@ -9,6 +9,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, urlsplit
 
+from airflow_provider_flowengine.protocol.arguments import parse_zone
 from airflow_provider_flowengine.protocol.content import MAX_RESPONSE_SIZE
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.redaction import Redactor
@@ -136,7 +137,7 @@ class Settings:
             account=account,
             verify=_verify(verify),
             timeout=_seconds("timeout", timeout, DEFAULT_TIMEOUT),
-            timezone=_timezone(_text("timezone", timezone)),
+            timezone=parse_zone("timezone", _text("timezone", timezone)),
             engine_patience=_seconds("engine_patience", engine_patience, DEFAULT_ENGINE_PATIENCE, may_be_zero=True),
             vocabulary=_vocabulary(status_words),
             ui_url=_template(_text("ui_url", ui_url)),
@@ -303,17 +304,6 @@ def _mebibytes(value: object) -> int:
     if size <= 0:
         raise ConfigurationError(f"max_response_size: {value!r} must be a number of MiB, more than 0")
     return size
-
-
-def _timezone(name: str) -> str:
-    if not name:
-        return ""
-    import pendulum  # loaded where it is first used: the command line starts sooner
-
-    try:
-        return pendulum.timezone(name).name
-    except Exception:
-        raise ConfigurationError(f"timezone: {name!r} isn't known; write a name such as UTC or Asia/Shanghai") from None
 
 
 def _template(template: str) -> str:
