@@ -126,7 +126,6 @@ def test_the_next_try_reads_what_the_one_before_has_noted():
         ({"clears": 1, "max_tries": 1 + RETRIES}, True),
         ({"clears": 1, "max_tries": 1 + 1, "retries": 1}, True),  # the retries were lowered from 2 to 1 meanwhile
         ({"clears": 0, "max_tries": 1 + 1, "retries": 1}, False),
-        ({"clears": 1, "max_tries": 1, "retries": None}, True),
     ],
 )
 def test_a_clear_is_distinguished_from_a_retry(later, cleared):
@@ -136,6 +135,15 @@ def test_a_clear_is_distinguished_from_a_retry(later, cleared):
     second.read()
 
     assert second.was_cleared is cleared
+
+
+def test_a_clear_of_a_task_that_has_no_retries_any_more_is_distinguished():
+    store = Store()
+    store_of(store, 1, max_tries=1).save(Phase.DELIVERED, 1, 7)
+    second = store_of(store, 2, max_tries=1, retries=None, clears=1)
+    second.read()
+
+    assert second.was_cleared
 
 
 def test_without_a_checkpoint_no_task_was_cleared():
