@@ -19,6 +19,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
+from airflow_provider_flowengine.protocol.http import YEARS, is_real
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.reply import local_start
 
@@ -44,6 +45,7 @@ _START_DURATION = 60.0
 """Seconds after it was sent that a start begins its run in at most, if time zones are to explain its start time."""
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_LATEST_TIME = datetime(YEARS[-1], 1, 1, tzinfo=UTC).timestamp()
 _MIN_RUNS_TO_TELL_ORDER = 5
 _SCHEDULE_WORDS = "cron schedul period loop interval message auto 定时 周期 循环 消息 自动".split()
 
@@ -181,7 +183,7 @@ class Intent:
     @classmethod
     def from_dict(cls, content: Mapping[str, Json]) -> Self:
         """Return the intent that :meth:`as_dict` wrote; a value that cannot be parsed counts as missing."""
-        listed, ids_grow, recorded_at = (content.get(name) for name in ("baseline_ids", "ids_grow", "recorded_at"))
+        listed, ids_grow = content.get("baseline_ids"), content.get("ids_grow")
         pipeline_id = identifier(content.get("pipeline_id"))
         ids = map(identifier, listed) if isinstance(listed, list) else ()
         return cls(
@@ -191,7 +193,7 @@ class Intent:
             ids_grow=ids_grow if isinstance(ids_grow, bool) else None,
             server_time=_iso(content.get("server_time")),
             latest_start=_iso(content.get("latest_start")),
-            recorded_at=float(recorded_at) if isinstance(recorded_at, int | float) else 0.0,
+            recorded_at=_seconds(content.get("recorded_at")),
         )
 
 
@@ -253,7 +255,12 @@ def _iso(value: Json) -> str:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
         return ""
-    return moment.isoformat() if moment.tzinfo else ""
+    return moment.isoformat() if moment.tzinfo and is_real(moment) else ""
+
+
+def _seconds(value: Json) -> float:
+    """Return a time in seconds since the epoch; 0 if it is none."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _LATEST_TIME else 0.0
 
 
 def _is_scheduled(run: PipelineRun) -> bool:

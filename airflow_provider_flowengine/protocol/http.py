@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 JsonObject = dict[str, Json]
 
+YEARS = range(1971, 2500)
+"""The years of real times: databases write the year 1, 1970 or 9999 for no time."""
+
 UNAVAILABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """The server, or a gateway before it, was unable to answer."""
 
@@ -118,4 +121,10 @@ def parse_date(text: str) -> datetime | None:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if is_real(moment) else None
+
+
+def is_real(moment: datetime) -> bool:
+    """Return whether something can have happened at a moment: a clock or a record may show any."""
+    return moment.year in YEARS

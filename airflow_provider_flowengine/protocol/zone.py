@@ -11,6 +11,8 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, cast
 
+from airflow_provider_flowengine.protocol.http import YEARS, is_real
+
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import Json
 
@@ -21,9 +23,6 @@ MIN_OFFSET, MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 
 _EPOCH_UNITS = {10**11: 1, 10**15: 10**3, 10**18: 10**6, 10**21: 10**9}
 """Up to which number it is in seconds, milliseconds, microseconds and nanoseconds: those are how many in a second."""
-
-_YEARS = range(1971, 2500)
-"""The years of real times: databases write the year 1, 1970 or 9999 for no time."""
 
 _NO_TIME = re.compile(r"[-\u2013\u2014]*|null|none|nil|n/a|0000-00-00.*", re.IGNORECASE)
 """Text for no time; MySQL's zero date is one."""
@@ -50,7 +49,7 @@ def local_time(value: Json) -> datetime | None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
     try:
-        return datetime(year, month, day, hour, minute, second) if year in _YEARS else None
+        return datetime(year, month, day, hour, minute, second) if year in YEARS else None
     except ValueError:
         return None
 
@@ -80,7 +79,7 @@ def parse_time(value: Json, zone: str | timezone) -> datetime | None:
         moment = pendulum.from_timestamp(_epoch_seconds(value))
     else:
         raise TypeError(value)
-    return moment if moment.year in _YEARS else None
+    return moment if is_real(moment) else None
 
 
 def _epoch_seconds(number: float) -> float:

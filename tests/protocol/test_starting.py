@@ -21,6 +21,7 @@ from airflow_provider_flowengine.protocol.errors import (
 from airflow_provider_flowengine.protocol.starting import find_started_run, start_once
 from airflow_provider_flowengine.protocol.status import RunState
 
+from . import conftest
 from .conftest import NOW, FakeServer, answer, no_reply, not_connected, ok, refused, sample
 
 HOUR = 3600
@@ -1167,3 +1168,34 @@ def test_a_start_that_cant_be_sent_leaves_no_intent(server):
 
     caught(server, ConfigurationError, {"n1": {"rounds": date(2026, 1, 1)}}, save_intent=noted.append)
     assert (noted, server.count("start")) == ([], 0)
+
+
+# --- clocks that show no real time ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "lost"])
+def test_a_server_whose_clock_shows_no_real_time_has_its_run_found(server, shown, told, monkeypatch):
+    monkeypatch.setattr(conftest, "formatdate", lambda *_, **__: shown)
+    server.fill(2)
+    if not told:
+        server.on("start", server.taken(no_reply))
+
+    assert start(server).id == 3
+    assert server.count("start") == 1
+
+
+RECORDS = [{"recorded_at": odd} for odd in (-1, 1e300, float("inf"), float("nan"), 10**400, "soon", None, [])] + [
+    {name: odd}
+    for name in ("server_time", "latest_start")
+    for odd in ("0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-12:00", "2026-11-27", "soon", 5, None, {})
+]
+
+
+@pytest.mark.parametrize("edited", RECORDS, ids=str)
+def test_an_intent_that_somebody_edited_into_nonsense_is_read_without_it(edited):
+    intent = Intent.from_dict({**an_intent(5).as_dict(), "latest_start": "", **edited})
+
+    assert intent.baseline_run_id == 5
+    assert intent.sent_at(NOW + 1).recorded_at == NOW + 1
+    assert intent.earliest_start is None or intent.earliest_start.year == 2023
