@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_INTERVAL = 30.0
-UNREACHABLE_TIMEOUT = 900.0
 MIN_DELAY = 1.0
 ABSOLUTE_MIN_DELAY = 0.05
 """Seconds between two polls at least, whatever the poll interval: Airflow allows a sensor one of 0."""
@@ -60,9 +58,9 @@ class PollOptions:
     :param grace: seconds that a run may be missing, or have a status that says nothing, default 120.
     """
 
-    poll_interval: float = POLL_INTERVAL
+    poll_interval: float = 30.0
     deadline: float | None = None
-    unreachable_timeout: float = UNREACHABLE_TIMEOUT
+    unreachable_timeout: float = 900.0
     grace: float = GRACE
     limit: str = ""
 
