@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .server import Emulator
 
 
+# What an emulator is made with and keeps; everything else is an option, which each test begins with anew.
+_MADE_ONCE = ("db", "host", "port", "clock", "execute", "work_dir")
+
+
 @pytest.fixture(scope="session")
 def flowengine_emulator_arguments() -> dict[str, Any]:
     """Give what the emulator is made with, see :class:`.server.Emulator`; override it as you like."""
@@ -36,14 +40,15 @@ def _flowengine_server(flowengine_emulator_arguments: dict[str, Any]) -> Iterato
 
 
 @pytest.fixture
-def flowengine_emulator(_flowengine_server: Emulator) -> Emulator:
+def flowengine_emulator(_flowengine_server: Emulator, flowengine_emulator_arguments: dict[str, Any]) -> Emulator:
     """
     Give a FlowEngine on a free port of 127.0.0.1, with nothing in it: each test begins with a new one.
 
     Runs end at once where their nodes have no param ``duration``. The handle scripts outcomes and faults and tells what
     was called: see :class:`.server.Emulator`.
     """
-    _flowengine_server.reset(node_seconds=0, stop_seconds=0)
+    options = {name: value for name, value in flowengine_emulator_arguments.items() if name not in _MADE_ONCE}
+    _flowengine_server.reset(**{"node_seconds": 0, "stop_seconds": 0, **options})
     _flowengine_server.start()  # if a test stopped it
     return _flowengine_server
 

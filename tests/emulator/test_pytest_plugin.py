@@ -135,6 +135,31 @@ def test_a_job_really_runs(flowengine_emulator):
     pytester.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=1)
 
 
+def test_each_test_begins_with_the_options_that_were_overridden(pytester):
+    pytester.makeconftest(
+        """
+import pytest
+
+@pytest.fixture(scope="session")
+def flowengine_emulator_arguments():
+    return {"like": "2020", "vocabulary": "chinese", "node_seconds": 5, "host": "127.0.0.1"}
+"""
+    )
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_options(flowengine_emulator, time):
+    options = flowengine_emulator.options
+    shown = (options.generation, options.vocabulary, options.node_seconds, options.stop_seconds)
+    assert shown == ("automl", "chinese", 5, 0)
+    options.vocabulary = "upper"
+"""
+    )
+    pytester.runpytest_subprocess("-p", "no:asyncio").assert_outcomes(passed=2)
+
+
 def test_the_plugin_loads_nothing_heavy_before_a_fixture_is_used():
     code = """
 import sys
