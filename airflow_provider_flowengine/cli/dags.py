@@ -27,6 +27,18 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.definitions.schedule import Schedule
     from airflow_provider_flowengine.protocol.models import Pipeline
 
+_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+"""Airflow's names for cron expressions."""
+
+_CRON_FIELDS = (
+    (0, 59, ""),
+    (0, 23, ""),
+    (1, 31, "l"),
+    (1, 12, "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"),
+    (0, 7, "sun|mon|tue|wed|thu|fri|sat"),
+)
+"""The least and the greatest number of each field of a cron expression, and its names."""
+
 
 def dag(arguments: argparse.Namespace) -> int:
     """Write a DAG file for each pipeline; what can't be translated is said, and has no file."""
@@ -94,7 +106,31 @@ def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:
     if given == "none":
         return Manual()
     if given:
-        if not re.fullmatch(r"@[a-z]+|\S+( \S+){4}", given):
-            raise ConfigurationError(f"--schedule {given!r} must be a cron expression of five fields, or none")
+        if not _is_cron(given):
+            raise ConfigurationError(
+                f"--schedule {given!r} must be a cron expression of five fields, one of {', '.join(_PRESETS)}, or none"
+            )
         return Cron(given, "")
     return parse_schedule(execution_config(pipeline.content))
+
+
+def _is_cron(text: str) -> bool:
+    """Whether Airflow's cron timetable takes a schedule."""
+    fields = text.lower().split()
+    return text in _PRESETS or (
+        len(fields) == len(_CRON_FIELDS)
+        and all(
+            _is_cron_item(item, *limits)
+            for field, limits in zip(fields, _CRON_FIELDS, strict=True)
+            for item in field.split(",")
+        )
+    )
+
+
+def _is_cron_item(item: str, minimum: int, maximum: int, names: str) -> bool:
+    """Whether one item of a cron expression's field, such as ``*/5`` or ``mon-fri``, is within its limits."""
+    one = rf"(\d+|{names})" if names else r"\d+"
+    numbers = map(int, re.findall(r"\d+", re.split("[/#]", item)[0]))
+    return bool(re.fullmatch(rf"(\*|{one}(-{one})?)(#[1-5])?(/[1-9]\d*)?", item)) and all(
+        minimum <= number <= maximum for number in numbers
+    )

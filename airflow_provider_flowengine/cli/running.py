@@ -45,14 +45,10 @@ def read_params(pipeline: Pipeline, given: Iterable[str]) -> dict[str, dict[str,
 
     :param pipeline: the whole pipeline.
     :param given: the arguments.
-    :raises ConfigurationError: if one isn't of that form.
+    :raises ConfigurationError: if one isn't of that form, or a param is given twice.
     :raises NodeNotFoundError: if the pipeline has no such param.
     """
-    names: dict[str, set[tuple[str, str]]] = {}
-    for node in pipeline.nodes:
-        for param in node.params:
-            for name in {node.id, node.name}:
-                names.setdefault(f"{name}.{param.key}", set()).add((node.id, param.key))
+    names = _params_by_name(pipeline)
     params: dict[str, dict[str, Json]] = {}
     for argument in given:
         name, equals, value = argument.partition("=")
@@ -65,8 +61,20 @@ def read_params(pipeline: Pipeline, given: Iterable[str]) -> dict[str, dict[str,
             ids = ", ".join(sorted(node for node, _ in matches))
             raise NodeNotFoundError(f"--param: {name!r} is of several nodes: name one by its id, {ids}")
         ((node_id, key),) = matches
-        params.setdefault(node_id, {})[key] = value
+        if key in params.setdefault(node_id, {}):
+            raise ConfigurationError(f"--param: {name!r} is given twice")
+        params[node_id][key] = value
     return params
+
+
+def _params_by_name(pipeline: Pipeline) -> dict[str, set[tuple[str, str]]]:
+    """Return each ``node.key`` that a user may write, with the node's id and the key that it can mean."""
+    names: dict[str, set[tuple[str, str]]] = {}
+    for node in pipeline.nodes:
+        for param in node.params:
+            for name in {node.id, node.name}:
+                names.setdefault(f"{name}.{param.key}", set()).add((node.id, param.key))
+    return names
 
 
 def stop(arguments: argparse.Namespace) -> int:

@@ -131,6 +131,22 @@ def test_the_user_may_choose_the_schedule(make_dag):
     assert [(moment.hour, moment.minute) for moment in first_runs(dag, 1)] == [(4, 15)]
 
 
+@pytest.mark.parametrize("schedule", ["0 25 * * *", "a b c d e", "@nope", "@once", "0 0 2 * * ?"])
+def test_a_schedule_that_airflow_would_not_take_is_refused(make_dag, schedule):
+    dag, result = make_dag("--schedule", schedule, runMode="SINGLE")
+
+    assert (dag, result.code) == (None, 1)
+    assert f"--schedule {schedule!r} must be a cron expression of five fields" in result.err
+
+
+@pytest.mark.parametrize("schedule", ["@quarterly", "*/5 0-6 * jan mon-fri", "0 0 L * *"])
+def test_a_schedule_that_airflow_takes_is_taken(make_dag, schedule):
+    dag, result = make_dag("--schedule", schedule, runMode="SINGLE")
+
+    assert result.code == 0
+    assert first_runs(dag, 1)
+
+
 def test_params_are_offered_one_by_one_and_reach_the_run(make_dag, flowengine_emulator, emulator, run):
     dag, _ = make_dag("--param", "train.trees", runMode="SINGLE")
 

@@ -281,6 +281,14 @@ def test_a_param_that_does_not_exist_starts_nothing(flowengine, flowengine_emula
     assert flowengine_emulator.count("start") == 0
 
 
+def test_a_param_that_is_given_twice_starts_nothing(flowengine, flowengine_emulator, existing):
+    result = flowengine("run", "churn", "--param", "train.trees=1", "--param", "train.trees=2")
+
+    assert result.code == 1
+    assert "--param: 'train.trees' is given twice" in result.err
+    assert flowengine_emulator.count("start") == 0
+
+
 @pytest.mark.parametrize("option", ["--timeout", "--poll-interval"])
 @pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])
 def test_a_time_that_is_none_starts_nothing(flowengine, flowengine_emulator, existing, option, value):
