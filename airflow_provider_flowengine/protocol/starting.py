@@ -266,7 +266,7 @@ def _unconfirmed(
     else:
         what = (
             f"No new run of pipeline {pipeline_id} appeared in its history within {confirmation_timeout:g} s. "
-            f"{closed(outcome.reason) or 'FlowEngine accepted the start, but its answer names no run.'}"
+            f"{closed(outcome.reason) or 'FlowEngine accepted the start, but its answer names no new run.'}"
         )
     return StartUnconfirmedError(
         "It cannot be determined whether the pipeline was started; look at its runs in FlowEngine. "

@@ -299,7 +299,8 @@ class Task:
             start.takes + start.shows_after + max(world.replicas) <= world.confirmation_timeout - 2 * POLL_SLACK
         )
         is_named = start.answer == NAMES_RUN and not world.dies_after_start  # who died has read no answer
-        recognizable = is_named or (
+        is_new = world.ids != "random" or world.times != "none"  # a smaller id may be an older run's
+        recognizable = (is_named and is_new) or (
             (world.ids == "grow" or world.times != "none")
             and not (world.zone < 0 and world.times == "text")
             and (world.has_date or not world.skew)

@@ -387,7 +387,7 @@ UNCONFIRMED = (
             ok(),
             None,
             "No new run of pipeline 19 appeared in its history within 30 s. FlowEngine accepted the start, but its "
-            "answer names no run.",
+            "answer names no new run.",
         ),
         (
             ok({"id": 9001, "status": "running"}),
