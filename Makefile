@@ -85,7 +85,7 @@ translations: $(READY) ## Bring the Chinese catalogues up to date with the Engli
 	@rm -rf docs/_build/gettext
 	@$(BIN)/sphinx-build -q -b gettext docs docs/_build/gettext
 	@cd docs/_build/gettext && rm -f project/changelog.pot sphinx.pot  # English, and kept by hand
-	@cd docs && ../$(BIN)/sphinx-intl update -p _build/gettext -l zh_CN -d locale --no-obsolete
+	@cd docs && ../$(BIN)/sphinx-intl update -p _build/gettext -l zh_CN -d locale --no-obsolete --line-width 120
 
 build: $(READY) ## Build the wheel and the source archive into dist
 	@$(BIN)/uv build --quiet
