@@ -55,7 +55,7 @@ CONFIRMATION_TIMEOUT = 30.0
 """Seconds that a started run may take to appear in the history."""
 
 SETTLE_TIME = 3.0
-"""Seconds that another candidate may take to appear after the first, if the start was processed but names no run."""
+"""Seconds that another candidate may take to appear after the first, though all the time for the run is over."""
 
 MAX_STARTS = 3
 """How often a start is sent at most that 429 or 503 answered."""
@@ -145,8 +145,11 @@ def find_started_run(
     sent_at = min(intent.recorded_at, now)  # another worker's clock may be ahead
     if deadline is None:
         deadline = max(now, sent_at + api.settings.timeout) + confirmation_timeout
+    settle_time = min(SETTLE_TIME, confirmation_timeout)
     search = _Search(History(api, intent.pipeline_id), intent, job_params)
-    run = yield from search.poll_until_found(deadline, lambda first_seen: sent_at + confirmation_timeout)
+    run = yield from search.poll_until_found(
+        deadline, lambda first_seen: max(sent_at + confirmation_timeout, first_seen + settle_time)
+    )
     if run is None and search.error and not ignore_errors:
         raise search.error
     return run

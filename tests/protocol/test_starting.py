@@ -1095,6 +1095,26 @@ def test_the_next_try_takes_no_single_candidate_while_another_may_appear(server,
         server.drive(find_started_run(server.api(), an_intent()))
 
 
+def test_a_try_long_after_the_start_takes_no_single_candidate_in_the_first_instant(server):
+    intent = replace(an_intent(), recorded_at=NOW - HOUR)
+    server.add_run()
+    server.add_run(appears=NOW + 2)
+
+    with pytest.raises(AmbiguousRunError):
+        server.drive(find_started_run(server.api(), intent))
+
+
+@pytest.mark.parametrize(("confirmation_timeout", "seconds"), [(30, 3), (1, 1)])
+def test_a_try_long_after_the_start_soon_takes_a_single_candidate(server, confirmation_timeout, seconds):
+    intent = replace(an_intent(), recorded_at=NOW - HOUR)
+    server.add_run()
+
+    found = server.drive(find_started_run(server.api(), intent, confirmation_timeout=confirmation_timeout))
+
+    assert found.id == 1
+    assert server.now - NOW == pytest.approx(seconds, abs=0.5)
+
+
 def test_the_next_try_looks_through_a_bounded_number_of_newer_runs(server):
     server.fill(6_005)
 
