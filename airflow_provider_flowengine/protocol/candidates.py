@@ -71,6 +71,7 @@ class Intent:
     :param server_time: what the server's clock said when the start was sent, ISO 8601, or empty.
     :param latest_start: when the last of the runs known before began, by the clock of all runs; ISO 8601, or empty.
     :param recorded_at: when the start was about to be sent by our own clock, in seconds since the epoch.
+    :param send_duration: seconds from its first request to the last, where an earlier one may have been processed.
     """
 
     pipeline_id: Identifier
@@ -80,6 +81,7 @@ class Intent:
     server_time: str = ""
     latest_start: str = ""
     recorded_at: float = 0.0
+    send_duration: float = 0.0
 
     @classmethod
     def from_baseline(
@@ -119,9 +121,14 @@ class Intent:
         passed = timedelta(seconds=max(now - self.recorded_at, 0.0))
         return replace(self, server_time=(self.sent + passed).isoformat() if self.sent else "", recorded_at=now)
 
+    def sent_again_at(self, now: float) -> Self:
+        """Return the same intent for a start that is sent again, while an earlier one may have been processed."""
+        passed = max(now - self.recorded_at, 0.0)
+        return replace(self, recorded_at=now, send_duration=self.send_duration + passed)
+
     @property
     def sent(self) -> datetime | None:
-        """What the server's clock said when the start was sent; None if that isn't known."""
+        """What the server's clock said when the start was first sent; None if that isn't known."""
         return _moment(self.server_time)
 
     @property
@@ -138,7 +145,8 @@ class Intent:
     @property
     def earliest_by_date(self) -> datetime | None:
         """The same by the server's ``Date`` alone."""
-        own_time = datetime.fromtimestamp(self.recorded_at, UTC) if self.recorded_at else None
+        first = self.recorded_at - self.send_duration
+        own_time = datetime.fromtimestamp(first, UTC) if first > 0 else None
         sent = self.sent or own_time
         return sent - CLOCK_SKEW_TOLERANCE if sent else None
 
@@ -165,7 +173,8 @@ class Intent:
         if earliest is None or run.started is None or local_start(run.content) is None:
             return False
         seconds = run.started.timestamp() - earliest.timestamp()
-        may_be_own = seconds % _ZONE_STEP <= _START_DURATION + CLOCK_SKEW_TOLERANCE.total_seconds()
+        latest = self.send_duration + _START_DURATION + CLOCK_SKEW_TOLERANCE.total_seconds()
+        may_be_own = seconds % _ZONE_STEP <= latest
         return may_be_own and abs(seconds) <= _MAX_ZONE_DIFFERENCE
 
     def as_dict(self) -> dict[str, Json]:
@@ -178,6 +187,7 @@ class Intent:
             "server_time": self.server_time,
             "latest_start": self.latest_start,
             "recorded_at": self.recorded_at,
+            "send_duration": self.send_duration,
         }
 
     @classmethod
@@ -194,6 +204,7 @@ class Intent:
             server_time=_iso(content.get("server_time")),
             latest_start=_iso(content.get("latest_start")),
             recorded_at=_seconds(content.get("recorded_at")),
+            send_duration=_seconds(content.get("send_duration")),
         )
 
 

@@ -19,7 +19,7 @@ Start is not idempotent, its answer may be lost, and the API does not guarantee 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, NoReturn
@@ -210,7 +210,7 @@ def _send_start(
 
     def on_attempt() -> None:
         nonlocal sent
-        sent = replace(intent, recorded_at=api.now()) if may_be_processed else intent.sent_at(api.now())
+        sent = intent.sent_again_at(api.now()) if may_be_processed else intent.sent_at(api.now())
         save_intent(sent)
 
     def on_not_processed() -> None:

@@ -894,7 +894,25 @@ def test_it_is_not_sent_again_if_the_history_cannot_be_read(server):
     assert server.count("start") == 1
 
 
-def test_a_run_of_the_first_request_is_taken_though_it_appears_after_the_second(server):
+@pytest.mark.parametrize("number", [1, 2, 3], ids="of request {}".format)
+@pytest.mark.parametrize("has_date", [True, False], ids=["Date", "no Date"])
+def test_a_run_of_any_of_its_requests_is_named_if_only_the_zone_could_explain_its_start_time(server, number, has_date):
+    server.sends_date = has_date
+    server.fill(5)
+
+    def take(request):
+        server.add_run(startTime=text_time(server.now + 5 - 5.5 * HOUR), appears=NOW + 70)
+        return OVERLOADED[0]
+
+    server.on("start", *[OVERLOADED[0]] * (number - 1), take, *[OVERLOADED[0]] * (3 - number))
+
+    assert [run.id for run in caught(server, AmbiguousRunError).candidates] == [6]
+    assert server.count("start") == 3
+
+
+@pytest.mark.parametrize("has_date", [True, False], ids=["Date", "no Date"])
+def test_a_run_of_the_first_request_is_taken_though_it_appears_after_the_second(server, has_date):
+    server.sends_date = has_date
     server.fill(5)
     server.lag = 130.0
     server.on("start", server.taken(answer(503, "", retry_after="120")), answer(503, ""))
