@@ -38,6 +38,7 @@ PARAMS = {"train": {"x": 7}}
 TOLERANCE = 30.0  # seconds, said in the docs: a run that began so little before the start may be taken for its run
 SETTLE_TIME = 3.0
 POLL_SLACK = 6.0
+MAX_REQUEST_SECONDS = 30.0  # a poll's first page may be so much older than its last, in an outage
 LATE = 10.0  # seconds that a wait may end after its time: a request is under way then
 LIKE_RUN = "somebody's like run was there, and ours was not"
 MAX_REQUESTS_IN_A_ROW = 300  # two polls, one after the other
@@ -239,7 +240,7 @@ class Task:
         if world.ids == "random" and world.times == "none" and (world.page_size < 6 or self._looks_newest(other, sent)):
             return self._unrecognizable()
         answer = world.starts[min(self._first_sent, len(world.starts) - 1)].answer
-        showing = self._adopted_at - POLL_SLACK
+        showing = self._adopted_at - POLL_SLACK - (MAX_REQUEST_SECONDS if world.outages else 0.0)
         if answer in (NAMES_NONE, NAMES_RUN):
             showing = min(showing, max(server.shows_since(other), sent) + SETTLE_TIME)
         if any(run.posted >= sent and server.shows_since(run) <= showing for run in server.ours):
