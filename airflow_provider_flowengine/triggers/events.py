@@ -16,7 +16,6 @@ from pydantic import BaseModel, Field, model_serializer
 
 from airflow_provider_flowengine import compat
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
-from airflow_provider_flowengine.hooks.connection import async_settings
 from airflow_provider_flowengine.protocol.arguments import Seconds, check_choice, parse_id, parse_text, seconds
 from airflow_provider_flowengine.protocol.cursor import (
     Cursor,
@@ -157,6 +156,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         """Poll the pipeline's history without end."""
         from airflow_provider_flowengine.client.shared_connection import shared_connection
         from airflow_provider_flowengine.client.watch import PipelineRef, PipelineWatcher
+        from airflow_provider_flowengine.hooks.connection import async_settings
 
         pipeline = PipelineRef(self.pipeline_field, self.pipeline_value)
         load = partial(async_settings, self.flowengine_conn_id)
