@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
 
 _PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 """Airflow's names for cron expressions."""
-
-_CRON_FIELDS = (
-    (0, 59, ""),
-    (0, 23, ""),
-    (1, 31, "l"),
-    (1, 12, "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"),
-    (0, 7, "sun|mon|tue|wed|thu|fri|sat"),
-)
-"""The least and the greatest number of each field of a cron expression, and its names."""
 
 
 def dag(arguments: argparse.Namespace) -> int:
@@ -115,22 +105,7 @@ def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:
 
 
 def _is_cron(text: str) -> bool:
-    """Whether Airflow's cron timetable takes a schedule."""
-    fields = text.lower().split()
-    return text in _PRESETS or (
-        len(fields) == len(_CRON_FIELDS)
-        and all(
-            _is_cron_item(item, *limits)
-            for field, limits in zip(fields, _CRON_FIELDS, strict=True)
-            for item in field.split(",")
-        )
-    )
+    """Whether Airflow's cron timetable takes a schedule: a preset, or the usual five fields."""
+    from croniter import croniter
 
-
-def _is_cron_item(item: str, minimum: int, maximum: int, names: str) -> bool:
-    """Whether one item of a cron expression's field, such as ``*/5`` or ``mon-fri``, is within its limits."""
-    one = rf"(\d+|{names})" if names else r"\d+"
-    numbers = map(int, re.findall(r"\d+", re.split("[/#]", item)[0]))
-    return bool(re.fullmatch(rf"(\*|{one}(-{one})?)(#[1-5])?(/[1-9]\d*)?", item)) and all(
-        minimum <= number <= maximum for number in numbers
-    )
+    return text in _PRESETS or (len(text.split()) == 5 and croniter.is_valid(text))
