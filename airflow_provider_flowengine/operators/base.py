@@ -17,12 +17,9 @@ from airflow_provider_flowengine.operators.arguments import (
     validate_arguments,
 )
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
-from airflow_provider_flowengine.retry import failing_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowengine.hooks.flowengine import FlowEngineHook
     from airflow_provider_flowengine.protocol.models import Pipeline
@@ -93,15 +90,6 @@ class FlowEngineOperator(FlowEngineMixin, BaseOperator):
         validate_arguments(self, flowengine_conn_id=flowengine_conn_id, engine_key=engine_key)
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
-
-    def execute(self, context: Context) -> Any:
-        """Do what the operator is for; a mistake fails the task at once, whatever retries are left."""
-        with failing_at_once():
-            return self.perform(context)
-
-    def perform(self, context: Context) -> Any:
-        """Do what the operator is for."""
-        raise NotImplementedError
 
 
 class FlowEnginePipelineOperator(PipelineMixin, FlowEngineOperator):

@@ -23,6 +23,7 @@ from airflow_provider_flowengine.operators.arguments import (
     validate_arguments,
 )
 from airflow_provider_flowengine.operators.base import FlowEngineOperator, FlowEnginePipelineOperator
+from airflow_provider_flowengine.retry import failing_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,8 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
         self.changes = changes
         self.if_exists = if_exists
 
-    def perform(self, context: Context) -> Identifier:
+    @failing_at_once()
+    def execute(self, context: Context) -> Identifier:
         """Create the pipeline, or do what ``if_exists`` says."""
         from airflow_provider_flowengine.operators.execution.pipelines import create_pipeline, read_definition
 
@@ -146,7 +148,8 @@ class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
         self.changes = changes
         self.transform = transform
 
-    def perform(self, context: Context) -> Identifier:
+    @failing_at_once()
+    def execute(self, context: Context) -> Identifier:
         """Read, change and write back."""
         from airflow_provider_flowengine.operators.execution.pipelines import merge, transformed, write
 
@@ -195,7 +198,8 @@ class FlowEngineSetPipelineScheduleOperator(FlowEnginePipelineOperator):
         validate_arguments(self, enabled=enabled)
         self.enabled = enabled
 
-    def perform(self, context: Context) -> None:
+    @failing_at_once()
+    def execute(self, context: Context) -> None:
         """Set the schedule."""
         from airflow_provider_flowengine.operators.execution.pipelines import page_of
 
@@ -231,7 +235,8 @@ class FlowEngineUploadFileOperator(FlowEngineOperator):
         self.path = path
         self.target = target
 
-    def perform(self, context: Context) -> Json:
+    @failing_at_once()
+    def execute(self, context: Context) -> Json:
         """Upload the file."""
         path = rendered_text("path", self.path)
         answer = self.hook.upload_file(path, rendered_text("target", self.target))

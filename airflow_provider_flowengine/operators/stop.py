@@ -8,6 +8,7 @@ from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.operators.arguments import Flag, Id, Text, refuse, validate_arguments
 from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 from airflow_provider_flowengine.protocol.arguments import Seconds, seconds, seconds_if_given
+from airflow_provider_flowengine.retry import failing_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,8 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
         self.poll_interval = poll_interval
         self.timeout = timeout
 
-    def perform(self, context: Context) -> list[Identifier]:
+    @failing_at_once()
+    def execute(self, context: Context) -> list[Identifier]:
         """Stop the runs, and wait until they have ended."""
         from airflow_provider_flowengine.operators.execution.stop import find_runs_to_stop, stop_runs, wait_for_ends
 
