@@ -1,14 +1,14 @@
 """
-What a task's tries leave to each other about their run, and what a later try does about it.
+What a try saves about its run for the next one, and what the next one does about it.
 
 Airflow 3.3 and later keep a task's state store through its retries and clears. In it stands one :class:`Checkpoint`:
 first the intent to start, then the run, then that its result was delivered. A new try reads it and decides
 (:func:`decide`). Only the try that Airflow still knows owns the run: Airflow gives every try a new id, and refuses
 what an old one writes.
 
-A clear is told from a crash by ``max_tries``, which Airflow sets anew when the user clears a task in any state but
-*running*, and by the number of clears of its DAG run. A running task that is cleared learns of it itself, and stops its
-run before it ends.
+A clear is distinguished from a crash by ``max_tries``, which Airflow sets anew when the user clears a task in any state
+but *running*, and by the number of clears of its DAG run. A running task that is cleared learns of it itself, and stops
+its run before it ends.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Phase(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a try does about the run that an earlier one has left."""
+    """What a try does about the run that an earlier one started."""
 
     SUBMIT = "submit"  # start a new run
     RECOVER = "recover"  # look for the run that an earlier start of unknown outcome may have made, then decide again
@@ -239,16 +239,16 @@ class CheckpointStore:
         return found is not None and found.clear_number != self._clear_number
 
     def read(self) -> Checkpoint | None:
-        """Return the checkpoint that stands in the store; what cannot be read is logged, and counts as none."""
+        """Return the stored checkpoint; one that cannot be parsed is logged, and counts as none."""
         content = self._store.get(CHECKPOINT_KEY) if self._store else None
-        self.checkpoint = self._stored = None
+        checkpoint = None
         if content is not None:
             try:
-                self.checkpoint = Checkpoint.from_dict(content if isinstance(content, dict) else {})
+                checkpoint = Checkpoint.from_dict(content if isinstance(content, dict) else {})
             except ValueError as error:
                 log.warning("The checkpoint in the task state store cannot be read, %s: %.500r", error, content)
-        self._stored = self.checkpoint
-        return self.checkpoint
+        self.checkpoint = self._stored = checkpoint
+        return checkpoint
 
     def record_intent(self, pipeline_id: Identifier, intent: Mapping[str, Json]) -> None:
         """Record that a start is about to be sent. Fails, and so prevents the start, if it can't be written."""
@@ -284,7 +284,7 @@ class CheckpointStore:
             log.debug("The run of try %d could not be kept: %s", found.try_number, error)
 
     def restore(self, phase: Phase, pipeline_id: Identifier, run_id: Identifier) -> None:
-        """Take for granted, without a question, what an earlier part of this try has saved."""
+        """Assume, without reading the store, what this try saved before it was deferred."""
         self.checkpoint = self._stored = self._new(phase, pipeline_id, run_id)
 
     def clear(self) -> None:
@@ -295,10 +295,10 @@ class CheckpointStore:
 
     def is_current_try(self) -> bool:
         """
-        Whether this try is still the task's own: if it may write.
+        Whether this is still the task's current try: Airflow refuses what an older one writes.
 
-        Airflow refuses what an old try writes. That nothing is found proves nothing, since the user can delete a
-        checkpoint on Airflow's page; so it is written anew.
+        The checkpoint is written again and not read: a missing one proves nothing, since the user can delete it on
+        Airflow's page.
         """
         if self._store is None or self.checkpoint is None:
             return True

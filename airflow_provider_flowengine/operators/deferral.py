@@ -33,7 +33,7 @@ def build_trigger(
     pipeline: Pipeline | None,
     *,
     cancel_on_kill: bool,
-    is_own_run: bool = True,
+    writes_progress: bool = True,
 ) -> tuple[FlowEnginePipelineRunTrigger, timedelta | None]:
     """
     Return the trigger that continues a wait, and after which time Airflow may end the deferral.
@@ -42,7 +42,7 @@ def build_trigger(
     :param monitor: the wait so far.
     :param pipeline: the pipeline, as far as it is known.
     :param cancel_on_kill: whether the run is stopped when the user ends the task.
-    :param is_own_run: whether the run is the task's own, whose progress its XCom shows.
+    :param writes_progress: whether the task's XCom shows the run.
     """
     from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
 
@@ -64,7 +64,7 @@ def build_trigger(
         started_at=monitor.started_at,
         pre_resume_run=monitor.pre_resume_run.as_dict() if monitor.pre_resume_run else None,
         cancel_on_kill=cancel_on_kill,
-        writes_progress=is_own_run,
+        writes_progress=writes_progress,
         pipeline_key=pipeline.key if pipeline else "",
         pipeline_name=pipeline.name if pipeline else "",
         utc_offset=offset.utcoffset(None).total_seconds() if offset else None,
@@ -88,7 +88,7 @@ def parse_event(hook: FlowEngineHook, event: object) -> dict[str, Any]:
 
 
 def error_from_deferral(cause: Exception) -> FlowEngineError:
-    """Return the error of a task whose deferral Airflow itself has ended, by what Airflow raised."""
+    """Return the error of a task whose deferral Airflow itself has ended with this exception."""
     if compat.is_deferral_timeout(cause):
         return RunTimeoutError(
             "Airflow ended the deferral since its time was over; the trigger itself hasn't reported "
@@ -98,7 +98,7 @@ def error_from_deferral(cause: Exception) -> FlowEngineError:
 
 
 def error_from_event(event: Mapping[str, Any]) -> FlowEngineError:
-    """Return the error that a trigger's event tells of, where the wait has ended before the run."""
+    """Return the error that a trigger's event describes, if the wait has ended before the run."""
     from airflow_provider_flowengine.protocol.models import run_from_dict
     from airflow_provider_flowengine.triggers.flowengine import OUTCOMES
 

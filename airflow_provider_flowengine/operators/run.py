@@ -81,9 +81,9 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         self, context: Context, event: dict[str, Any] | None = None, progress: JsonObject | None = None
     ) -> Identifier | None:
         """
-        Take over from the trigger, and tell how the run ended.
+        Resume after the trigger: return the run's id, or fail as the run did.
 
-        :param event: what the trigger saw.
+        :param event: the trigger's event.
         :param progress: the run's progress before the deferral.
         :return: the run's id.
         :raises FlowEngineError: as :meth:`execute`.
@@ -115,7 +115,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
         raise NotImplementedError
 
     def run_options(self) -> RunOptions:
-        """Return how the task goes about its run."""
+        """Return the options of the wait, parsed."""
         from airflow_provider_flowengine.operators.execution.options import RunOptions
 
         return RunOptions(
@@ -131,7 +131,7 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
 
     def _begin(self, context: Context) -> RunTask:
         task = self._task = self.build_task(context)
-        if self._is_killed:  # before there was a task that could be told
+        if self._is_killed:  # on_kill came before there was a task to interrupt
             self._is_killed = False
             task.kill()
         return task
@@ -139,15 +139,15 @@ class FlowEngineRunOperator(FlowEnginePipelineOperator):
     # --- lineage ------------------------------------------------------------------------------------------------------
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage what is known already; lineage is no reason to fail a task."""
+        """Report to OpenLineage what is known already; an error in it never fails the task."""
         try:
             from airflow_provider_flowengine.operators.execution.report import lineage_of
 
             return lineage_of(self, self._task.report if self._task else None)
         except Exception:
-            self.log.debug("Nothing is told to OpenLineage", exc_info=True)
+            self.log.debug("Nothing is reported to OpenLineage", exc_info=True)
             return None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage how the run went, well or badly."""
+        """Report to OpenLineage how the run ended."""
         return self.get_openlineage_facets_on_start()

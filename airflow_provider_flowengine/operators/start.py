@@ -41,8 +41,8 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
     :param durable: whether a later try reconnects to the run of an earlier one, default True. Needs Airflow 3.3.
     :param retry_mode: what a retry does about a run that failed: ``"restart"`` (default) starts a new one, ``"resume"``
         resumes it from its failed nodes.
-    :param retry_stopped: whether a run that somebody stopped in FlowEngine is retried, default False: the task fails at
-        once.
+    :param retry_stopped: whether a retry starts a new run after one was stopped in FlowEngine, default False: the task
+        fails at once.
     :param if_running: what to do if a run of the pipeline is already running, whoever started it: ``"start"`` another
         one (default), ``"reuse"`` it, ``"wait"`` until none is running and then start, ``"skip"`` the task, ``"stop"``
         it and then start, or ``"fail"``. Runs of the task's own earlier tries aren't meant.
@@ -113,7 +113,7 @@ class FlowEngineStartPipelineOperator(FlowEngineRunOperator):
         """
         Execute, now that the run that was already running has ended (``if_running="wait"``).
 
-        :param event: what the trigger saw of it.
+        :param event: the trigger's event about that run.
         :return: the run's id.
         """
         return self._begin(context).execute_after_wait(event)  # only a start's task defers to this method

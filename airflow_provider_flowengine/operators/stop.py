@@ -27,7 +27,7 @@ class FlowEngineStopPipelineRunOperator(FlowEnginePipelineOperator):
     :param pipeline_name: the pipeline, by its name, if only one has it.
     :param run_id: the run; default all that are running.
     :param all_running: whether all running ones are stopped if no ``run_id`` is given, default True; they are looked
-        for among the newest thousand. Mapped over run ids, give False: there None can't be told from none given.
+        for among the newest thousand. Give False if the task is mapped over run ids: None would mean all runs there.
     :param wait_for_completion: whether the task ends when the runs have ended (default), or at once.
     :param poll_interval: seconds (or a timedelta) between two polls at most, default 30. A short run is polled more
         often: the delay is a tenth of its length so far, at least a second.

@@ -32,10 +32,10 @@ STOP_TIMEOUT = 60.0
 """Seconds to stop a run in when its task gives up."""
 
 REQUEST_TIMEOUT = 30.0
-"""Seconds that a request may take meanwhile."""
+"""Seconds that a request may take while a run is stopped."""
 
 KILL_TIMEOUT = 4.0
-"""Seconds to stop a run in when the task's process is told to end: Airflow kills it after 5."""
+"""Seconds to stop a run in when the task's process gets SIGTERM: Airflow kills it after 5."""
 
 ACTIVE_STATES = (
     None,
@@ -57,7 +57,7 @@ def was_ended_by_user(context: Context, store: CheckpointStore) -> bool:
     :param context: the task's context.
     :param store: the task's checkpoint, which Airflow lets only the current try write.
     """
-    if not compat.can_ask_state(context):
+    if not compat.can_ask_state(context):  # no Airflow is behind this call, so it is the user who interrupts it
         return True
     try:
         state = compat.fetch_task_state(context)
@@ -81,8 +81,7 @@ class RunExit:
     :param report: what others see of the run.
     :param cancel_on_kill: whether a run is stopped at all.
     :param reconnects: whether a later try, by retry or by clear, reconnects to the run.
-    :param find_unconfirmed_run: looks for the run of a start whose outcome isn't known, by the seconds that it may
-        take to appear, and that a request may take.
+    :param find_unconfirmed_run: :meth:`.RunTask.find_unconfirmed_run`.
     """
 
     run: PipelineRun | None
@@ -94,7 +93,7 @@ class RunExit:
     reconnects: bool
     find_unconfirmed_run: Callable[[float, float], PipelineRun | None]
 
-    def settle(self, ending: Ending, error: BaseException) -> str:
+    def apply_policy(self, ending: Ending, error: BaseException) -> str:
         """
         Do about the run what the exit policy says.
 
@@ -150,7 +149,7 @@ class RunExit:
         return "A newer try may own the run, so it was not stopped."
 
     def _stop(self, row: Row) -> str:
-        """Stop the run if ``cancel_on_kill`` says so; what comes of it is logged and returned, and never hides why."""
+        """Stop the run if ``cancel_on_kill`` says so; log and return the result. Errors of the stop are only logged."""
         timeout, request_timeout = STOP_TIMEOUT, REQUEST_TIMEOUT
         if row.ending is Ending.INTERRUPTED:
             timeout, request_timeout = KILL_TIMEOUT, KILL_TIMEOUT / 2
@@ -163,7 +162,7 @@ class RunExit:
             log.warning("%s; %s is left running, since cancel_on_kill is off. %s", row.reason, name, url)
             return "The run is left running, since cancel_on_kill is off."
         log.info("%s: stopping %s. %s", row.reason, name, url)
-        if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped by somebody else
+        if row.ending is not Ending.INTERRUPTED:  # a retry must not take it for stopped in FlowEngine
             self.store.save(Phase.CANCELLED, run.pipeline_id, run.id)
         try:
             is_stopped = self._request_stop(run, deadline, request_timeout)
@@ -171,7 +170,7 @@ class RunExit:
             is_unforeseen = not isinstance(error, FlowEngineError)
             message = "Run %s could not be stopped and may still be running: %s %s"
             log.error(message, run.id, error, url, exc_info=is_unforeseen)
-            if isinstance(error, RequestRejectedError):  # it surely is still running, so a retry reconnects to it
+            if isinstance(error, RequestRejectedError):  # it is still running, so a retry reconnects to it
                 self.store.save(Phase.POLLING, run.pipeline_id, run.id)
             return "The run could not be stopped and may still be running: the log says why."
         if not is_stopped:
@@ -181,7 +180,7 @@ class RunExit:
         return "The run was stopped."
 
     def _request_stop(self, run: PipelineRun, deadline: float, request_timeout: float) -> bool:
-        """Stop the run; return whether it needed that."""
+        """Stop the run; return False if it had ended already."""
         api = self.operator.hook.api.without_retries(request_timeout)
         flow = stop(api, run.pipeline_id, run.id, timeout=deadline - api.now(), assume_exists=True)
         return bool(self.operator.hook.client.run(with_deadline(flow, deadline, api.now)))

@@ -1,4 +1,4 @@
-"""How a task goes about its run."""
+"""How a task waits for its run, and whether it stops it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from airflow_provider_flowengine.protocol.monitor import PollOptions, describe_l
 @dataclass(frozen=True)
 class RunOptions:
     """
-    How a task goes about its run; lengths of time are in seconds, None is without end.
+    How a task waits for its run, and whether it stops it; times are in seconds, None is without end.
 
     :param wait_for_completion: whether the task ends when the run has ended.
     :param deferrable: whether to wait in the triggerer.
-    :param poll_interval: between two polls at most.
-    :param timeout: that the run may take, counted from the try's start.
-    :param execution_timeout: that Airflow allows the task.
+    :param poll_interval: time between two polls at most.
+    :param timeout: time that the run may take, counted from the try's start.
+    :param execution_timeout: time that Airflow allows the task.
     :param cancel_on_kill: whether the run is stopped when the task ends before it.
     :param durable: whether a later try reconnects to the run of an earlier one.
-    :param unreachable_timeout: that FlowEngine may give no usable answer while the run is waited for.
+    :param unreachable_timeout: time that FlowEngine may give no usable answer while the run is waited for.
     """
 
     wait_for_completion: bool

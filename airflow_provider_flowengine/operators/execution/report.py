@@ -1,4 +1,4 @@
-"""What others see of a task's run: its XComs, the link to its page, its outlets' events, its lineage."""
+"""What a task publishes of its run: its XComs, the link to its page, its outlets' events, its lineage."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ProgressXCom:
 
 class RunReport:
     """
-    Tells others about a task's run. Nothing here ever fails the task.
+    Publishes a task's run. Nothing here ever fails the task.
 
     :param operator: the task's operator.
     :param context: the task's context.
@@ -81,7 +81,7 @@ class RunReport:
 
     @property
     def progress(self) -> JsonObject | None:
-        """The run's progress as it was last told."""
+        """The run's progress as it was last published."""
         return self._xcom.progress
 
     def read_xcom(self) -> JsonObject | None:
@@ -92,7 +92,7 @@ class RunReport:
 
     def restore(self, run: PipelineRun, progress: JsonObject, url: str, *, is_published: bool) -> None:
         """
-        Take over what an earlier part of this try has told.
+        Take over what the task published before it was deferred.
 
         :param run: the run.
         :param progress: its progress.
@@ -115,7 +115,7 @@ class RunReport:
         )
 
     def link(self, run: PipelineRun) -> str:
-        """Return the address of a run's page; empty if it can't be told."""
+        """Return the address of a run's page; empty if it isn't known."""
         if not self.url:
             try:
                 self.url = self.operator.hook.run_url(run.pipeline_id, run.id)
@@ -128,7 +128,7 @@ class RunReport:
         Show the task's run for the first time: its link and its progress.
 
         :param run: the run.
-        :param waits_here: whether this process waits for it, so that a later update shows its progress soon enough.
+        :param waits_here: whether this process waits for it: then a later update shows its progress soon enough.
         """
         self.run = run
         push_run_link(self.context, self.link(run))
@@ -142,12 +142,12 @@ class RunReport:
         Show how the run is now.
 
         :param run: the run.
-        :param at_once: whether to show it within a second of the last time too, as is done for its end.
+        :param at_once: whether to show it even within a second of the last update; a run's end always is.
         """
         self.run = run
         self._xcom.update(self.context, run, self.pipeline, self.operator.hook.api.now(), at_once=at_once)
 
-    def tell_outlets(self, run: PipelineRun) -> None:
+    def attach_to_outlet_events(self, run: PipelineRun) -> None:
         """Put the run into the events of the task's outlets."""
         if self.operator.outlets:
             attach_run_to_outlet_events(
@@ -161,10 +161,10 @@ class RunReport:
 
 def lineage_of(operator: FlowEnginePipelineOperator, report: RunReport | None) -> OperatorLineage[Any, Any]:
     """
-    Return what is known already for OpenLineage, without asking anybody.
+    Return what is known already for OpenLineage; it sends no request.
 
     :param operator: the task's operator.
-    :param report: what its execution has told; None before it executes.
+    :param report: what its execution has published; None before it executes.
     """
     from airflow_provider_flowengine.lineage import FlowEnginePipelineFacet, build_lineage
 

@@ -23,7 +23,7 @@ class ResumeTask(RunTask):
 
     :param operator: what the DAG declares, its templates rendered.
     :param context: the task's context.
-    :param options: how the task goes about its run.
+    :param options: how the task waits for its run, and whether it stops it.
     :param run_id: the run.
     """
 

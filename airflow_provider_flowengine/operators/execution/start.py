@@ -52,10 +52,10 @@ class StartTask(RunTask):
 
     :param operator: what the DAG declares, its templates rendered.
     :param context: the task's context.
-    :param options: how the task goes about its run.
+    :param options: how the task waits for its run, and whether it stops it.
     :param job_params: ``{node: {key: value}}``.
     :param resume_failed: whether a failed run is resumed instead of started anew.
-    :param retry_stopped: whether a run that somebody stopped in FlowEngine is retried.
+    :param retry_stopped: whether a new run replaces one that was stopped in FlowEngine.
     :param if_running: what to do about a run that is already running.
     :param confirmation_timeout: seconds that a started run may take to appear in the history.
     """
@@ -156,7 +156,7 @@ class StartTask(RunTask):
         return run
 
     def find_unconfirmed_run(self, timeout: float, request_timeout: float) -> PipelineRun | None:
-        """Look for the run of a start whose outcome isn't known; nothing is hidden by what goes wrong with that."""
+        """Look for the run of a start whose outcome isn't known; errors are logged: the try ends for another reason."""
         checkpoint = self.store.checkpoint
         if not checkpoint or checkpoint.phase is not Phase.STARTING:
             return None
@@ -173,7 +173,7 @@ class StartTask(RunTask):
         return run
 
     def _cancel_superseded_run(self, run: PipelineRun) -> None:
-        """Stop the run that a new one takes the place of; if that fails so does this try: never two runs at once."""
+        """Stop the run that a new one replaces; if that fails, this try fails too: never two runs at once."""
         if self.options.cancel_on_kill:
             self._run(stop(self.hook.api, run.pipeline_id, run.id))
             self.log.info("Requested cancellation of run %s.", run.id)
@@ -205,12 +205,12 @@ class StartTask(RunTask):
     # --- runs that are already running ------------------------------------------------------------------------------
 
     def _active_runs(self, pipeline_id: Identifier, own_run_id: Identifier | None) -> list[PipelineRun]:
-        """Return the pipeline's active runs, newest first; an earlier try's own isn't meant."""
+        """Return the pipeline's active runs, newest first, without the earlier try's own."""
         runs = self._run(active_runs(self.hook.api, pipeline_id))
         return [run for run in runs if run.id != own_run_id]
 
     def _warn_of_unrecorded_runs(self, pipeline_id: Identifier) -> None:
-        """Say if a run is active that an earlier try may have started: none has left a checkpoint."""
+        """Warn of active runs that an earlier try without a checkpoint may have started."""
         try:
             runs = [run for run in self._active_runs(pipeline_id, None) if not run.is_stopping]
         except FlowEngineError as error:
@@ -262,14 +262,14 @@ class StartTask(RunTask):
         return running[0]
 
     def _wait_for_other_run(self, run: PipelineRun) -> None:
-        """Wait until a run has ended that isn't this task's own, in the triggerer if the task is deferrable."""
+        """Wait until another starter's run has ended, in the triggerer if the task is deferrable."""
         url = self.hook.run_url(run.pipeline_id, run.id)
         monitor = RunMonitor(
             run.id, run.pipeline_id, self._poll_options(), started_at=self.hook.api.now(), run_url=url, last=run
         )
         if self.options.deferrable:
-            self._settle_end_before_deferral()
-            self._hand_over(monitor, "execute_after_wait", cancel_on_kill=False, is_own_run=False)
+            self._interrupt_if_ended()
+            self._hand_over(monitor, "execute_after_wait", is_own_run=False)
         history = polled_history(self.hook.api, run.pipeline_id)
         with suppress(RunLostError):  # what has vanished isn't running
             while self._poll(history, monitor) is None:
@@ -286,7 +286,7 @@ class StartTask(RunTask):
                 self.store.record_intent(pipeline_id, intent.as_dict())
 
         def discard_intent() -> None:
-            """Nothing was started, so whatever ends this try, another's run isn't to be taken for its."""
+            """Nothing was started, so no run in the history may be taken for this try's."""
             with self.interrupt.shielded():
                 self.store.clear()
 
@@ -316,5 +316,5 @@ class StartTask(RunTask):
 
 
 def _origin(run: PipelineRun) -> str:
-    """Say when and by what a run was started."""
-    return f"started {run.started or 'at an unknown time'}, {run.trigger or 'unknown by what'}"
+    """Say when a run was started, and what triggered it."""
+    return f"started {run.started or 'at an unknown time'}, {run.trigger or 'trigger unknown'}"

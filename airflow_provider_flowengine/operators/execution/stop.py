@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.base import FlowEnginePipelineOperator
 
 MAX_RUNS_TO_STOP = 1000
-"""Among how many of a pipeline's newest runs the active ones are searched for, to stop them all."""
+"""How many of a pipeline's newest runs are searched for active ones, to stop them all."""
 
 
 def find_runs_to_stop(
@@ -48,7 +48,7 @@ def stop_runs(
     operator: FlowEnginePipelineOperator, pipeline_id: Identifier, run_ids: Iterable[Identifier]
 ) -> list[Identifier]:
     """
-    Stop each run; one that is refused says nothing about the others, and fails the task after them.
+    Stop each run; if one is refused, the others are stopped all the same, and then the task fails.
 
     :param operator: what the DAG declares.
     :param pipeline_id: the pipeline.
@@ -83,7 +83,7 @@ def wait_for_ends(
     timeout: float | None,
 ) -> None:
     """
-    Wait until runs have ended, also those that somebody else had stopped.
+    Wait until runs have ended, also those that were stopping already.
 
     :param operator: what the DAG declares.
     :param pipeline_id: the pipeline.

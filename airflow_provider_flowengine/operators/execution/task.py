@@ -64,7 +64,7 @@ class RunTask(ABC):
 
     :param operator: what the DAG declares, its templates rendered.
     :param context: the task's context.
-    :param options: how the task goes about its run.
+    :param options: how the task waits for its run, and whether it stops it.
     """
 
     operator: FlowEnginePipelineOperator
@@ -72,15 +72,15 @@ class RunTask(ABC):
     options: RunOptions
 
     retry_stopped = False
-    """Whether Airflow retries the task after somebody has stopped its run in FlowEngine."""
+    """Whether Airflow retries the task after its run was stopped in FlowEngine."""
 
     def __post_init__(self) -> None:
         self.log = self.operator.log
         self.store = CheckpointStore(self.context, self.options.durable)
         self.report = RunReport(self.operator, self.context)
         self.interrupt = Interrupt()
-        self._settling = threading.Lock()
-        self._is_settled = False
+        self._exit_lock = threading.Lock()
+        self._is_exit_decided = False
         self._was_deferred = False
         self.owned_run: PipelineRun | None = None
         """The run that this try decides about if it ends before it."""
@@ -146,7 +146,7 @@ class RunTask(ABC):
         """
         Execute, now that the run that was already running has ended (``if_running="wait"``).
 
-        :param event: what the trigger saw of that run.
+        :param event: the trigger's event about that run.
         :return: the run's id.
         """
         if isinstance(event, dict) and event.get("outcome") not in ("ended", "lost"):
@@ -158,7 +158,7 @@ class RunTask(ABC):
         """
         Take over from the trigger.
 
-        :param event: what the trigger saw.
+        :param event: the trigger's event.
         :param progress: the run's progress before the deferral.
         :return: the run's id.
         """
@@ -202,7 +202,7 @@ class RunTask(ABC):
     def kill(self) -> None:
         """Interrupt the task; if it executes in another thread, decide about its run here."""
         if self.interrupt.request():
-            self._settle_run(Ending.INTERRUPTED, Interrupted())
+            self._apply_exit_policy(Ending.INTERRUPTED, Interrupted())
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -270,33 +270,37 @@ class RunTask(ABC):
         # User actions: the run is stopped by its trigger then, and if that doesn't come to it, by the next try.
         if self.owned_run:
             self.store.save(Phase.DEFERRED, self.owned_run.pipeline_id, self.owned_run.id)
-        self._settle_end_before_deferral()
+        self._interrupt_if_ended()
         self.log.info("Waiting in the triggerer.")
-        self._hand_over(monitor, "execute_complete", cancel_on_kill=self.options.cancel_on_kill)
+        self._hand_over(monitor, "execute_complete", is_own_run=True)
 
-    def _settle_end_before_deferral(self) -> None:
+    def _interrupt_if_ended(self) -> None:
         """
         Interrupt the task if the user has ended it just now.
 
-        User actions: Airflow tells neither this process, which is about to end, nor a trigger, which isn't there yet.
+        User actions: Airflow calls on_kill neither in this process, which is about to end, nor in the triggerer, which
+        has no trigger yet.
         """
         self.interrupt.checkpoint()
         if compat.can_ask_state(self.context) and was_ended_by_user(self.context, self.store):
             raise Interrupted
 
-    def _hand_over(
-        self, monitor: RunMonitor, method: str, *, cancel_on_kill: bool, is_own_run: bool = True
-    ) -> NoReturn:
+    def _hand_over(self, monitor: RunMonitor, method: str, *, is_own_run: bool) -> NoReturn:
+        """Defer to the trigger; only the task's own run is shown in its XCom, and stopped with it."""
         trigger, timeout = build_trigger(
-            self.hook, monitor, self.report.pipeline, cancel_on_kill=cancel_on_kill, is_own_run=is_own_run
+            self.hook,
+            monitor,
+            self.report.pipeline,
+            cancel_on_kill=is_own_run and self.options.cancel_on_kill,
+            writes_progress=is_own_run,
         )
-        # What this part has told goes along: it is all that the next one knows if the trigger cannot read the XCom.
+        # The progress so far goes along: the resumed task has nothing else if the trigger cannot read the XCom.
         kwargs = {"progress": self.report.progress} if is_own_run else None
         self.operator.defer(trigger=trigger, method_name=method, kwargs=kwargs, timeout=timeout)
         raise AssertionError("defer raises")
 
     def _finish(self, run: PipelineRun) -> Identifier:
-        """Tell how the run ended: return its id, or raise the error that says why it isn't a success."""
+        """Return the id of a run that has succeeded, or raise the error that says why it hasn't."""
         self.interrupt.checkpoint()
         if run.nodes or self._was_deferred or run.state is not RunState.SUCCEEDED:
             run = self.hook.fetch_final_nodes(run)
@@ -310,7 +314,7 @@ class RunTask(ABC):
     def _deliver(self, run: PipelineRun) -> Identifier:
         # User actions: who clears a succeeded task wants a new run, while a retry takes this one's result.
         self.store.save(Phase.DELIVERED, run.pipeline_id, run.id)
-        self.report.tell_outlets(run)
+        self.report.attach_to_outlet_events(run)
         return run.id
 
     def _restore(self) -> None:
@@ -336,7 +340,7 @@ class RunTask(ABC):
                 if isinstance(error, FlowEngineError):
                     fail_at_once(error, retry_stopped=self.retry_stopped)
                 ending, run = classify_ending(error), self.owned_run or self.report.run
-                aftermath = self._settle_run(ending, error) if ending else ""
+                aftermath = self._apply_exit_policy(ending, error) if ending else ""
                 if isinstance(error, RunError):
                     error.aftermath = aftermath
                 if ending is Ending.INTERRUPTED:
@@ -348,13 +352,13 @@ class RunTask(ABC):
                     raise AirflowTaskTimeout(with_page(text, self.report.url, aftermath)) from None
                 raise
 
-    def _settle_run(self, ending: Ending, error: BaseException) -> str:
+    def _apply_exit_policy(self, ending: Ending, error: BaseException) -> str:
         """Do about the run what the exit policy says; return what became of it, as a sentence."""
-        with self._settling:  # the thread that executes the task, and the one that is told of its end, may both be here
-            if self._is_settled:
+        with self._exit_lock:  # the thread that executes the task, and the one that calls on_kill, may both be here
+            if self._is_exit_decided:
                 return ""
-            self._is_settled = ending is not Ending.RUN_ENDED
-            end = RunExit(
+            self._is_exit_decided = ending is not Ending.RUN_ENDED
+            run_exit = RunExit(
                 run=self.owned_run,
                 context=self.context,
                 operator=self.operator,
@@ -364,7 +368,7 @@ class RunTask(ABC):
                 reconnects=self.reconnects,
                 find_unconfirmed_run=self.find_unconfirmed_run,
             )
-            return end.settle(ending, error)
+            return run_exit.apply_policy(ending, error)
 
 
 def _pause(delay: float) -> Flow[None]:
@@ -372,7 +376,7 @@ def _pause(delay: float) -> Flow[None]:
 
 
 def _undelivered_run(checkpoint: Checkpoint | None) -> PipelineRun | None:
-    """Return the run that an earlier try has left, if this one is to see to it."""
+    """Return the run that an earlier try has left, unless its result was returned."""
     if checkpoint is None or checkpoint.run_id is None or checkpoint.phase is Phase.DELIVERED:
         return None
     return run_from_dict(checkpoint.run_fields)
