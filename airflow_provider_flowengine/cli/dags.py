@@ -14,7 +14,7 @@ from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.definitions.dag_file import DagFile
 from airflow_provider_flowengine.definitions.job_params import settable_params
-from airflow_provider_flowengine.definitions.schedule import Cron, Manual, parse_schedule
+from airflow_provider_flowengine.definitions.schedule import Schedule, cron_schedule, parse_schedule
 from airflow_provider_flowengine.protocol.arguments import parse_zone
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_flowengine.cli.engine import Engine
-    from airflow_provider_flowengine.definitions.schedule import Schedule
     from airflow_provider_flowengine.protocol.models import Pipeline
 
 _PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
@@ -47,7 +46,7 @@ def dag(arguments: argparse.Namespace) -> int:
             code = exit_codes.ERROR
             continue
         _write(file, arguments.dir)
-        for note in (*file.notes(), *_zone_notes(file), *_connection_notes(file, engine)):
+        for note in (*file.schedule.notes, *_zone_notes(file), *_connection_notes(file, engine)):
             output.note(f"{label}: {note}")
     return code
 
@@ -56,7 +55,7 @@ def _dag_file(pipeline: Pipeline, zone: str, arguments: argparse.Namespace) -> D
     return DagFile(
         key=pipeline.key,
         pipeline_id=pipeline.id,
-        schedule=_schedule(pipeline, arguments.schedule),
+        schedule=_schedule(pipeline, zone, arguments.schedule),
         zone=zone,
         written=datetime.now(ZoneInfo(zone)),
         params=settable_params(pipeline.content, arguments.params),
@@ -76,7 +75,7 @@ def _write(file: DagFile, folder: str | None) -> None:
 
 
 def _zone_notes(file: DagFile) -> list[str]:
-    if not isinstance(file.schedule, Cron):
+    if not file.schedule.timetable.startswith("Cron"):
         return []
     return [
         f"its hours are those of {file.zone}; if FlowEngine keeps another clock, set timezone in the connection, "
@@ -91,17 +90,17 @@ def _connection_notes(file: DagFile, engine: Engine) -> list[str]:
     return [f"it uses the connection {file.conn_id}, which must lead to {engine.label}"]
 
 
-def _schedule(pipeline: Pipeline, given: str | None) -> Schedule:
+def _schedule(pipeline: Pipeline, zone: str, given: str | None) -> Schedule:
     """Return the schedule that the user gave, or else the pipeline's own, translated."""
     if given == "none":
-        return Manual()
+        return Schedule()
     if given:
         if not _is_cron(given):
             raise ConfigurationError(
                 f"--schedule {given!r} must be a cron expression of five fields, one of {', '.join(_PRESETS)}, or none"
             )
-        return Cron(given, "")
-    return parse_schedule(execution_config(pipeline.content))
+        return cron_schedule(given, zone)
+    return parse_schedule(execution_config(pipeline.content), zone)
 
 
 def _is_cron(text: str) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.definitions.files import file_stem
 from airflow_provider_flowengine.definitions.job_params import job_params
-from airflow_provider_flowengine.definitions.schedule import Cron, Every, Manual, Message, changes_clocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,29 +50,7 @@ class DagFile:
 
     def text(self) -> str:
         """Return the file's text."""
-        if isinstance(self.schedule, Message):
-            return _watcher(self, self.schedule.topics)
-        return _starter(self)
-
-    def notes(self) -> list[str]:
-        """Return what the user should know of the translation."""
-        schedule = self.schedule
-        if isinstance(schedule, Every):
-            return [
-                "FlowEngine counts the period from when its schedule was turned on; Airflow, from when the DAG is "
-                "unpaused, when it starts at once."
-            ]
-        if isinstance(schedule, Message):
-            return [
-                "Airflow can't listen to FlowEngine's topics, so FlowEngine's schedule has to stay on: the DAG runs "
-                "after each run of the pipeline. It needs Airflow 3."
-            ]
-        if isinstance(schedule, Cron) and changes_clocks(self.zone):
-            return [
-                f"The clocks of {self.zone} are changed twice a year; in those two nights, FlowEngine and Airflow may "
-                "start at different moments."
-            ]
-        return []
+        return _watcher(self) if self.schedule.topics else _starter(self)
 
     @property
     def pipeline(self) -> dict[str, object]:
@@ -84,34 +61,27 @@ class DagFile:
 
 
 def _starter(file: DagFile) -> str:
-    schedule, imports = _schedule(file.schedule, file.zone)
-    names = "DAG, Param" if file.params else "DAG"
+    timetable = file.schedule.timetable
+    delta = "from datetime import timedelta\n\n" if "timedelta(" in timetable else ""
+    class_of_timetable = f"from airflow.timetables.trigger import {timetable.partition('(')[0]}\n"
     arguments = {"task_id": "run_pipeline", **file.pipeline}
     if file.params:
         arguments["job_params"] = job_params(file.params)
     return f'''"""{_docstring(file)}"""
 
-{imports}import pendulum
-from airflow.providers.common.compat.sdk import {names}
-{"from airflow.timetables.trigger import " + schedule.partition("(")[0] + chr(10) if "Timetable(" in schedule else ""}
+{delta}import pendulum
+from airflow.providers.common.compat.sdk import {"DAG, Param" if file.params else "DAG"}
+{"" if timetable == "None" else class_of_timetable}
 from airflow_provider_flowengine.operators.flowengine import FlowEngineStartPipelineOperator
 
-with DAG(
-    {_literal(file.dag_id)},
-    schedule={schedule},
-    start_date={_moment(file)},
-    catchup=False,
-    is_paused_upon_creation=True,
-{_params(file.params)}    tags=["flowengine"],
-    doc_md=__doc__,
-) as dag:
+{_with_dag(file, timetable, _params(file.params))}
     FlowEngineStartPipelineOperator(
 {_arguments(arguments, 8)}    )
 '''
 
 
-def _watcher(file: DagFile, topics: Sequence[str]) -> str:
-    return f'''"""{_docstring(file, topics)}"""
+def _watcher(file: DagFile) -> str:
+    return f'''"""{_docstring(file)}"""
 
 import pendulum
 from airflow.sdk import DAG, Asset, AssetWatcher, task
@@ -129,15 +99,7 @@ run_ended = Asset(
     ],
 )
 
-with DAG(
-    {_literal(file.dag_id)},
-    schedule=[run_ended],
-    start_date={_moment(file)},
-    catchup=False,
-    is_paused_upon_creation=True,
-    tags=["flowengine"],
-    doc_md=__doc__,
-) as dag:
+{_with_dag(file, "[run_ended]")}
 
     @task
     def report(triggering_asset_events=None):
@@ -150,27 +112,31 @@ with DAG(
 '''
 
 
-def _docstring(file: DagFile, topics: Sequence[str] = ()) -> str:
-    name = f"pipeline {file.key or file.pipeline_id}"
-    if topics:
-        first = f"Follows FlowEngine's {name}, which starts when a message comes on {', '.join(topics)}."
+def _with_dag(file: DagFile, schedule: str, params: str = "") -> str:
+    return f"""with DAG(
+    {_literal(file.dag_id)},
+    schedule={schedule},
+    start_date={_moment(file)},
+    catchup=False,
+    is_paused_upon_creation=True,
+{params}    tags=["flowengine"],
+    doc_md=__doc__,
+) as dag:"""
+
+
+def _docstring(file: DagFile) -> str:
+    name, schedule = f"FlowEngine's pipeline {file.key or file.pipeline_id}", file.schedule
+    if schedule.topics:
+        first = f"Follows {name}, which starts when a message comes on {', '.join(schedule.topics)}."
+    elif schedule.original:
+        first = f"Runs {name} on the schedule that it had there: {schedule.original}."
     else:
-        first = f"Runs FlowEngine's {name}{_was(file)}."
-    return "\n\n".join(fill(_safe(text), 110) for text in (first, *file.notes())) + ("" if topics else _cut_over(file))
-
-
-def _was(file: DagFile) -> str:
-    match file.schedule:
-        case Cron(quartz=quartz) if quartz:
-            return f" on the schedule that it had there: {quartz} ({file.zone})"
-        case Every(amount, unit):
-            return f" on the schedule that it had there: every {amount:g} {unit}"
-        case _:
-            return ""
+        first = f"Runs {name}."
+    return "\n\n".join(fill(_safe(text), 110) for text in (first, *schedule.notes)) + _cut_over(file)
 
 
 def _cut_over(file: DagFile) -> str:
-    if isinstance(file.schedule, Manual):
+    if file.schedule.timetable == "None":
         return ""
     return f"""
 
@@ -195,18 +161,6 @@ def _moment(file: DagFile) -> str:
     at = file.written
     parts = ", ".join(str(part) for part in (at.year, at.month, at.day, at.hour, at.minute, at.second))
     return f"pendulum.datetime({parts}, tz={_literal(file.zone)})"
-
-
-def _schedule(schedule: Schedule, zone: str) -> tuple[str, str]:
-    """Return a schedule's expression, and the import that it needs."""
-    match schedule:
-        case Cron(expression):
-            # Not the expression alone: on Airflow 2.11 that means intervals, whose first run comes one start late.
-            return f"CronTriggerTimetable({_literal(expression)}, timezone={_literal(zone)})", ""
-        case Every(amount, unit):
-            return f"DeltaTriggerTimetable(timedelta({unit}={amount!r}))", "from datetime import timedelta\n\n"
-        case _:
-            return "None", ""
 
 
 def _params(params: Sequence[JobParam]) -> str:

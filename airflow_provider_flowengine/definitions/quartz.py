@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 _DAYS_OF_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -74,40 +73,16 @@ _CRON_DAY_OF_WEEK = _Field("day of week", 0, 6)
 _YEAR = _Field("year", 1970, 2099)
 
 
-@dataclass(frozen=True)
-class Day:
+class UntranslatableError(ValueError):
+    """The expression is right, and no cron expression of Airflow's fires at the same moments."""
+
+
+def to_cron(expression: str) -> str:
     """
-    The days on which an expression fires.
+    Return the cron expression of Airflow's that fires at the same moments.
 
-    :param kind: how they are named: by numbers of the ``month`` or the ``week``; the month's ``last`` day, so many
-        days ``before`` it; the month's ``last weekday`` (of one kind) or ``nth weekday``; or the ``working day``
-        nearest to a date, which may be the last.
-    :param values: the numbers; weekdays count from 1 for Sunday.
-    :param nth: which of the month's weekdays, or how many days before its last.
-    """
-
-    kind: Literal["month", "week", "last", "before", "last weekday", "nth weekday", "working day"]
-    values: frozenset[int] = frozenset()
-    nth: int = 0
-
-
-@dataclass(frozen=True)
-class Quartz:
-    """When a cron expression of Quartz's fires; made by :func:`parse_quartz`."""
-
-    seconds: frozenset[int]
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    day: Day
-    months: frozenset[int]
-    years: frozenset[int]
-
-
-def parse_quartz(expression: str) -> Quartz:
-    """
-    Read a cron expression of Quartz's.
-
-    :param expression: six or seven fields.
+    :param expression: Quartz's, of six or seven fields.
+    :raises UntranslatableError: with the reason, if Airflow's cron can't say it.
     :raises ValueError: with what is wrong with it.
     """
     fields = expression.split()
@@ -116,70 +91,46 @@ def parse_quartz(expression: str) -> Quartz:
     second, minute, hour, day_of_month, month, day_of_week, year = [*fields, "*"][:7]
     if (day_of_month == "?") == (day_of_week == "?"):
         raise ValueError("exactly one of day of month and day of week must be '?'")
-    return Quartz(
-        seconds=_SECOND.values(second),
-        minutes=_MINUTE.values(minute),
-        hours=_HOUR.values(hour),
-        day=_parse_weekday(day_of_week.upper()) if day_of_month == "?" else _parse_date(day_of_month.upper()),
-        months=_MONTH.values(month),
-        years=_YEAR.values(year),
-    )
+    seconds, minutes, hours = _SECOND.values(second), _MINUTE.values(minute), _HOUR.values(hour)
+    months, years = _MONTH.values(month), _YEAR.values(year)
+    if day_of_month == "?":
+        date, weekday = "*", _cron_weekday(day_of_week.upper())
+    else:
+        date, weekday = _cron_date(day_of_month.upper(), months), "*"
+    if seconds != {0}:
+        raise UntranslatableError("it fires at other seconds than 0, and Airflow's cron counts in minutes")
+    if len(years) < _YEAR.high - _YEAR.low + 1:
+        raise UntranslatableError(
+            "it names years, which Airflow's cron can't; leave them out, and give the DAG an end_date"
+        )
+    return " ".join((_MINUTE.cron(minutes), _HOUR.cron(hours), date, _MONTH.cron(months), weekday))
 
 
-def _parse_date(text: str) -> Day:
-    if match := re.fullmatch(r"L(?:-([0-9]+))?(W)?", text):
-        before = int(match[1] or 0)
-        if before > 30:
-            raise ValueError(f"day of month {text!r} must be at most 30 days before the last")
-        return Day("working day" if match[2] else "before" if before else "last", nth=before)
-    if match := re.fullmatch(r"([0-9]+)W", text):
-        return Day("working day", frozenset({_DAY_OF_MONTH.number(match[1])}))
-    return Day("month", _DAY_OF_MONTH.values(text))
-
-
-def _parse_weekday(text: str) -> Day:
+def _cron_date(text: str, months: frozenset[int]) -> str:
+    """Return cron's field for a day of the month."""
     if text == "L":
-        return Day("week", frozenset({7}))
+        return "L"
+    if match := re.fullmatch(r"L(?:-([0-9]+))?W?|([0-9]+)W", text):
+        before, number = match.groups()
+        if before and int(before) > 30:
+            raise ValueError(f"day of month {text!r} must be at most 30 days before the last")
+        if number:
+            _DAY_OF_MONTH.number(number)
+        raise UntranslatableError(
+            f"day of month {text!r}: Airflow's cron has neither the working day (W) nearest to a date nor days before "
+            "a month's last"
+        )
+    days = _DAY_OF_MONTH.values(text)
+    if min(days) > max(_DAYS_OF_MONTH[month - 1] for month in months):
+        raise UntranslatableError("it never fires: no month that it names has such a day")
+    return _DAY_OF_MONTH.cron(days)
+
+
+def _cron_weekday(text: str) -> str:
+    """Return cron's field for a day of the week, which counts from 0 for Sunday."""
     if match := re.fullmatch(r"(\w+)L", text):
-        return Day("last weekday", frozenset({_DAY_OF_WEEK.number(match[1])}))
+        return f"L{_DAY_OF_WEEK.number(match[1]) - 1}"
     if match := re.fullmatch(r"(\w+)#([1-5])", text):
-        return Day("nth weekday", frozenset({_DAY_OF_WEEK.number(match[1])}), nth=int(match[2]))
-    return Day("week", _DAY_OF_WEEK.values(text))
-
-
-def to_cron(expression: str) -> str:
-    """
-    Return the cron expression of Airflow's that fires at the same moments.
-
-    :param expression: the expression of Quartz's.
-    :raises ValueError: with what is wrong with it, or why Airflow's cron can't say it.
-    """
-    quartz = parse_quartz(expression)
-    if quartz.seconds != {0}:
-        raise ValueError("it fires at other seconds than 0, and Airflow's cron counts in minutes")
-    if len(quartz.years) < _YEAR.high - _YEAR.low + 1:
-        raise ValueError("it names years, which Airflow's cron can't; leave them out, and give the DAG an end_date")
-    date, weekday = _cron_day(quartz)
-    return " ".join((_MINUTE.cron(quartz.minutes), _HOUR.cron(quartz.hours), date, _MONTH.cron(quartz.months), weekday))
-
-
-def _cron_day(quartz: Quartz) -> tuple[str, str]:
-    """Return cron's two fields for the day."""
-    day = quartz.day
-    weekdays = frozenset(value - 1 for value in day.values)
-    match day.kind:
-        case "last":
-            return "L", "*"
-        case "week":
-            return "*", _CRON_DAY_OF_WEEK.cron(weekdays)
-        case "last weekday":
-            return "*", f"L{min(weekdays)}"
-        case "nth weekday":
-            return "*", f"{min(weekdays)}#{day.nth}"
-        case "before":
-            raise ValueError(f"it fires {day.nth} days before a month's last day, which Airflow's cron can't say")
-        case "working day":
-            raise ValueError("it fires on the working day (W) nearest to a date, which Airflow's cron can't say")
-    if min(day.values) > max(_DAYS_OF_MONTH[month - 1] for month in quartz.months):
-        raise ValueError("it never fires: no month that it names has such a day")
-    return _DAY_OF_MONTH.cron(day.values), "*"
+        return f"{_DAY_OF_WEEK.number(match[1]) - 1}#{match[2]}"
+    days = {7} if text == "L" else _DAY_OF_WEEK.values(text)
+    return _CRON_DAY_OF_WEEK.cron(frozenset(day - 1 for day in days))

@@ -7,17 +7,18 @@ Names and modes of ``executionConfig`` are those of the vendor's API page and do
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from airflow_provider_flowengine.definitions.content import is_empty
-from airflow_provider_flowengine.definitions.quartz import parse_quartz, to_cron
+from airflow_provider_flowengine.definitions.quartz import UntranslatableError, to_cron
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_flowengine.protocol.http import Json
 
@@ -29,101 +30,95 @@ _UNEXPLAINED = ("startAt", "delayTime")
 
 
 @dataclass(frozen=True)
-class Manual:
-    """It has no schedule: it is started by hand."""
-
-
-@dataclass(frozen=True)
-class Cron:
+class Schedule:
     """
-    It starts at moments of the clock.
+    When a DAG starts a pipeline.
+
+    :param timetable: the DAG's ``schedule``, as Python; ``None`` if it is triggered.
+    :param original: FlowEngine's own schedule in words; empty if there is none, or the user has chosen another.
+    :param notes: what the user should know of the translation.
+    :param topics: the topics that FlowEngine listens to, if it keeps the schedule: the DAG runs after each run then.
+    """
+
+    timetable: str = "None"
+    original: str = ""
+    notes: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+
+
+def cron_schedule(expression: str, zone: str, original: str = "") -> Schedule:
+    """
+    Return the schedule of a cron expression.
 
     :param expression: Airflow's cron expression.
-    :param quartz: FlowEngine's.
+    :param zone: the zone of its clock.
+    :param original: FlowEngine's own schedule, if it is translated from that.
     """
-
-    expression: str
-    quartz: str
-
-
-@dataclass(frozen=True)
-class Every:
-    """
-    It starts again and again.
-
-    :param amount: after how many units.
-    :param unit: the unit's name, as :class:`datetime.timedelta` has it.
-    """
-
-    amount: float
-    unit: str
+    # Not the expression alone: on Airflow 2.11 that means intervals, whose first run comes one start late.
+    timetable = f"CronTriggerTimetable({json.dumps(expression)}, timezone={json.dumps(zone)})"
+    changes = (
+        f"The clocks of {zone} are changed twice a year; in those two nights, FlowEngine and Airflow may start at "
+        "different moments."
+    )
+    return Schedule(timetable, original, (changes,) if _changes_clocks(zone) else ())
 
 
-@dataclass(frozen=True)
-class Message:
-    """
-    It starts when a message comes.
-
-    :param topics: the topics that it listens to.
-    """
-
-    topics: tuple[str, ...]
-
-
-Schedule = Manual | Cron | Every | Message
-
-
-def parse_schedule(execution: Mapping[str, Json]) -> Schedule:
+def parse_schedule(execution: Mapping[str, Json], zone: str) -> Schedule:
     """
     Return the schedule of a DAG that starts a pipeline when FlowEngine would.
 
     :param execution: the pipeline's ``executionConfig``.
+    :param zone: the zone of FlowEngine's clock.
     :raises ConfigurationError: with the reason, if FlowEngine would refuse it, or Airflow can't do the same.
     """
     if reason := schedule_problem(execution):
         raise ConfigurationError(f"executionConfig: {reason}")
     mode = execution.get("runMode") or "SINGLE"
     if mode == "SINGLE":
-        return Manual()
-    _check_explained(execution)
-    return _PARSERS[str(mode)](execution)
-
-
-def _check_explained(execution: Mapping[str, Json]) -> None:
+        return Schedule()
     if unexplained := [name for name in _UNEXPLAINED if not is_empty(execution.get(name)) and execution[name] != 0]:
         raise ConfigurationError(
             f"executionConfig: {unexplained[0]} is {execution[unexplained[0]]!r}, and FlowEngine's documentation does "
             "not say what it does; choose the DAG's schedule yourself with --schedule"
         )
+    if mode == "CRONTAB":
+        return _translate_cron(str(execution["cronExpression"]), zone)
+    return _translate_interval(execution) if mode == "PERIODICAL" else _translate_message(execution)
 
 
-def _parse_cron(execution: Mapping[str, Json]) -> Cron:
-    quartz = str(execution.get("cronExpression"))
+def _translate_cron(quartz: str, zone: str) -> Schedule:
     try:
-        return Cron(to_cron(quartz), quartz)
-    except ValueError as error:
+        return cron_schedule(to_cron(quartz), zone, f"{quartz} ({zone})")
+    except UntranslatableError as error:
         raise ConfigurationError(
             f"cronExpression {quartz!r} can't be translated: {error}. Choose the DAG's schedule yourself with "
             "--schedule"
         ) from None
 
 
-def _parse_interval(execution: Mapping[str, Json]) -> Every:
-    amount = float(str(execution.get("interval")))
-    return Every(int(amount) if amount.is_integer() else amount, UNITS[str(execution.get("intervalUnit") or "MINUTE")])
+def _translate_interval(execution: Mapping[str, Json]) -> Schedule:
+    amount, unit = float(str(execution["interval"])), UNITS[str(execution.get("intervalUnit") or "MINUTE")]
+    number = int(amount) if amount.is_integer() else amount
+    note = (
+        "FlowEngine counts the period from when its schedule was turned on; Airflow, from when the DAG is unpaused, "
+        "when it starts at once."
+    )
+    return Schedule(f"DeltaTriggerTimetable(timedelta({unit}={number!r}))", f"every {number} {unit}", (note,))
 
 
-def _parse_topics(execution: Mapping[str, Json]) -> Message:
+def _translate_message(execution: Mapping[str, Json]) -> Schedule:
     topics = execution.get("triggerList")
     named = [execution.get("trigger"), *(topics if isinstance(topics, list) else [])]
-    return Message(tuple(dict.fromkeys(str(topic) for topic in named if topic)))
-
-
-_PARSERS: dict[str, Callable[[Mapping[str, Json]], Schedule]] = {
-    "CRONTAB": _parse_cron,
-    "PERIODICAL": _parse_interval,
-    "MESSAGE": _parse_topics,
-}
+    if not any(named):
+        raise ConfigurationError(
+            "executionConfig: runMode MESSAGE names no topic (trigger or triggerList); choose the DAG's schedule "
+            "yourself with --schedule"
+        )
+    note = (
+        "Airflow can't listen to FlowEngine's topics, so FlowEngine's schedule has to stay on: the DAG runs after each "
+        "run of the pipeline. It needs Airflow 3."
+    )
+    return Schedule(notes=(note,), topics=tuple(dict.fromkeys(str(topic) for topic in named if topic)))
 
 
 def schedule_problem(execution: Mapping[str, Json]) -> str:
@@ -138,7 +133,9 @@ def schedule_problem(execution: Mapping[str, Json]) -> str:
     if mode == "CRONTAB":
         expression = str(execution.get("cronExpression") or "")
         try:
-            parse_quartz(expression)
+            to_cron(expression)
+        except UntranslatableError:
+            return ""
         except ValueError as error:
             return f"cronExpression {expression!r}: {error}"
     if mode == "PERIODICAL":
@@ -161,12 +158,8 @@ def _interval_problem(execution: Mapping[str, Json]) -> str:
     )
 
 
-def changes_clocks(zone: str) -> bool:
-    """
-    Whether a zone's clocks are changed, within the two years to come.
-
-    :param zone: the zone's name.
-    """
+def _changes_clocks(zone: str) -> bool:
+    """Whether a zone's clocks are changed, within the two years to come."""
     now, place = datetime.now(UTC), ZoneInfo(zone)
     offsets = {(now + timedelta(days=day)).astimezone(place).utcoffset() for day in range(0, 730, 5)}
     return len(offsets) > 1

@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowengine.definitions.dag_file import DagFile
 from airflow_provider_flowengine.definitions.job_params import JobParam
-from airflow_provider_flowengine.definitions.schedule import Cron, Every, Manual, Message
+from airflow_provider_flowengine.definitions.schedule import Schedule, cron_schedule, parse_schedule
+from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
-SCHEDULES = [Manual(), Cron("0 2 * * *", "0 0 2 * * ?"), Every(90, "minutes"), Message(("T",))]
+ZONE = "Asia/Shanghai"
+SCHEDULES = {
+    "by hand": Schedule(),
+    "cron": cron_schedule("0 2 * * *", ZONE, "0 0 2 * * ? (Asia/Shanghai)"),
+    "period": parse_schedule({"runMode": "PERIODICAL", "interval": 90}, ZONE),
+    "message": parse_schedule({"runMode": "MESSAGE", "trigger": "T"}, ZONE),
+}
+each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
 EVIL = [
     "'''",
     '"""',
@@ -39,14 +47,14 @@ EVIL = [
 text = st.text(max_size=20) | st.lists(st.sampled_from(EVIL), max_size=4).map("".join)
 
 
-def dag_file(schedule=SCHEDULES[1], *, key="churn", param=("train", "trees"), value="100", conn_id="fe"):
+def dag_file(schedule=SCHEDULES["cron"], *, key="churn", param=("train", "trees"), value="100", conn_id="fe"):
     node, name = param
     return DagFile(
         key=key,
         pipeline_id=19,
         schedule=schedule,
-        zone="Asia/Shanghai",
-        written=datetime(2026, 11, 1, 12, tzinfo=ZoneInfo("Asia/Shanghai")),
+        zone=ZONE,
+        written=datetime(2026, 11, 1, 12, tzinfo=ZoneInfo(ZONE)),
         params=[JobParam(node, f"Node {node}", name, value, f"about {name}")],
         conn_id=conn_id,
     )
@@ -65,7 +73,7 @@ def texts(source):
     return {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@each_schedule
 @given(key=text.filter(bool), node=text, name=text, value=text, connection=text)
 @example(key='"""\nimport os\n', node="{{ 1 }}", name="'\"", value="\\", connection="'")
 def test_names_become_texts_and_nothing_else(schedule, key, node, name, value, connection):
@@ -74,7 +82,7 @@ def test_names_become_texts_and_nothing_else(schedule, key, node, name, value, c
     assert source.encode(), "it can be written to a file"
     assert shape(source) == shape(dag_file(schedule).text())
     assert {key, connection} <= texts(source)
-    assert isinstance(schedule, Message) or {value, name, f"{node}.{name}"} <= texts(source)
+    assert schedule.topics or {value, name, f"{node}.{name}"} <= texts(source)
 
 
 @given(node=text, name=text, value=text)
@@ -99,7 +107,7 @@ def test_airflow_takes_the_dags_id(key):
     assert len(dag_id) <= 250
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@each_schedule
 @pytest.mark.parametrize("key", ["churn", "流失模型"])
 def test_linters_and_formatters_have_nothing_to_say(schedule, key):
     pytest.importorskip("ruff")
@@ -114,3 +122,8 @@ def test_linters_and_formatters_have_nothing_to_say(schedule, key):
             check=False,
         )
         assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_a_schedule_by_messages_that_names_no_topic_is_refused():
+    with pytest.raises(ConfigurationError, match="names no topic"):
+        parse_schedule({"runMode": "MESSAGE", "triggerList": []}, ZONE)

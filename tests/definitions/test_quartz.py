@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_flowengine.definitions.quartz import parse_quartz, to_cron
+from airflow_provider_flowengine.definitions.quartz import UntranslatableError, to_cron
 from airflow_provider_flowengine.emulator.quartz import read_quartz
 
 START = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
@@ -108,12 +108,14 @@ def test_airflow_fires_at_the_same_moments_over_two_years_or_the_expression_is_r
 @settings(max_examples=300, deadline=None)
 @given(st.text("0123456789*?/,-LW# AMONSUJ", max_size=25) | expressions())
 def test_it_reads_what_the_emulators_own_reader_reads_and_nothing_else(text):
-    assert reads(parse_quartz, text) == reads(read_quartz, text)
+    assert reads(to_cron, text) == reads(read_quartz, text)
 
 
 def reads(read, text):
     try:
         read(text)
+    except UntranslatableError:
+        return True
     except ValueError:
         return False
     return True
@@ -146,7 +148,7 @@ def test_a_translation_reads_as_people_write_it(quartz, cron):
         ("30 0 2 * * ?", "Airflow's cron counts in minutes"),
         ("0 0 2 * * ? 2027", "names years"),
         ("0 0 2 15W * ?", "working day"),
-        ("0 0 2 L-3 * ?", "3 days before a month's last day"),
+        ("0 0 2 L-3 * ?", "days before a month's last"),
         ("0 0 2 30 2 ?", "never fires"),
         ("0 2 * * *", "5 fields"),
         ("0 0 2 * * *", "must be '?'"),
