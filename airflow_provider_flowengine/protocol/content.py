@@ -21,7 +21,7 @@ _NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
 """Codecs of Python's that no document is written in."""
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class ContentError(Exception):
@@ -121,13 +121,13 @@ def decode(body: bytes, content_type: str = "", limit: int | None = None) -> str
     return part.decode("utf-8", "replace")
 
 
-def without_surrogates(text: str) -> str:
+def storable(text: str) -> str:
     """
-    Replace each half of a surrogate pair by U+FFFD: no log, database or message between processes can hold one.
+    Replace NUL and each half of a surrogate pair by U+FFFD: not every log, database and message can hold them.
 
     :param text: what a server or a library said.
     """
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    return _UNSTORABLE.sub("\ufffd", text) if not text.isascii() or "\0" in text else text
 
 
 def _charsets(body: bytes, content_type: str) -> Iterable[str]:

@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, AnyStr, NoReturn
 
-from airflow_provider_flowengine.protocol.content import decode, without_surrogates
+from airflow_provider_flowengine.protocol.content import decode, storable
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     RequestRejectedError,
@@ -45,6 +45,8 @@ _HINTS = {
 MAX_CONTAINERS = 1_000_000
 """Lists and objects that an answer may hold at most: 32 MiB of small ones would fill a gigabyte of memory."""
 
+_NUL = "\\u0000"
+_ANY_ESCAPE = re.compile(r"\\(?:u0000|.)", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|\?xml|body)", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>\s*([^<]+?)\s*</title", re.IGNORECASE)
@@ -267,10 +269,12 @@ def _containers(content: AnyStr, *openings: AnyStr) -> int:
 
 
 def _load(text: str) -> Json:
-    """Parse JSON, whose escapes can hold half a surrogate pair."""
+    """Parse JSON, whose escapes can hold NUL and half a surrogate pair."""
+    if _NUL in text:
+        text = _ANY_ESCAPE.sub(lambda escape: escape[0].replace(_NUL, "\ufffd"), text)
     content: Json = json.loads(text)
     if _SURROGATE_ESCAPE.search(text):
-        content = json.loads(without_surrogates(json.dumps(content, ensure_ascii=False)))
+        content = json.loads(storable(json.dumps(content, ensure_ascii=False)))
     return content
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from html.entities import html5
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.protocol.content import without_surrogates
+from airflow_provider_flowengine.protocol.content import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,7 @@ class Redactor:
         :param text: what a server, a proxy or a library said.
         :param limit: the characters that are kept at most, default 4,000.
         """
-        shown = without_surrogates(text[:_WINDOW])
+        shown = storable(text[:_WINDOW])
         secrets = self.secrets
         if secrets and shown:
             shown = (_hide_in_word if len(shown) <= _WORD else _hide)(secrets, shown)

@@ -53,9 +53,17 @@ def test_a_good_answer_is_its_whole_object(name):
 
 @pytest.mark.parametrize(
     ("escaped", "text"),
-    [(r"\ud800", "\ufffd"), (r"a\uDfFfb", "a\ufffdb"), (r"\ud83d\ude00", "😀"), (r"\\ud800", r"\ud800")],
+    [
+        (r"\ud800", "\ufffd"),
+        (r"a\uDfFfb", "a\ufffdb"),
+        (r"\ud83d\ude00", "😀"),
+        (r"\\ud800", r"\ud800"),
+        (r"a\u0000b", "a\ufffdb"),
+        (r"\\u0000", r"\u0000"),
+        (r"\\\u0000\ud800", "\\\ufffd\ufffd"),
+    ],
 )
-def test_half_a_surrogate_pair_is_replaced_since_no_log_or_database_can_hold_it(escaped, text):
+def test_nul_and_half_a_surrogate_pair_are_replaced_since_not_every_log_and_database_can_hold_them(escaped, text):
     body = f'{{"status": 0, "data": {{"{escaped}": ["{escaped}"]}}}}'.encode()
 
     assert parse_envelope(REQUEST, Response(200, body))["data"] == {text: [text]}

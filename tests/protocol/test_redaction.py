@@ -182,5 +182,8 @@ def test_what_a_run_says_of_itself_is_hidden_and_cut_too():
     assert [(node.status, node.message) for node in run.nodes] == [(MASKED, f"no {MASKED}")]
 
 
-def test_a_text_that_is_shown_holds_no_half_of_a_surrogate_pair():
-    assert Redactor()("a header in GBK: \udcb5\udcc7") == "a header in GBK: \ufffd\ufffd"
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a header in GBK: \udcb5\udcc7", "a header in GBK: \ufffd\ufffd"), ("a\0b", "a\ufffdb")]
+)
+def test_a_text_that_is_shown_holds_neither_nul_nor_half_of_a_surrogate_pair(text, shown):
+    assert Redactor()(text) == shown
