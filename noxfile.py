@@ -1,4 +1,5 @@
-"""The tests on every supported Airflow and Python: `make test-matrix`.
+"""
+The tests on every supported Airflow and Python: `make test-matrix`.
 
 One session: `nox -s "tests(airflow='3.1', python='3.13')"`. The pins are those of `requirements/airflow-*.txt`;
 environments are kept in `.nox`. The session `table` writes what came out to `docs/versions.md`.

@@ -1,4 +1,5 @@
-"""A FlowEngine pipeline as an Airflow asset: ``flowengine://host[:port]/engine_key/pipeline``.
+"""
+A FlowEngine pipeline as an Airflow asset: ``flowengine://host[:port]/engine_key/pipeline``.
 
 The pipeline is named by its key or by its id. Airflow compares assets by their text, so choose one of the two
 and keep to it (the key stays the same when a pipeline is created anew).
@@ -31,13 +32,14 @@ def create_asset(
     port: int | None = None,
     extra: dict[str, JsonValue] | None = None,
 ) -> Asset:
-    """Return the asset of a pipeline.
+    """
+    Return the asset of a pipeline.
 
-    :param host: The gateway's host, as in the connection.
-    :param engine_key: The engine's key.
-    :param pipeline: The pipeline's key or id.
-    :param port: The gateway's port; none by default.
-    :param extra: The asset's extra.
+    :param host: the gateway's host, as in the connection.
+    :param engine_key: the engine's key.
+    :param pipeline: the pipeline's key or id.
+    :param port: the gateway's port; none by default.
+    :param extra: the asset's extra.
     """
     from airflow.providers.common.compat.sdk import Asset
 
@@ -46,10 +48,11 @@ def create_asset(
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Return the one spelling of an asset's URI: host in small letters, both names quoted, nothing else.
+    """
+    Return the one spelling of an asset's URI: host in small letters, both names quoted, nothing else.
 
-    :param uri: The URI's parts.
-    :raises ValueError: If it doesn't name a host, an engine and a pipeline, or says more than that.
+    :param uri: the URI's parts.
+    :raises ValueError: if it doesn't name a host, an engine and a pipeline, or says more than that.
     """
     names = [unquote(name) for name in uri.path.split("/")[1:]]
     if not uri.hostname or len(names) != 2 or not all(names) or uri.query or uri.fragment:
@@ -65,10 +68,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenLineageDataset:
-    """Return the OpenLineage dataset of an asset: the gateway is its namespace, engine and pipeline its name.
+    """
+    Return the OpenLineage dataset of an asset: the gateway is its namespace, engine and pipeline its name.
 
-    :param asset: An asset of this scheme.
-    :param lineage_context: Where it is used; not looked at.
+    :param asset: an asset of this scheme.
+    :param lineage_context: where it is used; unused here.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
@@ -77,13 +81,14 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
 
 
 def attach_run_to_outlet_events(context: Context, outlets: Iterable[Asset], run: Mapping[str, JsonValue]) -> None:
-    """Put a task's run into the events of its outlets, where an event trigger's stands too: ``extra["payload"]``.
+    """
+    Put a task's run into the events of its outlets, where an event trigger's stands too: ``extra["payload"]``.
 
     Never raises: the run has ended well, and an event without it is no reason to fail its task.
 
-    :param context: The task's context.
-    :param outlets: The task's outlets; what is no asset among them has no event.
-    :param run: The run, as plain values.
+    :param context: the task's context.
+    :param outlets: the task's outlets; what is no asset among them has no event.
+    :param run: the run, as plain values.
     """
     for outlet in outlets:
         try:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         """The task state store of Airflow 3.3 and later: values that survive a task's tries and clears."""
 
         def get(self, key: str) -> Json:
-            """Return a value, or None where there is none, and where this try isn't the task's own any more."""
+            """Return a value, or None if there is none or this isn't the task's current try any more."""
 
         def set(self, key: str, value: Json) -> None:
-            """Write a value; fails where this try isn't the task's own any more."""
+            """Write a value; fails if this isn't the task's current try any more."""
 
         def delete(self, key: str) -> None:
             """Remove a value."""
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         """An asset's state store in Airflow 3.3 and later, for triggers."""
 
         async def aget(self, key: str) -> Json:
-            """Return a value, or None where there is none."""
+            """Return a value, or None if there is none."""
 
         async def aset(self, key: str, value: Json) -> None:
             """Write a value."""
@@ -47,7 +47,7 @@ try:
     from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
     DEFERRAL_ERRORS: tuple[type[Exception], ...] = (TaskDeferralError, TaskDeferralTimeout)
-except ImportError:  # goes with Airflow 3.1
+except ImportError:  # TODO: remove when dropping 3.1
     from airflow import exceptions
 
     DEFERRAL_ERRORS = tuple(
@@ -61,13 +61,13 @@ try:
 
     TERMINATED: tuple[type[BaseException], ...] = ()
     TaskInterrupted = TaskInterruptedError
-except ImportError:  # goes with Airflow 2.11
+except ImportError:  # TODO: remove when dropping 2.11
     from airflow.exceptions import AirflowTaskTerminated
 
     TERMINATED = (AirflowTaskTerminated,)
 
     class TaskInterrupted(TaskInterruptedError, AirflowException):  # type: ignore[no-redef]  # the other one is 3's
-        """Airflow 2.11 leaves the state that a person has set only where a task fails with an error of its own kind."""
+        """Airflow 2.11 keeps the state that the user has set only if the task fails with an AirflowException."""
 
 
 TRIGGERS_WRITE_XCOM = find_spec("airflow.sdk") is not None  # TODO: remove when dropping 2.11
@@ -96,7 +96,7 @@ def has_tabs() -> bool:
 
 
 def is_deferral_timeout(error: Exception) -> bool:
-    """Whether Airflow ended a deferral since its time was over; before Airflow 3 only the error's text tells."""
+    """Whether Airflow ended a deferral because its time was over; before Airflow 3 only the error's text shows it."""
     return "timeout" in str(error).lower()
 
 
@@ -125,14 +125,14 @@ def can_ask_state(context: Context) -> bool:
 
 def fetch_task_state(context: Context) -> str | None:
     """
-    Ask Airflow what state it has this task in: what a person did to it, a running try learns only so.
+    Ask Airflow for the task's state: only so does a running try learn what the user did to the task.
 
     :param context: the task's context.
     :return: the state, e.g. ``running``, ``failed``, ``restarting``; None for a task that waits to be scheduled.
     :raises Exception: whatever Airflow raises when it can't answer.
     """
     ti = context["ti"]
-    if not hasattr(ti, "get_task_states"):  # goes with Airflow 2.11
+    if not hasattr(ti, "get_task_states"):  # TODO: remove when dropping 2.11
         state = ti.current_state()  # type: ignore[attr-defined]  # 2.11's TaskInstance
         return str(state) if state else None
     map_index = getattr(ti, "map_index", -1)
@@ -145,12 +145,12 @@ def fetch_task_state(context: Context) -> str | None:
 
 
 def first_poke_date(context: Context) -> datetime | None:
-    """Return when a try that is rescheduled after each look had its first one; None where this is it."""
+    """Return when a rescheduled sensor's try polled first; None if this poll is the first."""
     ti: Any = context["ti"]
     first: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
         first = ti.get_first_reschedule_date(context)
-    else:  # goes with Airflow 2.11, whose sensors look themselves
+    else:  # TODO: remove when dropping 2.11, whose sensors ask the database themselves
         from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]  # only 2.11 has it
 
         tries_before = ti.max_tries - (ti.task.retries or 0)
@@ -177,7 +177,7 @@ def is_non_retryable(context: Context, error: BaseException) -> bool:
     task.retry_policy = answered = _AnsweredPolicy(policy, error)
     try:
         decision = answered.evaluate(error, try_number=ti.try_number, max_tries=ti.max_tries, context=context)
-    except Exception:  # as Airflow itself takes it
+    except Exception:  # Airflow retries then too
         return False
     return bool(decision.action.value == "fail")
 

@@ -1,4 +1,5 @@
-"""What a ``flowengine`` connection is called, and its fields: one table, from which every Airflow draws its form.
+"""
+What a ``flowengine`` connection is called, and its fields: one table, from which every Airflow draws its form.
 
 Airflow 3.2 and later read the form from the provider's description (:func:`conn_fields`,
 :func:`ui_field_behaviour`); earlier ones ask the hook's class, which answers with :func:`form_widgets` and
@@ -20,11 +21,12 @@ HOOK_NAME = "FlowEngine"
 
 @dataclass(frozen=True)
 class StandardField:
-    """A field that every Airflow connection has, with the meaning that FlowEngine gives it.
+    """
+    A field that every Airflow connection has, with the meaning that FlowEngine gives it.
 
     :param name: Airflow's name of it: ``host``, ``schema``, ``port``, ``login`` or ``password``.
-    :param label: What the form calls it.
-    :param placeholder: What an empty field shows; also says the default.
+    :param label: what the form calls it.
+    :param placeholder: what an empty field shows; also says the default.
     """
 
     name: str
@@ -34,16 +36,17 @@ class StandardField:
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field of our own, kept in the connection's extra; its default is in its help, and never stored by the form.
+    """
+    A field of our own, kept in the connection's extra; its default is in its help, and never stored by the form.
 
-    :param name: Its key in extra.
-    :param label: What the form calls it.
-    :param help: What it is for, as the form says beside it.
-    :param type: Its JSON schema type; an ``object`` may also come as its JSON text.
-    :param choices: The only values that it takes; empty for any.
-    :param examples: Values that the form proposes.
-    :param minimum: The smallest number that it takes.
-    :param secret: Whether the form hides its value.
+    :param name: its key in extra.
+    :param label: what the form calls it.
+    :param help: what it is for, as the form says beside it.
+    :param type: its JSON schema type; an ``object`` may also come as its JSON text.
+    :param choices: the only values that it takes; empty for any.
+    :param examples: values that the form proposes.
+    :param minimum: the smallest number that it takes.
+    :param secret: whether the form hides its value.
     """
 
     name: str
@@ -176,7 +179,8 @@ def ui_field_behaviour() -> dict[str, object]:
 
 
 def form_widgets() -> dict[str, Any]:
-    """Return the fields of extra for the hook's ``get_connection_form_widgets`` (before Airflow 3.2).
+    """
+    Return the fields of extra for the hook's ``get_connection_form_widgets`` (before Airflow 3.2).
 
     :return: An unbound WTForms field by name. Airflow 3.0 and 3.1 put a stand-in in WTForms' place while they
         call this, hence the imports here, and nothing used but what the stand-in has.

@@ -10,7 +10,8 @@ _INTEGRATION = "FlowEngine"
 
 
 def get_provider_info() -> dict[str, object]:
-    """Return the provider's description, for Airflow's entry point group ``apache_airflow_provider``.
+    """
+    Return the provider's description, for Airflow's entry point group ``apache_airflow_provider``.
 
     Airflow checks it against ``airflow/provider_info.schema.json``.
     """

@@ -1,7 +1,7 @@
 """
-What a task tells OpenLineage of its run. Imported where OpenLineage asks, so that nobody else pays for it.
+What a task reports to OpenLineage about its run. Imported only if OpenLineage asks, since the import costs time.
 
-Datasets aren't told here: OpenLineage takes a task's inlets and outlets by itself.
+Datasets aren't reported here: OpenLineage takes a task's inlets and outlets by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FlowEnginePipelineFacet(JobFacet):
 
 @attr.define
 class FlowEngineRunFacet(RunFacet):
-    """The pipeline's run, and what its nodes did where FlowEngine tells."""
+    """The pipeline's run, and its nodes if FlowEngine reports them."""
 
     runId: str
     pipelineId: str
@@ -47,10 +47,10 @@ def build_lineage(
     pipeline: FlowEnginePipelineFacet, run: PipelineRun | None, run_url: str
 ) -> OperatorLineage[Any, Any]:
     """
-    Return what is told of a task.
+    Return what OpenLineage is told about a task.
 
     :param pipeline: the pipeline.
-    :param run: its run as it was last seen, or None while there is none.
+    :param run: its run at the last poll, or None while there is none.
     :param run_url: the address of the run's page.
     """
     facets: dict[str, RunFacet] = {}

@@ -1,4 +1,5 @@
-"""The task's link to its run's page, from XCom alone: the web server reads no connection and calls nobody.
+"""
+The task's link to its run's page, from XCom alone: the web server reads no connection and sends no request.
 
 Which page that is, the connection's ``ui_url`` says (:meth:`.protocol.settings.Settings.run_url`).
 """
@@ -30,10 +31,11 @@ class FlowEngineRunLink(BaseOperatorLink):
     xcom_key = RUN_URL_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address of the run's page, or "" while there is none.
+        """
+        Return the address of the run's page, or "" while there is none.
 
-        :param operator: The task's operator; not looked at.
-        :param ti_key: The task instance, map index included.
+        :param operator: the task's operator; unused.
+        :param ti_key: the task instance, map index included.
         """
         from airflow.providers.common.compat.sdk import XCom
 
@@ -41,12 +43,13 @@ class FlowEngineRunLink(BaseOperatorLink):
 
 
 def push_run_link(context: Context, url: str) -> None:
-    """Make the link of a task's run known, while the task is under way. To be called right after the start.
+    """
+    Make the link of a task's run known, while the task is under way. To be called right after the start.
 
     Never raises: the run has been started, and a missing link is no reason to fail its task.
 
-    :param context: The task's context.
-    :param url: The address of the run's page.
+    :param context: the task's context.
+    :param url: the address of the run's page.
     """
     try:
         context["ti"].xcom_push(key=RUN_URL_KEY, value=url)

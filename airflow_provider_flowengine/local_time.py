@@ -21,13 +21,13 @@ def default_timezone() -> tzinfo:
     return pendulum.UTC if name.lower() == "utc" else pendulum.Timezone(name)
 
 
-def parse_local_datetime(name: str, value: object, said: str = "is") -> datetime:
+def parse_local_datetime(name: str, value: object, verb: str = "is") -> datetime:
     """
     Return a moment, in Airflow's default time zone if it names none.
 
     :param name: the argument's name, for the error.
     :param value: a datetime or its ISO 8601 text.
-    :param said: how the value came about, for the error.
+    :param verb: for the error: the value ``is``, or ``has rendered to``.
     :raises ConfigurationError: when it is neither.
     """
-    return parse_datetime(name, value, said, default_timezone())
+    return parse_datetime(name, value, verb, default_timezone())

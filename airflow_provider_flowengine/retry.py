@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.EngineNotRunningError, "retry", False, "the gateway finds no engine, which may be restarting"),
     Rule(errors.ServiceUnavailableError, "retry", False, "FlowEngine cannot be reached"),
     Rule(errors.UnexpectedResponseError, "retry", False, "FlowEngine, or something in front of it, answers oddly"),
-    Rule(errors.StartUnconfirmedError, "retry", False, "it is unknown whether the start was taken; the retry looks"),
+    Rule(errors.StartUnconfirmedError, "retry", False, "the start may have been processed; the retry looks for it"),
     Rule(errors.TaskInterruptedError, "retry", False, "the task was ended before its run"),
     Rule(errors.PipelineBusyError, "retry", False, "a run of the pipeline is active, and will end"),
     Rule(errors.AmbiguousRunError, "fail", True, "several runs could be the task's; the user decides"),

@@ -1,4 +1,5 @@
-"""How Sphinx builds the documentation: ``make docs``, English and Chinese from one source.
+"""
+How Sphinx builds the documentation: ``make docs``, English and Chinese from one source.
 
 The pages are written in English. Their Chinese stands in ``locale/zh_CN``; ``make translations`` brings its catalogues
 up to date with the pages. Docstrings, and tables made from the code, stay English.

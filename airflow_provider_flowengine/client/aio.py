@@ -150,7 +150,7 @@ class AsyncClient:
         proxy = await asyncio.to_thread(proxy_for, self._settings.fl_url, self._settings.redact)
         if proxy and not proxy.lower().startswith(("http://", "https://")):  # aiohttp would talk HTTP to any
             raise ProxyAddressError("the environment names a proxy of another kind than http and https")
-        context = await asyncio.to_thread(lambda: tls.context(tls.bundle(self._settings.verify)))
+        context = await asyncio.to_thread(lambda: tls.ssl_context(tls.ca_bundle(self._settings.verify)))
         kept, fresh = (
             aiohttp.TCPConnector(limit=MAX_REQUESTS, ssl=context, force_close=force_close)
             for force_close in (False, True)

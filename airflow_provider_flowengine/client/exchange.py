@@ -1,5 +1,5 @@
 """
-What both transports do alike: how long a request may take, what is sent with it, and what becomes of a failure.
+What both transports have in common: a request's time limit, its headers, and the error when it fails.
 
 Whatever a library raises while a request is sent or its response is read becomes one error, about that request.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_UPLOAD_TIME = 3600.0
 """Seconds that an upload may take, however slowly the file is received."""
 
-# A class, or the name of one of aiohttp's: who sends by requests alone does without aiohttp, which takes long to load.
+# A class, or the name of one of aiohttp's: aiohttp takes long to load, and the synchronous client doesn't need it.
 Kind = type[BaseException] | str
 
 _NETWORK: tuple[Kind, ...] = (
@@ -41,7 +41,7 @@ _NETWORK: tuple[Kind, ...] = (
     "aiohttp.ClientError",
     ContentError,
 )
-"""What a network or a server is to blame for; whatever else is raised names the code that raised it."""
+"""Errors of a network or a server; of any other error, the text names the code that raised it."""
 
 
 def time_limit(request: Request) -> float:
@@ -69,10 +69,10 @@ def request_failed(request: Request, error: Exception, *, is_sent: bool, timeout
 
 
 def describe(error: Exception, *, timeout: float, host: str) -> str:
-    """Say why a request failed, in the same words for both transports."""
+    """Return why a request failed, in the same words for both transports."""
     chain = _causes(error)
     root = chain[-1]
-    for kinds, words in _WORDS.items():
+    for kinds, words in _DESCRIPTIONS.items():
         cause = next((each for each in chain if _is_one_of(each, kinds)), None)
         if cause:
             return words.format(reason=_text(cause), root=_text(root), timeout=f"{timeout:g}", host=host)
@@ -80,7 +80,7 @@ def describe(error: Exception, *, timeout: float, host: str) -> str:
     return f"{type(root).__name__}: {_text(root)}{place}"
 
 
-_WORDS: dict[tuple[Kind, ...], str] = {
+_DESCRIPTIONS: dict[tuple[Kind, ...], str] = {
     (ProxyAddressError, ContentError): "{reason}",
     (urllib3.exceptions.ProxyError, "aiohttp.ClientHttpProxyError", "aiohttp.ClientProxyConnectionError"): (
         "no connection through the proxy: {root}"
@@ -96,7 +96,7 @@ _WORDS: dict[tuple[Kind, ...], str] = {
         "aiohttp.ServerDisconnectedError",
     ): "the connection broke before the answer was complete: {reason}",
 }
-"""What is said of a failure, by the first of these classes that is among its causes."""
+"""The description of a failure: the first entry with a class that is among its causes."""
 
 
 def _is_one_of(error: BaseException, kinds: tuple[Kind, ...]) -> bool:
@@ -105,7 +105,7 @@ def _is_one_of(error: BaseException, kinds: tuple[Kind, ...]) -> bool:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error and what it was raised for, the outermost first; libraries keep it in different places."""
+    """Return an error and its causes, the outermost first; libraries keep them in different attributes."""
     chain: list[BaseException] = []
     following: object = error
     while isinstance(following, BaseException) and following not in chain:
@@ -126,7 +126,7 @@ def _host(url: str) -> str:
 def _text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    # aiohttp tells how TLS would be set up, even if it is not used.
+    # aiohttp adds how TLS would be set up, even if it is not used.
     text = re.sub(r" ssl:(default|True|False|<[^>]*>)", "", str(error))
     return text or type(error).__name__
 

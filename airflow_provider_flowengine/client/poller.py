@@ -42,17 +42,17 @@ TICK = 0.05
 """Seconds between the moments at which polls go out: few at a time wake the event loop less often than one by one."""
 
 _without_nodes: set[tuple[str, str, Identifier]] = set()
-"""Pipelines whose server tells no nodes, by gateway, engine key and pipeline id: they aren't asked again."""
+"""Pipelines whose server reports no nodes, by gateway, engine key and pipeline id: they aren't requested again."""
 
 
 class EngineRef(NamedTuple):
     """
-    An engine as a task has resolved it, so that the handshake isn't repeated.
+    An engine as a task has resolved it: the handshake isn't repeated.
 
     :param key: its key.
     :param url: its url.
     :param id: its id.
-    :param offset: the offset of its times that name no zone, if the task has found it out.
+    :param offset: the offset of its times that name no zone, if the task has determined it.
     """
 
     key: str
@@ -87,7 +87,7 @@ class _Subscriber:
         self.due = time.monotonic() + part * self.monitor.delay(self.now)
 
     def report(self, observe: Callable[[RunMonitor, float], PipelineRun | None]) -> None:
-        """Let the monitor observe something; whatever is wrong with it ends this wait alone."""
+        """Let the monitor observe a result; an error in it ends this wait alone."""
         if self.result.done():
             return
         try:
@@ -151,7 +151,7 @@ class PipelinePoller:
             self._wake()
 
     def learn_offset(self, offset: timezone | None) -> None:
-        """Read times that name no zone as a task has found it out, from the next poll on."""
+        """Read times that name no zone with the offset that a task has determined, from the next poll on."""
         if offset and not self.engine.offset:
             self.engine = self.engine._replace(offset=offset)
             if self._history:
@@ -197,14 +197,14 @@ class PipelinePoller:
                     alarm.cancel()
 
     def _wake(self) -> None:
-        """Let the loop find out anew who is due: a waiter has come or gone, or it is time."""
+        """Let the loop check again who is due: a waiter was added or removed, or a poll is due."""
         if self._sleep and not self._sleep.done():
             self._sleep.set_result(None)
 
     # --- one poll -------------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        """Poll once, and report to every waiter what was seen of its run."""
+        """Poll once, and report its run to every waiter."""
         waiting = self._waiting()
         await self._poll_known([each for each in waiting if each.monitor.run_id is not None])
         await self._poll_expected([each for each in waiting if each.monitor.run_id is None])
@@ -224,13 +224,13 @@ class PipelinePoller:
             self._request_nodes(subscriber)
 
     async def _poll_expected(self, subscribers: list[_Subscriber]) -> None:
-        """Poll for runs that are known by the moment alone at or after which they start."""
+        """Poll for runs of which only the earliest start time is known."""
         if not subscribers:
             return
         earliest = min((each.monitor.started_after for each in subscribers if each.monitor.started_after), default=None)
         try:
             runs = await self._read(lambda history: history.started_since(earliest))
-        except AmbiguousRunError as error:  # the earliest moment reaches too far back: that is its waiters' fault alone
+        except AmbiguousRunError as error:  # the earliest moment is too far back: only its own waiters fail
             for subscriber in subscribers:
                 if subscriber.monitor.started_after == earliest and not subscriber.result.done():
                     subscriber.result.set_exception(error)
@@ -245,7 +245,7 @@ class PipelinePoller:
         """
         Read something from the history.
 
-        :raises FlowEngineError: whatever goes wrong; a bug too is no reason to end the wait for a healthy run.
+        :raises FlowEngineError: whatever goes wrong; a bug too, so that it ends no wait by itself.
         """
         try:
             history, client = await self._connect()
@@ -271,7 +271,7 @@ class PipelinePoller:
     # --- nodes ----------------------------------------------------------------------------------------------------
 
     def _request_nodes(self, subscriber: _Subscriber) -> None:
-        """Ask for the nodes of a run that is under way, if the history doesn't tell them."""
+        """Request the nodes of a run that is under way, if the history holds none."""
         run = subscriber.monitor.last
         if self._history is None or run is None or run.nodes or not run.started or subscriber.result.done():
             return
@@ -317,9 +317,9 @@ async def wait(
     :param load: reads its settings.
     :param engine: the engine.
     :param monitor: decides when the wait is over.
-    :param connect: makes the client, if nobody has one yet.
+    :param connect: makes the client, if this event loop has none yet.
     :param on_observed: is called with the run each time it was observed.
-    :param node_budget: how often the connection asks for nodes that the history doesn't tell.
+    :param node_budget: how often the connection requests nodes that the history doesn't hold.
     :return: the run as it ended.
     :raises RunError: when it can't be waited for any longer.
     """

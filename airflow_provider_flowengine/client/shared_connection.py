@@ -36,7 +36,7 @@ class SharedConnection:
 
     :param load: reads the connection's settings.
     :param connect: makes the client that goes with them.
-    :param node_details: asks for the nodes of runs whose history rows don't tell them.
+    :param node_details: requests the nodes of runs whose history rows hold none.
     :param users: how many use it now; the last one closes it.
     """
 
@@ -112,7 +112,7 @@ async def shared_connection(
     :param conn_id: the connection's id.
     :param load: reads its settings.
     :param connect: makes the client of a new one.
-    :param node_budget: how often a new one asks for nodes that the history doesn't tell.
+    :param node_budget: how often a new one requests nodes that the history doesn't hold.
     """
     key = (asyncio.get_running_loop(), conn_id)
     shared = _connections.setdefault(key, SharedConnection(load, connect, NodeDetails(node_budget)))

@@ -67,7 +67,7 @@ class Client:
 
     @cached_property
     def _bundle(self) -> bool | str:
-        return tls.bundle(self._settings.verify)
+        return tls.ca_bundle(self._settings.verify)
 
     def _drive(self, flow: Flow[T], perform: Callable[[Step], Response | None]) -> T:
         step = advance(flow, None)

@@ -10,9 +10,9 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 
-def bundle(verify: bool | str) -> bool | str:
+def ca_bundle(verify: bool | str) -> bool | str:
     """
-    Return what to trust: a bundle's path, or False for anybody.
+    Return what to trust: a bundle's path, or False for any certificate.
 
     :param verify: what the connection says; True trusts what requests trusts: the environment's bundle, or certifi's.
     :raises ConfigurationError: when the bundle can't be read.
@@ -21,12 +21,12 @@ def bundle(verify: bool | str) -> bool | str:
     if verify is True:
         path = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
     if isinstance(path, str) and path != DEFAULT_CA_BUNDLE_PATH:
-        context(path)
+        ssl_context(path)
     return path
 
 
-def context(path: bool | str) -> ssl.SSLContext | bool:
-    """Return the context that trusts a bundle, as :func:`bundle` returns it."""
+def ssl_context(path: bool | str) -> ssl.SSLContext | bool:
+    """Return the context that trusts a bundle, as :func:`ca_bundle` returns it."""
     if not isinstance(path, str):
         return False
     try:

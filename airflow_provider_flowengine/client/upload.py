@@ -1,4 +1,4 @@
-"""A file as the one part of a multipart body, read piece by piece, in the one form that both transports send."""
+"""A file as the one part of a multipart body, read chunk by chunk, in the one form that both transports send."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Upload:
         return sum(left for _, left in self._parts)
 
     def __iter__(self) -> Iterator[bytes]:
-        while piece := self.read(CHUNK_SIZE):
-            yield piece
+        while chunk := self.read(CHUNK_SIZE):
+            yield chunk
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece, at most so many bytes; nothing at the end."""
+        """Return the next chunk, at most so many bytes; nothing at the end."""
         while self._parts:
             part, left = self._parts[0]
-            piece = part.read(left if size < 0 else min(size, left))
-            if piece:
-                self._parts[0] = (part, left - len(piece))
-                return piece
+            chunk = part.read(left if size < 0 else min(size, left))
+            if chunk:
+                self._parts[0] = (part, left - len(chunk))
+                return chunk
             part.close()
             del self._parts[0]
         return b""

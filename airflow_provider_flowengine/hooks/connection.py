@@ -1,4 +1,4 @@
-"""An Airflow connection becomes settings: read, checked, its secrets masked."""
+"""Read an Airflow connection, check it, and mask its secrets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 _EXTRA_KEYS = frozenset(field.name for field in connection_form.EXTRA_FIELDS)
 _OBJECTS = ("headers", "status_words")
-_LONGEST_REASON = 1000  # characters: what is quoted may be a whole file that was pasted into the wrong field
+_MAX_REASON_LENGTH = 1000  # characters: what is quoted may be a whole file that was pasted into the wrong field
 
 
 def settings_of(connection: Connection) -> Settings:
     """
-    Check what a connection says and return it as settings; its secrets are masked in Airflow's logs from then on.
+    Parse a connection into settings; its secrets are masked in Airflow's logs from then on.
 
     :param connection: the Airflow connection.
     :raises ConfigurationError: naming the connection and the field that can't be right.
@@ -100,19 +100,19 @@ def _parse(connection: Connection) -> Settings:
 
 def _refusal(connection: Connection, reason: str) -> str:
     kind = "" if connection.conn_type == connection_form.CONNECTION_TYPE else f" (type {connection.conn_type})"
-    shown = Redactor([connection.password or ""])(reason, _LONGEST_REASON)
+    shown = Redactor([connection.password or ""])(reason, _MAX_REASON_LENGTH)
     return f"Connection {connection.conn_id}{kind}: {shown}"
 
 
 def _source(connection: Connection, unknown: list[str]) -> str:
-    """Name the connection as errors do, with what may be amiss in it."""
-    suggestion = f"; its extra has the unknown key {', '.join(unknown)}" if unknown else ""
-    return f"connection {connection.conn_id} (type {connection.conn_type}{suggestion})"
+    """Return the connection's name for errors, with the unknown keys of its extra."""
+    warning = f"; its extra has the unknown key {', '.join(unknown)}" if unknown else ""
+    return f"connection {connection.conn_id} (type {connection.conn_type}{warning})"
 
 
 @lru_cache
 def _warn_of_unknown(conn_id: str, keys: tuple[str, ...]) -> None:
-    """Say so once in a process: a triggerer reads a connection every minute."""
+    """Warn once in a process: a triggerer reads a connection every minute."""
     for key in keys:
         log.warning(
             "Connection %s: extra has the unknown key %s; %sknown are %s",
@@ -176,5 +176,5 @@ def _schema(connection: Connection) -> str:
 
 
 def _bracketed(host: str) -> str:
-    """Write an IPv6 address as an address needs it; Airflow takes the brackets of a connection's URI away."""
+    """Put an IPv6 address in brackets; Airflow removes those of a connection's URI."""
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host

@@ -1,4 +1,4 @@
-"""What the connection form's "Test" tells of a connection that works."""
+"""What the connection form's "Test" reports about a connection that works."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _describe_zone(api: Api, pipelines: Iterable[Pipeline]) -> Flow[str]:
 
 
 def _ahead(page: HistoryPage) -> timedelta | None:
-    """Return how far ahead of the server's clock a run has started or ended; None if all are past, as they should."""
+    """Return how far ahead of the server's clock a run has started or ended; None if none is."""
     moments = [moment for run in page.runs for moment in (run.started, run.ended) if moment]
     if not moments or page.server_time is None:
         return None

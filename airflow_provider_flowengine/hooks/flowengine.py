@@ -57,7 +57,7 @@ class FlowEngineHook(BaseHook):
         super().__init__(**kwargs)
         self.flowengine_conn_id = flowengine_conn_id
         self.engine_key = engine_key
-        self._found: dict[tuple[str | None, str | None], Pipeline] = {}
+        self._found_pipelines: dict[tuple[str | None, str | None], Pipeline] = {}
 
     @staticmethod
     def get_connection_form_widgets() -> dict[str, Any]:
@@ -69,7 +69,7 @@ class FlowEngineHook(BaseHook):
         """Return how the form shows Airflow's fields, for Airflow before 3.2."""
         return connection_form.form_behaviour()
 
-    # --- what the calls go through --------------------------------------------------------------------------------
+    # --- connection and client ------------------------------------------------------------------------------------
 
     @cached_property
     def settings(self) -> Settings:
@@ -84,12 +84,12 @@ class FlowEngineHook(BaseHook):
 
     @cached_property
     def api(self) -> Api:
-        """The engine's view, which flows are made of."""
+        """The engine's API client, which makes the requests that :attr:`client` sends."""
         return Api(self.settings, self.engine_key or "")
 
     @cached_property
     def client(self) -> Client:
-        """The pooled HTTP client, which drives flows."""
+        """The pooled HTTP client."""
         from airflow_provider_flowengine.client import sync
 
         return sync.Client(self.settings)
@@ -105,7 +105,7 @@ class FlowEngineHook(BaseHook):
 
     def use_engine(self, url: str, engine_id: Identifier, utc_offset: float | None = None) -> None:
         """
-        Take over an engine as another process has resolved it, so that the handshake isn't repeated.
+        Use the engine as another process has resolved it: the handshake isn't repeated.
 
         :param url: its ``url``.
         :param engine_id: its ``id``.
@@ -123,11 +123,11 @@ class FlowEngineHook(BaseHook):
         """
         Create a pipeline (call 03).
 
-        :param pipeline: a whole pipeline object, also one that FlowEngine shows for another pipeline: ids and what else
-            FlowEngine makes are left out; or only a definition, with ``nodes``.
+        :param pipeline: a whole pipeline object, also one that FlowEngine shows for another pipeline: ids and other
+            fields that FlowEngine sets are left out; or only a definition, with ``nodes``.
         :return: the pipeline as FlowEngine made it.
         """
-        self._found.clear()
+        self._found_pipelines.clear()
         content = without_server_fields(pipeline_object(pipeline), keep_nulls=True)
         return self.client.run(self.api.create_pipeline(content))
 
@@ -138,7 +138,7 @@ class FlowEngineHook(BaseHook):
         :param pipeline: the object that :meth:`get_pipeline` returned in ``content``, changed.
         :raises ConfigurationError: when it has no id.
         """
-        self._found.clear()
+        self._found_pipelines.clear()
         if identifier(pipeline.get("id")) is None:
             raise ConfigurationError("pipeline: it has no id; give the object that get_pipeline returns in content")
         self.client.run(self.api.update_pipeline(pipeline))
@@ -157,15 +157,15 @@ class FlowEngineHook(BaseHook):
 
     def find_pipeline(self, *, key: str | None = None, name: str | None = None) -> Pipeline:
         """
-        Return the pipeline of this key or name; it is looked for once, and remembered.
+        Return the pipeline of this key or name; it is searched for once, and cached.
 
         :raises PipelineNotFoundError: when there is none, or when several have it.
         """
         if bool(key) == bool(name):
             raise ConfigurationError("find_pipeline takes one of key and name")
-        if (key, name) not in self._found:
-            self._found[key, name] = self.client.run(self.api.find_pipeline(key=key, name=name))
-        return self._found[key, name]
+        if (key, name) not in self._found_pipelines:
+            self._found_pipelines[key, name] = self.client.run(self.api.find_pipeline(key=key, name=name))
+        return self._found_pipelines[key, name]
 
     def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> None:
         """Turn the pipeline's own schedule on or off (call 08)."""
@@ -189,9 +189,9 @@ class FlowEngineHook(BaseHook):
         Start a pipeline once (call 09) and return its run.
 
         :param pipeline_id: the pipeline.
-        :param job_params: ``{node: {key: value}}``, a node named by its id or, where that is unambiguous, its name.
+        :param job_params: ``{node: {key: value}}``, a node named by its id or, if that is unambiguous, its name.
         :raises NodeNotFoundError: when the pipeline has no such node or key; nothing was started.
-        :raises StartUnconfirmedError: when it can't be known yet whether the start was taken; it isn't sent again.
+        :raises StartUnconfirmedError: when it is unknown whether the start was processed; it isn't sent again.
         :raises AmbiguousRunError: when several runs could be the one.
         """
         pipeline_id = parse_id("pipeline_id", pipeline_id)
@@ -204,7 +204,7 @@ class FlowEngineHook(BaseHook):
 
     def get_run(self, pipeline_id: Identifier, run_id: Identifier) -> PipelineRun:
         """
-        Return one run, with its nodes where the server tells them.
+        Return one run, with its nodes if the server reports them.
 
         :raises RunNotFoundError: when the pipeline's history doesn't hold it.
         """
@@ -216,9 +216,9 @@ class FlowEngineHook(BaseHook):
 
     def fetch_node_details(self, run: PipelineRun) -> PipelineRun:
         """
-        Return a run with its nodes as they are now, where the one-run call tells them; best effort, it never fails.
+        Return a run with its nodes as they are now, if the one-run call reports them; best effort, it never fails.
 
-        A run that has ended is asked about again while one of its nodes hasn't: they were read earlier than the run.
+        Nodes that were read before the run ended may be out of date. So they are read again if one hasn't ended.
         """
         if run.nodes and (not run.state.is_final or all(node.state.is_final for node in run.nodes)):
             return run
@@ -230,7 +230,7 @@ class FlowEngineHook(BaseHook):
         return detailed if detailed and detailed.nodes and detailed.state == run.state else run
 
     def fetch_final_nodes(self, run: PipelineRun) -> PipelineRun:
-        """Return a run that has ended with its nodes, and log those whose end the last poll has not shown."""
+        """Return a run that has ended with its nodes, and log those that have ended since the last poll."""
         detailed = self.fetch_node_details(run)
         shown = {node.id for node in run.nodes if node.state.is_final}
         for node in detailed.nodes:
@@ -243,7 +243,7 @@ class FlowEngineHook(BaseHook):
         Stop a run (call 11), unless it has ended or is stopping already.
 
         :param run_id: the run.
-        :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
+        :param pipeline_id: its pipeline, whose history shows the run's state; without it the one-run call is used.
         :return: whether this call stopped it.
         :raises RequestRejectedError: when FlowEngine refuses while the run is active.
         """
@@ -251,10 +251,10 @@ class FlowEngineHook(BaseHook):
 
     def resume_run(self, run_id: Identifier, pipeline_id: Identifier | None = None) -> None:
         """
-        Go on with a failed or stopped run from where it ended (call 12); it keeps its id.
+        Resume a failed or stopped run from where it ended (call 12); it keeps its id.
 
         :param run_id: the run.
-        :param pipeline_id: its pipeline, whose history shows how the run is; without it the one-run call is asked.
+        :param pipeline_id: its pipeline, whose history shows the run's state; without it the one-run call is used.
         :raises RequestRejectedError: when FlowEngine refuses.
         """
         self.client.run(resume(self.api, _optional_id(pipeline_id), parse_id("run_id", run_id)))
@@ -273,7 +273,7 @@ class FlowEngineHook(BaseHook):
 
         :param pipeline_id: the pipeline.
         :param run_id: the run.
-        :param poll_interval: seconds (or a timedelta) between two looks at most, default 30.
+        :param poll_interval: seconds (or a timedelta) between two polls at most, default 30.
         :param timeout: seconds (or a timedelta) to wait at most; default without end.
         :param unreachable_timeout: seconds (or a timedelta) that FlowEngine may give no usable answer, default 900.
         :raises RunFailedError: when the run failed.
@@ -296,7 +296,7 @@ class FlowEngineHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Resolve the engine and say which it is and which generation, or what is wrong and where to look.
+        Resolve the engine; return its key facts, or what is wrong and what to check.
 
         :return: whether it works, and a sentence for the user.
         """

@@ -50,10 +50,10 @@ RetryMode = Literal["restart", "resume"]
 
 RENDERED = "has rendered to"
 
-rendered_text = partial(parse_text, said=RENDERED)
-rendered_id = partial(parse_id, said=RENDERED)
-rendered_mapping = partial(parse_mapping, said=RENDERED)
-rendered_flag = partial(parse_flag, said=RENDERED)
+rendered_text = partial(parse_text, verb=RENDERED)
+rendered_id = partial(parse_id, verb=RENDERED)
+rendered_mapping = partial(parse_mapping, verb=RENDERED)
+rendered_flag = partial(parse_flag, verb=RENDERED)
 
 
 def is_template(value: object) -> bool:
@@ -64,32 +64,32 @@ def is_template(value: object) -> bool:
     return hasattr(value, "iter_references") or callable(value)
 
 
-def _job_params(name: str, value: object) -> None:
+def _check_job_params(name: str, value: object) -> None:
     for node, params in parse_mapping(name, value).items():
         if not isinstance(params, Mapping) and not is_template(params):
             raise ConfigurationError(f"{name}: node {node!r} must be given an object {{key: value}}, not {params!r}")
 
 
-def _bool(name: str, value: object) -> None:
+def _check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} is {value!r}; it must be True or False")
 
 
-def _function(name: str, value: object) -> None:
+def _check_function(name: str, value: object) -> None:
     if not callable(value):
         raise ConfigurationError(f"{name} is {value!r}; it must be a function from a pipeline's object to another")
 
 
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "all_running": parse_flag,
-    "cancel_on_kill": _bool,
+    "cancel_on_kill": _check_bool,
     "changes": parse_mapping,
-    "deferrable": _bool,
-    "durable": _bool,
+    "deferrable": _check_bool,
+    "durable": _check_bool,
     "enabled": parse_flag,
     "engine_key": parse_text,
     "flowengine_conn_id": parse_text,
-    "job_params": _job_params,
+    "job_params": _check_job_params,
     "path": parse_text,
     "pipeline_id": parse_id,
     "pipeline_key": parse_text,
@@ -98,20 +98,20 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "if_exists": partial(check_choice, choices=get_args(IfExists)),
     "if_running": partial(check_choice, choices=get_args(IfRunning)),
     "retry_mode": partial(check_choice, choices=get_args(RetryMode)),
-    "retry_stopped": _bool,
+    "retry_stopped": _check_bool,
     "run_id": parse_id,
     "start_confirmation_timeout": seconds,
     "started_after": parse_datetime,
     "started_within": seconds,
     "timeout": seconds_if_given,
-    "transform": _function,
+    "transform": _check_function,
     "unreachable_timeout": seconds,
-    "wait_for_completion": _bool,
+    "wait_for_completion": _check_bool,
 }
 
 
 _MAY_BE_NONE = frozenset({"changes", "deferrable", "engine_key", "job_params"})
-"""What None means no more than not given."""
+"""Arguments for which None means that they are not given."""
 
 
 @failing_at_once()
@@ -129,7 +129,7 @@ def validate_arguments(task: BaseOperator, **arguments: object) -> None:
     Check arguments as they stand in the DAG file; templates, and other tasks' results, are checked when the task runs.
 
     :param task: the task, whose ``template_fields`` may be known only then.
-    :raises ConfigurationError: naming the task, the first argument that can't be right, and what is allowed.
+    :raises ConfigurationError: naming the task, the first wrong argument, and what is allowed.
     """
     for name, value in arguments.items():
         if (name in task.template_fields and is_template(value)) or (value is None and name in _MAY_BE_NONE):
@@ -142,7 +142,7 @@ def validate_arguments(task: BaseOperator, **arguments: object) -> None:
 
 def require_exactly_one(task: BaseOperator, **arguments: object) -> None:
     """
-    Check that exactly one of some arguments is given, and can be right as it stands in the DAG file.
+    Check that exactly one of some arguments is given, and check it as it stands in the DAG file.
 
     :raises ConfigurationError: naming them.
     """

@@ -56,7 +56,7 @@ class PipelineMixin(FlowEngineMixin):
 
     def find_pipeline(self) -> Pipeline:
         """
-        Return the pipeline; asks FlowEngine if it is named by key or name, else only its id is known.
+        Return the pipeline: read from FlowEngine if it is named by key or name, else with its id alone.
 
         :raises ConfigurationError: when the argument has rendered to nothing.
         :raises PipelineNotFoundError: when there is no such pipeline, or several of this name.

@@ -1,7 +1,7 @@
 """
 What becomes of a run when a try of its task ends before it does: one table for every way in which a try can end.
 
-Whether a run that is to be stopped is stopped in fact, ``cancel_on_kill`` and the run's ownership decide afterwards.
+Even if the table says stop, ``cancel_on_kill=False`` or a newer try prevents it (``execution/exits.py``).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Ending(StrEnum):
 
     RUN_ENDED = "run_ended"  # failed or stopped: nothing is left to decide
     TIMED_OUT = "timed_out"  # the time for the run is over
-    INTERRUPTED = "interrupted"  # the process was told to end
+    INTERRUPTED = "interrupted"  # the process got a signal to end
     RUN_LOST = "run_lost"  # the run cannot be followed any more
     GAVE_UP = "gave_up"  # FlowEngine gave no usable answer, or refused
-    UNFORESEEN = "unforeseen"  # an error that says nothing about the run: a bug, or Airflow itself is out of order
+    UNFORESEEN = "unforeseen"  # an error that says nothing about the run: a bug, or Airflow itself fails
 
 
 class Action(StrEnum):
@@ -46,7 +46,7 @@ class Action(StrEnum):
 
 class Row(NamedTuple):
     """
-    One row of the table; None fits both.
+    One row of the table; None matches both True and False.
 
     :param ending: why the try ends.
     :param by_user: whether the user has ended the task.
@@ -89,10 +89,10 @@ TABLE: tuple[Row, ...] = (
     Row(Ending.UNFORESEEN, None, True, True, Action.LEAVE, _ON_CLEAR),
     Row(Ending.UNFORESEEN, None, None, False, Action.STOP, _ALONE),
 )
-"""The first row that fits decides."""
+"""The first row that matches decides."""
 
 ENDINGS: tuple[tuple[tuple[type[BaseException], ...], Ending], ...] = (
-    # More special errors stand before more general ones: the first that fits decides.
+    # More special errors stand before more general ones: the first that matches decides.
     ((AirflowTaskTimeout,), Ending.TIMED_OUT),
     ((Interrupted, *compat.TERMINATED), Ending.INTERRUPTED),
     ((StatusUnavailableError,), Ending.GAVE_UP),
@@ -106,7 +106,7 @@ ENDINGS: tuple[tuple[tuple[type[BaseException], ...], Ending], ...] = (
 
 
 def classify_ending(error: BaseException) -> Ending | None:
-    """Return why a try ends that raises this; None for what is no end of it, such as a deferral."""
+    """Return why a try ends that raises this; None if it doesn't end the try, as a deferral."""
     return next((ending for kinds, ending in ENDINGS if isinstance(error, kinds)), None)
 
 

@@ -43,10 +43,10 @@ def seconds_if_given(name: str, value: Seconds | None) -> float | None:
     return None if value is None else seconds(name, value)
 
 
-# Each of these takes the argument's name, its value, and how that came about, for the error.
+# Each of these takes the argument's name, its value, and the verb for the error: the value "is", or "has rendered to".
 
 
-def parse_text(name: str, value: object, said: str = "is") -> str:
+def parse_text(name: str, value: object, verb: str = "is") -> str:
     """
     Return a text.
 
@@ -54,11 +54,11 @@ def parse_text(name: str, value: object, said: str = "is") -> str:
     """
     text = "" if value is None else str(value).strip()
     if text in NOTHING:
-        raise ConfigurationError(f"{name} {said} {value!r}; it must name something")
+        raise ConfigurationError(f"{name} {verb} {value!r}; it must not be empty")
     return text
 
 
-def parse_id(name: str, value: object, said: str = "is") -> Identifier:
+def parse_id(name: str, value: object, verb: str = "is") -> Identifier:
     """
     Return an id: an int when it is written in digits.
 
@@ -66,11 +66,11 @@ def parse_id(name: str, value: object, said: str = "is") -> Identifier:
     """
     found = None if isinstance(value, str) and value.strip() in NOTHING else identifier(value)
     if found is None:
-        raise ConfigurationError(f"{name} {said} {value!r}; it must be an id: digits or text")
+        raise ConfigurationError(f"{name} {verb} {value!r}; it must be an id: digits or text")
     return found
 
 
-def parse_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
+def parse_mapping(name: str, value: object, verb: str = "is") -> dict[str, Any]:
     """
     Return an object: a dict, or its text as JSON or as a Python literal; an empty one when it is nothing.
 
@@ -86,13 +86,13 @@ def parse_mapping(name: str, value: object, said: str = "is") -> dict[str, Any]:
             try:
                 value = ast.literal_eval(text)
             except (ValueError, SyntaxError, RecursionError, MemoryError):
-                raise ConfigurationError(f"{name} {said} text that is no object: {text[:200]!r}") from None
+                raise ConfigurationError(f"{name} {verb} text that is no object: {text[:200]!r}") from None
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{name} must be an object, not {value!r}")
     return dict(value)
 
 
-def parse_flag(name: str, value: object, said: str = "is") -> bool:
+def parse_flag(name: str, value: object, verb: str = "is") -> bool:
     """
     Return a yes or no, which may be written as text.
 
@@ -103,7 +103,7 @@ def parse_flag(name: str, value: object, said: str = "is") -> bool:
     flags = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     flag = flags.get(str(value).strip().lower())
     if flag is None:
-        raise ConfigurationError(f"{name} {said} {value!r}; it must be true or false")
+        raise ConfigurationError(f"{name} {verb} {value!r}; it must be true or false")
     return flag
 
 
@@ -120,7 +120,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise ConfigurationError(f"{name}: {value!r} must be one of {', '.join(choices)}")
 
 
-def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinfo = "UTC") -> datetime:
+def parse_datetime(name: str, value: object, verb: str = "is", zone: str | tzinfo = "UTC") -> datetime:
     """
     Return a moment: a datetime, or its ISO 8601 text.
 
@@ -132,11 +132,11 @@ def parse_datetime(name: str, value: object, said: str = "is", zone: str | tzinf
     moment: object = value
     if not isinstance(value, datetime):
         try:
-            moment = pendulum.parse(parse_text(name, value, said), tz=zone)
+            moment = pendulum.parse(parse_text(name, value, verb), tz=zone)
         except ValueError:
             moment = None
     if not isinstance(moment, datetime):
-        raise ConfigurationError(f"{name} {said} {value!r}; it must be a time, such as 2026-01-31T06:00:00Z")
+        raise ConfigurationError(f"{name} {verb} {value!r}; it must be a time, such as 2026-01-31T06:00:00Z")
     if moment.tzinfo is not None:
         return pendulum.instance(moment)
     date, time = moment.date(), moment.time()

@@ -1,4 +1,5 @@
-"""A search that finds Chinese words: text and query are cut into the same pairs of characters.
+"""
+A search that finds Chinese words: text and query are cut into the same pairs of characters.
 
 Chinese has no spaces between its words. Sphinx's own search for it cuts the text by a dictionary and the query not at
 all, so a query of two words finds nothing.

@@ -1,4 +1,5 @@
-"""Pictures for dark pages, and with Chinese words.
+"""
+Pictures for dark pages, and with Chinese words.
 
 A page names ``a.png`` only. If there is an ``a-dark.png``, a dark page shows that. If there is an ``a-zh.png`` (or an
 ``a-zh-dark.png``), the Chinese documentation shows that.

@@ -1,4 +1,5 @@
-"""Pages of the repository's root as pages of the documentation: `project/contributing.md` includes `CONTRIBUTING.md`.
+"""
+Pages of the repository's root as pages of the documentation: `project/contributing.md` includes `CONTRIBUTING.md`.
 
 MyST's own ``include`` mends their links with ``:relative-docs:``, but not the links in their translations.
 """

@@ -1,4 +1,5 @@
-"""The words of the theme that it has in English only: what a screen reader says of its buttons and pictures.
+"""
+The words of the theme that it has in English only: what a screen reader says of its buttons and pictures.
 
 Their translations stand in ``locale/…/sphinx.po``, beside those of the words that the theme lets Sphinx translate.
 """

@@ -530,7 +530,7 @@ def test_an_alert_of_tls_if_plain_http_is_spoken_says_what_to_set(conversation):
 @pytest.mark.parametrize("path", ["ca\0.pem", "/" + "a" * 5_000])
 def test_no_path_of_a_bundle_is_more_than_a_mistake_in_the_connection(path):
     with pytest.raises(ConfigurationError) as raised:
-        tls_of_client.context(path)
+        tls_of_client.ssl_context(path)
 
     assert len(str(raised.value)) < 1_000
 

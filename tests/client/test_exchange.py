@@ -5,7 +5,7 @@ import pytest
 
 from airflow_provider_flowengine.client import exchange
 
-NAMED = {kind for kinds in (exchange._NETWORK, *exchange._WORDS) for kind in kinds if isinstance(kind, str)}
+NAMED = {kind for kinds in (exchange._NETWORK, *exchange._DESCRIPTIONS) for kind in kinds if isinstance(kind, str)}
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))

@@ -51,7 +51,7 @@ def test_a_pipeline_is_named_by_exactly_one_argument(operator, more, named, got)
 @about_one_pipeline
 @pytest.mark.parametrize("nothing", ["", "  ", "None"])
 def test_a_pipeline_named_by_nothing(operator, more, nothing):
-    with pytest.raises(ConfigurationError, match=r"Task t: pipeline_key is '.*'; it must name something"):
+    with pytest.raises(ConfigurationError, match=r"Task t: pipeline_key is '.*'; it must not be empty"):
         operator(task_id="t", pipeline_key=nothing, **more)
 
 
@@ -123,9 +123,9 @@ OF_PIPELINE_1 = [
     (Start, {"job_params": {"a": 1}}, "job_params: node 'a' must be given an object {key: value}, not 1"),
     (Start, {"job_params": "epochs=3"}, "job_params is text that is no object: 'epochs=3'"),
     (Start, {"deferrable": "false"}, "deferrable is 'false'; it must be True or False"),
-    (Start, {"flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must name something"),
-    (Start, {"flowengine_conn_id": None}, "flowengine_conn_id is None; it must name something"),
-    (Start, {"engine_key": "None"}, "engine_key is 'None'; it must name something"),
+    (Start, {"flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must not be empty"),
+    (Start, {"flowengine_conn_id": None}, "flowengine_conn_id is None; it must not be empty"),
+    (Start, {"engine_key": "None"}, "engine_key is 'None'; it must not be empty"),
     (Start, {"start_confirmation_timeout": -1}, "start_confirmation_timeout: -1 must be seconds or a timedelta"),
     (Stop, {"run_id": ""}, "run_id is ''; it must be an id: digits or text"),
     (Stop, {"all_running": "maybe"}, "all_running is 'maybe'; it must be true or false"),
@@ -139,7 +139,7 @@ OF_PIPELINE_1 = [
     (FlowEnginePipelineRunSensor, {"run_id": ""}, "run_id is ''; it must be an id: digits or text"),
     (FlowEnginePipelineRunSensor, {"started_after": "yesterday-ish"}, "started_after is 'yesterday-ish'; it must be a"),
     (FlowEnginePipelineRunSensor, {"deferrable": "false"}, "deferrable is 'false'; it must be True or False"),
-    (FlowEnginePipelineRunSensor, {"flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must name something"),
+    (FlowEnginePipelineRunSensor, {"flowengine_conn_id": ""}, "flowengine_conn_id is ''; it must not be empty"),
     (FlowEnginePipelineRunSensor, {"unreachable_timeout": -1}, "unreachable_timeout: -1 must be seconds"),
 ]
 
