@@ -15,6 +15,7 @@ from airflow_provider_flowengine.definitions.content import fingerprint, key_and
 from airflow_provider_flowengine.definitions.diff import diff
 from airflow_provider_flowengine.definitions.files import parse_object, to_json
 from airflow_provider_flowengine.definitions.plan import plan_step
+from airflow_provider_flowengine.protocol.creating import create_once
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -25,6 +26,7 @@ from airflow_provider_flowengine.protocol.errors import (
     known,
 )
 from airflow_provider_flowengine.protocol.http import objects
+from airflow_provider_flowengine.protocol.stopping import active_runs
 
 if TYPE_CHECKING:
     import argparse
@@ -252,7 +254,7 @@ def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:
             raise PipelineInUseError(
                 f"Pipeline {step.label!r} was changed on the engine meanwhile, and is not written; plan again"
             )
-        engine.update(diff(current, content).content)
+        engine.run(engine.api.update_pipeline(diff(current, content).content))
     kept = diff(engine.pipeline(pipeline_id).content, content)
     if not kept.is_empty:
         output.note(
@@ -264,7 +266,7 @@ def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:
 
 
 def _refuse_while_running(engine: Engine, step: Step) -> None:
-    active = engine.active_runs(step.pipeline_id) if step.pipeline_id is not None else []
+    active = engine.run(active_runs(engine.api, step.pipeline_id)) if step.pipeline_id is not None else []
     if active:
         ids = ", ".join(str(run.id) for run in active[:10])
         raise PipelineInUseError(
@@ -274,7 +276,8 @@ def _refuse_while_running(engine: Engine, step: Step) -> None:
 
 def _create(engine: Engine, step: Step, content: JsonObject) -> Identifier:
     """Create a pipeline that the engine doesn't have, and return its id."""
-    created = engine.create(content)
+    key, name = key_and_name(content)
+    created = engine.run(create_once(engine.api, content, key=key, name=name))
     if not created.is_new:
         raise PipelineInUseError(
             f"Pipeline {step.label!r} was created on the engine meanwhile (id {created.pipeline.id}), and is not "
@@ -293,7 +296,7 @@ def _with_uploads(engine: Engine, step: Step) -> JsonObject:
     content = copy.deepcopy(step.content)
     for name, param in file_params(content):
         if path := step.uploads.get(name):
-            answer = engine.upload(Path(path))
+            answer = engine.run(engine.api.upload_file(Path(path)))
             value = answer.get("path") if isinstance(answer, dict) else answer
             if not isinstance(value, str) or not value:
                 raise UnexpectedResponseError(f"The answer to the upload of {path} holds no path: {answer!r:.300}")

@@ -120,7 +120,7 @@ COMMANDS = (
     Command(
         "runs",
         "list a pipeline's runs, newest first",
-        "inspecting:runs",
+        "runs:runs",
         (
             PIPELINE,
             _argument("--limit", type=count, default=20, help="how many (default: 20)"),
@@ -130,11 +130,11 @@ COMMANDS = (
     Command(
         "show",
         "show a run and its nodes",
-        "inspecting:show",
+        "runs:show",
         (
             RUN,
             OF_PIPELINE,
-            _argument("--watch", action="store_true", help="draw the nodes live until the run ends"),
+            _argument("--watch", dest="wait", action="store_true", help="draw the nodes live until the run ends"),
             *WAIT[1:],
             *ENGINE_AND_OUTPUT,
         ),
@@ -142,7 +142,7 @@ COMMANDS = (
     Command(
         "run",
         "start a pipeline, exactly once",
-        "running:run",
+        "runs:run",
         (
             PIPELINE,
             _repeatable("--param", "params", "NODE.KEY=VALUE", "a param's value for this run; repeat for more"),
@@ -152,11 +152,11 @@ COMMANDS = (
         "The start is sent once. If its answer is lost, the run is looked for in the history; if none can be found, "
         "the exit code is 4, and it is not sent again.",
     ),
-    Command("stop", "stop a run", "running:stop", (RUN, OF_PIPELINE, *ENGINE_AND_OUTPUT)),
+    Command("stop", "stop a run", "runs:stop", (RUN, OF_PIPELINE, *ENGINE_AND_OUTPUT)),
     Command(
         "resume",
         "continue a failed or stopped run from where it ended",
-        "running:resume",
+        "runs:resume",
         (RUN, OF_PIPELINE, *WAIT, *ENGINE_AND_OUTPUT),
     ),
     Command(

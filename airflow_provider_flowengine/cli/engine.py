@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from getpass import getpass
@@ -12,27 +11,17 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.client.sync import Client
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
-from airflow_provider_flowengine.definitions.content import key_and_name
 from airflow_provider_flowengine.protocol.api import Api
-from airflow_provider_flowengine.protocol.creating import create_once, only_match
+from airflow_provider_flowengine.protocol.creating import only_match
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
-from airflow_provider_flowengine.protocol.history import History
-from airflow_provider_flowengine.protocol.job_params import resolve_job_params
-from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 from airflow_provider_flowengine.protocol.settings import Settings
-from airflow_provider_flowengine.protocol.starting import start_once
-from airflow_provider_flowengine.protocol.stopping import active_runs, resume, stop
-from airflow_provider_flowengine.protocol.waiting import poll_once, polled_history
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
-    from airflow_provider_flowengine.protocol.creating import Created
-    from airflow_provider_flowengine.protocol.http import Json, JsonObject
+    from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.job_params import JobParams
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
 _ADVICE = "name another by --conn-id, or give --url"
@@ -69,13 +58,17 @@ class Engine:
         """What tells it from other engines: its key, and its gateway's address."""
         return f"{self.api.engine_key} at {self.settings.fl_url}"
 
+    def run(self, flow: Flow[T]) -> T:
+        """Carry out a procedure of the protocol."""
+        return self.client.run(flow)
+
     def pipelines(self) -> list[Pipeline]:
         """Return the engine's pipelines (call 05)."""
-        return self.client.run(self.api.list_pipelines())
+        return self.run(self.api.list_pipelines())
 
     def pipeline(self, pipeline_id: Identifier) -> Pipeline:
         """Return one whole pipeline (call 06)."""
-        return self.client.run(self.api.get_pipeline(pipeline_id))
+        return self.run(self.api.get_pipeline(pipeline_id))
 
     def find(self, wanted: str) -> Pipeline:
         """
@@ -107,94 +100,12 @@ class Engine:
         :raises PipelineExistsError: if several have one of them.
         :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
         """
-        listing = self.client.run(self.api.read_listing())
+        listing = self.run(self.api.read_listing())
         return [only_match(listing, self.api.engine_key, key=key, name=name) for key, name in names]
-
-    def create(self, content: JsonObject) -> Created:
-        """Create a pipeline (call 03), unless there is one of its key or name."""
-        key, name = key_and_name(content)
-        return self.client.run(create_once(self.api, content, key=key, name=name))
-
-    def update(self, content: JsonObject) -> None:
-        """Write a whole pipeline back (call 07)."""
-        self.client.run(self.api.update_pipeline(content))
-
-    def upload(self, path: Path) -> Json:
-        """Upload a file for a FILE param (call 04)."""
-        return self.client.run(self.api.upload_file(path))
-
-    def runs(self, pipeline: Pipeline, limit: int) -> list[PipelineRun]:
-        """Return the newest runs of a pipeline, newest first."""
-        return self.client.run(History(self.api, pipeline.id).latest(limit)).runs[:limit]
-
-    def active_runs(self, pipeline_id: Identifier) -> list[PipelineRun]:
-        """Return the runs of a pipeline that have not ended."""
-        return self.client.run(active_runs(self.api, pipeline_id))
-
-    def run(self, run_id: Identifier, pipeline: Pipeline | None) -> PipelineRun | None:
-        """
-        Return one run, with its nodes if FlowEngine tells them.
-
-        :param run_id: the run.
-        :param pipeline: its pipeline; without it, only the one-run call can find it, which not every FlowEngine has.
-        """
-        detailed = self.client.run(self.api.read_run(pipeline.id if pipeline else "", run_id))
-        if detailed or pipeline is None:
-            return detailed
-        return self.client.run(History(self.api, pipeline.id).find(run_id))
-
-    def start(self, pipeline: Pipeline, params: JobParams) -> PipelineRun:
-        """Start a pipeline exactly once (call 09), as the operator does."""
-        checked = resolve_job_params(self.pipeline(pipeline.id), params) if params else {}
-        return self.client.run(start_once(self.api, pipeline.id, checked))
-
-    def stop(self, run_id: Identifier, pipeline_id: Identifier | None) -> bool:
-        """Stop a run (call 11); return whether there was something to stop."""
-        return self.client.run(stop(self.api, pipeline_id, run_id))
-
-    def resume(self, run_id: Identifier, pipeline_id: Identifier | None) -> PipelineRun | None:
-        """Resume a run (call 12); return it as it was before."""
-        return self.client.run(resume(self.api, pipeline_id, run_id))
-
-    def follow(
-        self,
-        run: PipelineRun,
-        *,
-        timeout: float | None,
-        poll_interval: float,
-        resumed: bool = False,
-    ) -> Iterator[PipelineRun]:
-        """
-        Yield a run as each poll shows it, until it has ended.
-
-        :param run: the run.
-        :param timeout: seconds to wait at most; None waits without end.
-        :param poll_interval: seconds between two polls at most.
-        :param resumed: whether ``run`` is how it was before it was resumed, so that its end doesn't count.
-        :raises RunError: if it cannot be waited for any longer.
-        """
-        now = self.api.now()
-        monitor = RunMonitor(
-            run.id,
-            run.pipeline_id,
-            PollOptions(poll_interval).limited("--timeout", timeout, now),
-            started_at=now,
-            run_url=self.run_url(run),
-            pre_resume_run=run if resumed else None,
-            fetch_nodes=True,
-        )
-        history = polled_history(self.api, run.pipeline_id)
-        while True:
-            ended = self.client.run(poll_once(history, monitor))
-            if seen := ended or monitor.last:
-                yield seen
-            if ended:
-                return
-            time.sleep(monitor.delay(self.api.now()))
 
     def run_url(self, run: PipelineRun) -> str:
         """Return the address of a run's page."""
-        return self.settings.run_url(self.client.run(self.api.resolve()), run.pipeline_id, run.id)
+        return self.settings.run_url(self.run(self.api.resolve()), run.pipeline_id, run.id)
 
 
 def connect(arguments: argparse.Namespace) -> Engine:

@@ -1,4 +1,4 @@
-"""The commands that only read: check, pipelines, runs, show."""
+"""The commands about an engine: check, pipelines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
-from airflow_provider_flowengine.cli.runs import RUN_COLUMNS, find_run, show_run
-from airflow_provider_flowengine.cli.watching import check_timeout, watch
 from airflow_provider_flowengine.definitions.content import execution_config
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
 
@@ -41,7 +39,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _resolve(engine: Engine) -> str:
     """Sign in if the connection says so, find the engine, and find out which API it speaks."""
-    settings, found = engine.settings, engine.client.run(engine.api.resolve())
+    settings, found = engine.settings, engine.run(engine.api.resolve())
     way = "signed in by session" if settings.authentication == "session" else "by user id"
     return f"{found.key} has id {found.id} at {settings.fl_url}{found.url}, speaks {found.version.root}, asked {way}"
 
@@ -76,22 +74,3 @@ def _schedule(execution: JsonObject) -> str:
         "MESSAGE": execution.get("trigger"),
     }
     return f"{mode} {details.get(mode) or ''}".strip()
-
-
-def runs(arguments: argparse.Namespace) -> int:
-    """List a pipeline's runs, newest first."""
-    engine = connect(arguments)
-    found = engine.runs(engine.find(arguments.pipeline), arguments.limit)
-    output.rows(arguments.output, [{**run.as_dict(), "message": run.message} for run in found], RUN_COLUMNS)
-    return exit_codes.OK
-
-
-def show(arguments: argparse.Namespace) -> int:
-    """Show a run and its nodes, live if asked."""
-    check_timeout(arguments, waits=arguments.watch, option="--watch")
-    engine = connect(arguments)
-    pipeline, run = find_run(engine, arguments)
-    if arguments.watch:
-        return watch(engine, run, pipeline, arguments)
-    show_run(arguments.output, run, pipeline)
-    return exit_codes.OK

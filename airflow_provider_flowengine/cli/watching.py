@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.cli import exit_codes, output
-from airflow_provider_flowengine.cli.runs import show_run
-from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.cli import output
 from airflow_provider_flowengine.protocol.http import objects
-from airflow_provider_flowengine.protocol.outcomes import check_success
+from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
+from airflow_provider_flowengine.protocol.outcomes import duration
 from airflow_provider_flowengine.protocol.progress import describe_progress
+from airflow_provider_flowengine.protocol.waiting import poll_once, polled_history
 
 if TYPE_CHECKING:
     import argparse
@@ -32,40 +33,37 @@ def watch(
     pipeline: Pipeline | None,
     arguments: argparse.Namespace,
     *,
-    resumed: bool = False,
-) -> int:
+    resumed: bool,
+) -> PipelineRun:
     """
-    Draw a run until it ends, and write how it ended.
+    Draw a run until it has ended, and return it as it ended.
 
     :param engine: the engine.
     :param run: the run.
     :param pipeline: its pipeline, whose nodes are drawn in their order.
-    :param arguments: ``timeout``, ``poll_interval`` and ``output``.
-    :param resumed: whether ``run`` is how it was before it was resumed.
-    :return: the exit code, by how the run ended.
-    :raises RunError: if the run failed, was stopped, or can't be waited for any longer.
+    :param arguments: ``timeout`` and ``poll_interval``.
+    :param resumed: whether ``run`` is how it was before it was resumed, so that its end doesn't count.
+    :raises RunError: if it can't be waited for any longer.
     """
-    seen = run
-    polls = engine.follow(run, timeout=arguments.timeout, poll_interval=arguments.poll_interval, resumed=resumed)
+    now = engine.api.now()
+    monitor = RunMonitor(
+        run.id,
+        run.pipeline_id,
+        PollOptions(arguments.poll_interval).limited("--timeout", arguments.timeout, now),
+        started_at=now,
+        run_url=engine.run_url(run),
+        pre_resume_run=run if resumed else None,
+        fetch_nodes=True,
+    )
+    history = polled_history(engine.api, run.pipeline_id)
     with _display(run, pipeline) as show:
-        for seen in polls:
-            show(seen)
-    show_run(arguments.output, seen, pipeline)
-    check_success(seen, engine.run_url(seen))
-    return exit_codes.OK
-
-
-def check_timeout(arguments: argparse.Namespace, *, waits: bool, option: str) -> None:
-    """
-    Refuse a ``--timeout`` of a command that doesn't wait, before it does anything.
-
-    :param arguments: its arguments.
-    :param waits: whether it waits.
-    :param option: what makes it wait.
-    :raises ConfigurationError: if there is nothing that the time could limit.
-    """
-    if arguments.timeout is not None and not waits:
-        raise ConfigurationError(f"--timeout goes with {option}; without it, the command does not wait")
+        while True:
+            ended = engine.run(poll_once(history, monitor))
+            if seen := ended or monitor.last:
+                show(seen)
+            if ended:
+                return ended
+            time.sleep(monitor.delay(engine.api.now()))
 
 
 @contextmanager
@@ -103,28 +101,12 @@ def _drawing(run: PipelineRun, pipeline: Pipeline | None) -> RenderableType:
     title = f"{_SIGNS.get(state, '?')} {name}: {run.status} {_took(progress)}"
     table = Table.grid(padding=(0, 2))
     table.add_row(output.styled(title, output.STATE_STYLES.get(state, "")))
-    depths = _depths(progress)
     for node in objects(progress["nodes"]):
         style = output.STATE_STYLES.get(str(node["state"]), "dim")
         sign = _SIGNS.get(node["state"] if isinstance(node["state"], str) else None, "?")
-        indent = "  " * depths.get(str(node["id"]), 0)
         message = str(node["message"]).partition("\n")[0]
-        table.add_row(output.styled(f"  {indent}{sign} {node['name']} {_took(node)} {message}", style))
+        table.add_row(output.styled(f"  {sign} {node['name']} {_took(node)} {message}", style))
     return table
-
-
-def _depths(progress: JsonObject) -> dict[str, int]:
-    """Return how many nodes stand before each, at most, along the edges."""
-    edges = progress["edges"]
-    pairs = [edge for edge in edges if isinstance(edge, list)] if isinstance(edges, list) else []
-    depths: dict[str, int] = {}
-    for _ in pairs:  # no path is longer than there are edges
-        before = dict(depths)
-        for source, target in pairs:
-            depths[str(target)] = max(depths.get(str(target), 0), depths.get(str(source), 0) + 1)
-        if depths == before:
-            break
-    return {node: min(depth, 20) for node, depth in depths.items()}
 
 
 def _took(thing: JsonObject) -> str:
@@ -132,5 +114,4 @@ def _took(thing: JsonObject) -> str:
         return ""
     started = datetime.fromisoformat(str(thing["started"]))
     ended = datetime.fromisoformat(str(thing["ended"])) if thing.get("ended") else datetime.now(UTC)
-    seconds = max(0, int((ended - started).total_seconds()))
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return duration(max(0.0, (ended - started).total_seconds()))

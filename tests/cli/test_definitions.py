@@ -319,18 +319,18 @@ def test_a_plan_for_another_engine_is_refused(flowengine, flowengine_emulator, f
 def test_apply_refuses_what_somebody_changes_between_its_own_plan_and_its_write(
     flowengine, flowengine_emulator, existing, file, on_engine, monkeypatch
 ):
-    from airflow_provider_flowengine.cli import engine
+    from airflow_provider_flowengine.cli import applying
 
     change(file, set_trees("200"))
-    look_for_runs = engine.Engine.active_runs
+    look_for_runs = applying.active_runs
 
-    def meanwhile(self, pipeline_id):
+    def meanwhile(api, pipeline_id):
         body = json.loads(json.dumps(on_engine()))
         body["data"]["describe"] = "by hand"
         flowengine_emulator.engine.update_pipeline({**body, "id": pipeline_id})
-        return look_for_runs(self, pipeline_id)
+        return look_for_runs(api, pipeline_id)
 
-    monkeypatch.setattr(engine.Engine, "active_runs", meanwhile)
+    monkeypatch.setattr(applying, "active_runs", meanwhile)
 
     result = flowengine("apply", file)
 
