@@ -11,6 +11,7 @@ with DAG(
     schedule="0 4 * * *",
     start_date=datetime(2026, 1, 1),
     catchup=False,
+    is_paused_upon_creation=True,  # it would run at once, and there may be no such pipeline yet
     tags=["flowengine", "example"],
     doc_md=__doc__,
 ) as dag:
@@ -23,7 +24,7 @@ with DAG(
 
         wanted = read_definition(Path(__file__).with_name(file))
         hook = FlowEngineHook()
-        pipeline = hook.get_pipeline(hook.find_pipeline(key="churn-model").id)
+        pipeline = hook.get_pipeline(hook.find_pipeline(key="churn_model").id)
         drift = diff(pipeline.content, wanted, unnamed="keep")
         if not drift.is_empty:
             raise ValueError("\n".join(["The pipeline is not as its definition says:", *drift.lines()]))

@@ -142,6 +142,19 @@ def put_connection(url: str, connection: dict[str, Any]) -> None:
         request(f"{url}/api/v2/connections/flowengine_default", "PATCH", body, token)
 
 
+def add_sample(emulator: Emulator) -> None:
+    """
+    Create the sample pipeline as one that has run each night of two weeks.
+
+    A start whose answer names the pipeline's own id cannot rely on it, and the first run of the first pipeline has that
+    id: if several tasks started the sample at once, one would fail.
+    """
+    pipeline_id = emulator.add_sample()
+    if not emulator.engine.runs(pipeline_id, size=1)[0]:
+        now = emulator.clock.now()
+        emulator.engine.add_history(pipeline_id, [now - night * 86_400 for night in range(14, 0, -1)])
+
+
 def end_of_log(log: Path) -> str:
     """Return the last lines of Airflow's log."""
     return f"The end of {log}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-30:])
@@ -184,6 +197,8 @@ def stop(airflow: subprocess.Popen[bytes]) -> None:
     """End Airflow with all its processes, which form a group of their own; another Ctrl-C doesn't cut this short."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stdout.write("\n  Stopping …\n")
+    sys.stdout.flush()
     for end in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(airflow.pid, end)
@@ -204,7 +219,7 @@ def run(port: int, flowengine_port: int, lock: IO[str]) -> None:
     ):
         lock.write(f"Airflow at {url}, FlowEngine at {emulator.url}")
         lock.flush()
-        emulator.add_sample()
+        add_sample(emulator)
         say("FlowEngine", f"{emulator.url}  an emulator stands in for it")
         say("Airflow", f"starts; its log is {LOG.relative_to(ROOT)}")
         airflow = subprocess.Popen(
@@ -238,7 +253,7 @@ def main() -> int:
         with only_one(HOME / "lock") as lock:
             run(free_port(arguments.port), free_port(arguments.flowengine_port), lock)
     except KeyboardInterrupt:
-        sys.stdout.write("\n  Stopped.\n")
+        sys.stdout.write("  Stopped.\n")
         return 0
     except (RuntimeError, ValueError, OSError) as error:
         sys.stderr.write(f"\n{error}\n")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_flowengine.emulator.server import Emulator
+
 FILE = Path(__file__).parent.parent / "scripts" / "standalone.py"
 
 
@@ -76,6 +78,20 @@ def test_a_port_that_is_taken_is_replaced_by_a_free_one(standalone):
         port = other.getsockname()[1]
 
         assert standalone.free_port(port) != port
+
+
+def test_the_samples_next_run_has_an_id_of_its_own(standalone, tmp_path):
+    for _ in range(2):  # started again, it adds nothing
+        with Emulator(db=str(tmp_path / "flowengine.sqlite")) as emulator:
+            standalone.add_sample(emulator)
+            (sample,) = emulator.engine.pipelines()
+            runs, _ = emulator.engine.runs(sample.id)
+
+            assert len(runs) == 14
+            assert runs[0].started == pytest.approx(emulator.clock.now() - 86_400, abs=600)
+
+    with Emulator(db=str(tmp_path / "flowengine.sqlite")) as emulator:
+        assert emulator.engine.start(sample.id, {}).id not in [pipeline.id for pipeline in emulator.engine.pipelines()]
 
 
 @pytest.mark.parametrize(("part", "flag"), [("scheduler", True), ("triggerer", True), ("api-server", False)])

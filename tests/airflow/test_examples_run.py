@@ -136,12 +136,12 @@ def test_the_sample_is_the_examples_pipeline(emulator):
 
 def test_drift_check(run_example, emulator):
     definition = json.loads((EXAMPLES / "churn_model.json").read_text(encoding="utf-8"))
-    pipeline = emulator.engine.create_pipeline({"pipelineKey": "churn-model", "data": definition})
+    pipeline_id = emulator.add_sample()
 
     assert run_example("drift_check").state == "success"
 
     definition["nodes"][4]["params"]["values"][0]["value"] = "7"
-    emulator.engine.update_pipeline({"id": pipeline.id, "pipelineKey": "churn-model", "data": definition})
+    emulator.engine.update_pipeline({"id": pipeline_id, "pipelineKey": "churn_model", "data": definition})
     result = run_example("drift_check")
     assert result.state == "failed"
     assert '~ node train, param trees: "7" → "100"' in result["find_drift"].error

@@ -21,7 +21,7 @@ addWords({
 
   loading: ["Loading…", "加载中…"],
   foreign: ["This task has no FlowEngine run.", "该任务没有 FlowEngine 运行。"],
-  noRun: ["This task has started no FlowEngine run and waited for none.", "该任务没有启动或等待任何 FlowEngine 运行。"],
+  noRun: ["No FlowEngine run is recorded for this task.", "该任务没有 FlowEngine 运行的记录。"],
   noRunYet: ["No run yet: it is shown here as soon as FlowEngine has started it.", "尚无运行：FlowEngine 启动后会立即显示在这里。"],
   noRuns: ["No task of this DAG run has a FlowEngine run.", "本次 Dag 执行中没有任务启动 FlowEngine 运行。"],
   firstRuns: ["The first {most} of {total} runs.", "共 {total} 次运行，仅显示前 {most} 次。"],
