@@ -59,6 +59,7 @@ gettext_compact = False  # a catalogue a page
 gettext_location = False  # which would change with each line that is added above
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # the theme's own underlines names, as if they were links
 html_title = "FlowEngine for Airflow"
 html_search_language = "zh" if language == "zh_CN" else "en"
 html_static_path = ["_static"]

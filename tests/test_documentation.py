@@ -48,6 +48,7 @@ SYMPTOMS = {
     "The task stays deferred, and its log ends with “waiting in the triggerer”",
     "The task's link is missing",
     "Times are eight hours off",
+    "Skipping masking for a secret as it's too short",
 }
 
 

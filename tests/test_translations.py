@@ -106,5 +106,7 @@ def test_both_readmes_have_the_same_code_and_links():
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
     links = [set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.zh-CN.md"} for text in (english, chinese)]
 
-    assert blocks(english) == blocks(chinese)
+    codes = [[re.sub(r"  +# .*", "", block) for block in blocks(text)] for text in (english, chinese)]
+
+    assert codes[0] == codes[1]  # comments at the ends of lines are in each one's language
     assert links[0] == links[1]
