@@ -7,10 +7,10 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     """
-    Serve until told to end; where a library is missing, say how to install it.
+    Serve until the process gets SIGINT or SIGTERM; if a library is missing, say how to install it.
 
     :param argv: arguments; those of the process by default.
-    :return: the exit code: 2 for options that make no sense, and for a library that is missing.
+    :return: the exit code: 2 for wrong options, and if a library is missing.
     """
     try:
         from . import command_line

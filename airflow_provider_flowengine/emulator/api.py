@@ -2,7 +2,7 @@
 FlowEngine's calls, one table: method, path and what each does to the engine.
 
 ``{engine_id}`` in a path is checked; ``engineId`` in a query isn't, unless ``strict_engine_id``: clients in the
-wild send the pipeline's id there and get away with it.
+wild send the pipeline's id there, and FlowEngine accepts it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .generations import COMMERCIAL, DIALECTS, ENGINE_DIALECTS, GATEWAY, KERNEL,
 if TYPE_CHECKING:
     from .options import Options
 
-_LARGEST = 2**31 - 1  # page or size: their product still is a number for SQLite
+_LARGEST = 2**31 - 1  # of page or size: their product still fits into SQLite's integers
 
 
 class BadRequest(Exception):
@@ -31,7 +31,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """What a request brought: the dialect it was sent in, and its parts."""
+    """A request: its dialect and its parts."""
 
     dialect: str = KERNEL
     path: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Call:
     path: str
     handler: Handler
     dialects: tuple[str, ...] = ENGINE_DIALECTS
-    query: Mapping[str, str] = field(default_factory=dict)  # what its query must say
+    query: Mapping[str, str] = field(default_factory=dict)  # what its query must hold
     engine_key: bool = True  # whether the query holds engineKey, in the dialects that want it
     pattern: re.Pattern[str] = re.compile("")
 
@@ -112,7 +112,7 @@ def _object(request: ParsedRequest) -> dict[str, Any]:
 
 def _create(engine: Engine, request: ParsedRequest) -> serialization.Json:
     body = _object(request)
-    read_definition(body)  # FlowEngine takes no definition alone; the engine does, from a file
+    read_definition(body)  # FlowEngine rejects a definition alone; engine.create_pipeline accepts it
     pipeline = engine.create_pipeline(body)
     return serialization.envelope(engine.options, serialization.pipeline_object(engine.options, pipeline))
 
@@ -258,7 +258,7 @@ def known_call(name: str) -> str:
     """
     Return a call's name.
 
-    :raises ValueError: when no call has it: a fault that never strikes, or a count that is always 0, misleads a test.
+    :raises ValueError: when no call has it: a fault that never comes, or a count that is always 0, misleads a test.
     """
     if name not in NAMES:
         raise ValueError(f"FlowEngine has no call {name!r}; calls: {', '.join(NAMES)}")
@@ -293,13 +293,13 @@ def find_call(
 
 def dispatch(engine: Engine, call: Call, request: ParsedRequest) -> serialization.Json:
     """
-    Do what a call asks for.
+    Carry out a call.
 
-    :param engine: what there is.
+    :param engine: the engine.
     :param call: the call.
-    :param request: what came with it.
-    :return: the answer, ready for JSON. A refusal is an answer too.
-    :raises BadRequest: when the query lacks engineKey or holds nonsense.
+    :param request: its parts.
+    :return: the answer, ready for JSON; a rejection too.
+    :raises BadRequest: when the query lacks engineKey or has an invalid value.
     """
     try:
         if call.engine_key:

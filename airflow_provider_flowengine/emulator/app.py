@@ -47,16 +47,16 @@ if TYPE_CHECKING:
 _LOGGED_BYTES = 64 * 2**10  # how much of a body the log keeps
 _FORM_BYTES = 64 * 2**10  # what an upload may hold beside the file
 _MAX_DEPTH = 100  # of a JSON body: far more than a pipeline has, far less than Python's recursion limit
-# What a page from elsewhere may send without being asked for its origin; no client of FlowEngine does.
+# Types that another site's page may send without a preflight request; no client of FlowEngine does.
 _FORM_TYPES = ("text/plain", "application/x-www-form-urlencoded")
-_NO_ENGINE = "no engine"  # in place of a dialect: a path where an engine might be and isn't
-_UNKNOWN = "unknown"  # in place of a dialect: a path of the engine's that is none of its API
+_NO_ENGINE = "no engine"  # in place of a dialect: an engine's path, without an engine
+_UNKNOWN = "unknown"  # in place of a dialect: a path of the engine outside its API
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 _ROOTS = dict.fromkeys(dialect.root for dialect in DIALECTS.values())
 
 
 async def _read(request: Request, limit: int) -> bytes | None:
-    """Return the body; None if it is too long: all of it is taken, so that the client gets to read the refusal."""
+    """Return the body; None if it is too long. All of it is read, since a client reads no refusal while it sends."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -66,7 +66,7 @@ async def _read(request: Request, limit: int) -> bytes | None:
 
 
 def _at_most(receive: Receive, limit: int, refusal: Exception) -> Receive:
-    """Return what receives a body up to a limit; the rest is let go, so that the client gets to read the refusal."""
+    """Limit a body's size; the rest is read and dropped, since a client reads no refusal while it sends."""
     taken = 0
 
     async def limited() -> Message:
@@ -97,14 +97,14 @@ def _parse(body: bytes | None, limit: int) -> Any:
 
 
 def _finite(text: str) -> float:
-    """Return a number; not NaN, Infinity and 1e999, which JSON can't say back."""
+    """Return a number, but not NaN, Infinity and 1e999, which JSON has no word for."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no number")
     return number
 
 
 def _is_deep(value: Any) -> bool:
-    """Return whether a value is nested so deep that it might not be written again."""
+    """Return whether a value is nested so deep that it might not be serializable."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [
@@ -122,9 +122,9 @@ class Gateway:
     """
     Answers every request that isn't for the control endpoints or the page.
 
-    :param engine: what there is.
-    :param faults: what is to go wrong.
-    :param files: where uploads go.
+    :param engine: the engine.
+    :param faults: the faults to come.
+    :param files: the folder of uploads.
     """
 
     def __init__(self, engine: Engine, faults: Faults, files: Files) -> None:
@@ -136,22 +136,22 @@ class Gateway:
         self.away_until = 0.0  # by the engine's clock
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request: find the call, note it, do it, and let a fault happen."""
+        """Answer one request: find the call, log it, carry it out, and apply a fault."""
         dialect, path = self._split(request.url.path)
         query = dict(request.query_params)
         call, parts, other_method = find_call(self.options, dialect, request.method, path, query)
         name = call.name if call else "unknown"
-        # A fault happens to a request that has arrived; of an upload, its first part has.
+        # A fault applies to a request that has arrived; of an upload, its first part has.
         raw = await _read(request, self.options.max_json_bytes) if name != "upload" else b""
-        number = self._note(request, name, raw or b"")
+        number = self._log_call(request, name, raw or b"")
 
         async def work() -> Response:
             if dialect in (*DIALECTS, _UNKNOWN) and not self._is_running():
                 return no_backend(self.options.wrong_address, request.method)
-            if forbidden := self._forbidden(request, name):
+            if forbidden := self._refuse_access(request, name):
                 return forbidden
             if call is None:
-                return self._nowhere(request, dialect, other_method)
+                return self._no_such_call(request, dialect, other_method)
             return await self._carry_out(request, call, ParsedRequest(dialect, parts, query), raw)
 
         fault = self.faults.next_fault(name)
@@ -166,7 +166,7 @@ class Gateway:
         return response
 
     def _split(self, path: str) -> tuple[str, str]:
-        """Return the dialect that is spoken at a path, and the path below its API root."""
+        """Return a path's dialect, and the path below its API root."""
         engine_url = self.options.engine_url
         if not path.startswith(engine_url + "/"):
             return (_NO_ENGINE if path.startswith(("/engine/", "/automl-engine/")) else GATEWAY), path
@@ -176,7 +176,7 @@ class Gateway:
 
     def take_away(self, seconds: float) -> None:
         """
-        Let the engine be away (stopped, restarting) for a while: the gateway answers in its place.
+        Take the engine away (stopped, restarting) for a while: the gateway answers in its place.
 
         :param seconds: for how long from now.
         """
@@ -186,7 +186,7 @@ class Gateway:
         return self.options.engine_running and self.engine.clock.now() >= self.away_until
 
     async def _with_fault(self, fault: Fault, work: Callable[[], Awaitable[Response]]) -> Response:
-        """Answer as a fault lets it, before or after the work is done."""
+        """Apply a fault, before or after the work is done."""
         before = fault.where == "before"
         if fault.kind not in ("slow", "away"):
             undone = json_answer(serialization.envelope(self.options, {}))
@@ -204,7 +204,7 @@ class Gateway:
         else:
             self.take_away(fault.seconds)
 
-    def _note(self, request: Request, name: str, raw: bytes) -> int:
+    def _log_call(self, request: Request, name: str, raw: bytes) -> int:
         with self.engine.lock:
             return self.engine.store.add_call(
                 self.engine.clock.now(),
@@ -216,7 +216,7 @@ class Gateway:
                 redact.body(raw[:_LOGGED_BYTES].decode(errors="replace")),
             )
 
-    def _forbidden(self, request: Request, name: str) -> Response | None:
+    def _refuse_access(self, request: Request, name: str) -> Response | None:
         if self.options.login_wall:
             return login_page()
         if name == "session" or self._may_call(request):
@@ -236,7 +236,7 @@ class Gateway:
             return True
         return self.sessions.use(request.cookies.get("User-Token", ""))
 
-    def _nowhere(self, request: Request, dialect: str, other_method: bool) -> Response:
+    def _no_such_call(self, request: Request, dialect: str, other_method: bool) -> Response:
         path, method = request.url.path, request.method
         if dialect == _NO_ENGINE:
             return no_backend(self.options.wrong_address, method)
@@ -247,7 +247,7 @@ class Gateway:
     async def _carry_out(self, http: Request, call: Call, request: ParsedRequest, raw: bytes | None) -> Response:
         try:
             if call.name == "upload":
-                body: Any = await self._take_file(http, request.path["slot"])
+                body: Any = await self._save_upload(http, request.path["slot"])
             else:
                 body = _parse(raw, self.options.max_json_bytes)
             answer = dispatch(self.engine, call, replace(request, body=body))
@@ -261,10 +261,10 @@ class Gateway:
             response.set_cookie("User-Token", self.sessions.begin())
         return response
 
-    async def _take_file(self, request: Request, slot: str) -> dict[str, Any]:
-        """Keep the multipart field ``file``."""
+    async def _save_upload(self, request: Request, slot: str) -> dict[str, Any]:
+        """Save the multipart field ``file``."""
         limit = self.options.max_upload_bytes
-        # Without this, a web framework keeps on its disk whatever comes, and only then can its size be seen.
+        # Without this, the web framework writes the whole upload to disk before its size is known.
         too_large = RequestRejected(f"the upload is too large; a file of at most {limit} bytes is taken")
         upload = Request(request.scope, _at_most(request.receive, limit + _FORM_BYTES, too_large))
         try:
@@ -282,9 +282,14 @@ class Gateway:
 
 
 async def _invalid_control(request: Request, error: Exception) -> Response:
-    """Say what is wrong with a control request, without what it brought: that may be Infinity, which JSON can't say."""
+    """Say what is wrong with a control request, without its values: JSON has no word for some, such as Infinity."""
     errors = cast("RequestValidationError", error).errors()
     return json_answer({"detail": [{name: each[name] for name in ("loc", "msg")} for each in errors]}, 422)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    """Answer a control request about a pipeline or run that isn't there."""
+    return json_answer({"detail": str(error)}, 404)
 
 
 async def _refused_control(request: Request, error: Exception) -> Response:
@@ -293,7 +298,7 @@ async def _refused_control(request: Request, error: Exception) -> Response:
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
-    """Answer a client that hung up in the middle of its request's body: nothing was done, and nobody reads it."""
+    """Answer a client that disconnected in the middle of its request's body: nothing was done."""
     return Response(status_code=400)
 
 
@@ -305,7 +310,7 @@ class _Json(JSONResponse):
 
 
 def _is_foreign(method: str, headers: Headers) -> bool:
-    """Return whether a web page from elsewhere sends a request: any page in a browser could run jobs here otherwise."""
+    """Return whether another site's web page sends a request: it could run jobs here otherwise."""
     origin = headers.get("Origin")
     if origin is not None:
         return origin.partition("://")[2] != headers.get("Host")
@@ -320,9 +325,9 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
     """
     Build the whole emulator as an ASGI application for uvicorn.
 
-    :param engine: what there is.
-    :param faults: what is to go wrong.
-    :param files: where uploads go.
+    :param engine: the engine.
+    :param faults: the faults to come.
+    :param files: the folder of uploads.
     :param names: the hosts that requests may name, where only this machine can reach the emulator. Empty where others
         can: then the control endpoints need the access key too, if there is one.
     :return: the application, and its part that answers FlowEngine's calls.
@@ -330,6 +335,7 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
     app = FastAPI(openapi_url=None, default_response_class=_Json)  # without pages that load scripts from the network
     app.add_exception_handler(RequestValidationError, _invalid_control)
     app.add_exception_handler(HTTPException, _refused_control)
+    app.add_exception_handler(RequestRejected, _not_found)
     app.add_exception_handler(ClientDisconnect, _client_gone)
     app.state.engine, app.state.faults, app.state.files = engine, faults, files
     app.include_router(control_router)
@@ -342,8 +348,7 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
 
     async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-        # uvicorn's `send` is a method of the request's cycle, and the cycle knows the connection: to reset it is no
-        # part of ASGI.
+        # ASGI cannot reset a connection. uvicorn's `send` is a method of an object that knows it.
         scope["flowengine.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         headers = Headers(scope=scope)
         if _is_foreign(scope.get("method", "GET"), headers):
@@ -367,7 +372,7 @@ def _is_control(path: str) -> bool:
 
 
 def _is_guarded(path: str) -> bool:
-    """Return whether a path needs the access key though FlowEngine doesn't have it: control, but to sign in."""
+    """Return whether a path needs the access key: control, except what the page needs to sign in."""
     return _is_control(path) and not path.startswith(("/__control__/page", "/__control__/engine"))
 
 

@@ -1,4 +1,4 @@
-"""The emulator's time, so that a test need not wait for it."""
+"""The emulator's time, which a test can advance without waiting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Clock:
 
     def reset(self, start: float | None = None) -> None:
         """
-        Begin anew, as if just made.
+        Reset it, as if just made.
 
         :raises ValueError: for a time that is no date.
         """
@@ -34,7 +34,7 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """
-        Let time pass at once.
+        Advance the time at once.
 
         :param seconds: how many seconds; not negative, since finished runs would run again.
         :raises ValueError: for a negative number, or more than there are dates.

@@ -1,4 +1,4 @@
-"""The emulator's command line: its options, what it says, and when it ends."""
+"""The emulator's command line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _option(parser: argparse._ArgumentGroup, name: str, field: FieldInfo) -> Non
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flowengine-emulator",
-        description="A FlowEngine to try things on: a means of tests and demos, not a FlowEngine.",
+        description="An emulator of FlowEngine, for tests and demos.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument(
@@ -69,17 +69,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def read_arguments(argv: list[str] | None = None) -> dict[str, Any]:
     """
-    Return what :class:`.server.Emulator` takes, from the command line.
+    Return the arguments of :class:`.server.Emulator`, from the command line.
 
     :param argv: arguments; those of the process by default.
-    :raises SystemExit: when there is no such option, or it takes no such value.
+    :raises SystemExit: when an option or its value is unknown.
     """
     return vars(_parser().parse_args(argv))
 
 
 def main(argv: list[str] | None = None) -> int:
     """
-    Serve until told to end.
+    Serve until the process gets SIGINT or SIGTERM.
 
     :param argv: arguments; those of the process by default.
     :return: the exit code: 2 for options that make no sense.
@@ -115,7 +115,7 @@ def _announce(emulator: Emulator) -> None:
     ]
     if not emulator.engine.pipelines():
         lines.append("There is no pipeline yet: create one on the page, or start it with --sample.")
-    # A terminal that can't show a key's letters is no reason to end.
+    # The terminal may not be able to show the key's letters.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write("".join(f"{line}\n" for line in lines))

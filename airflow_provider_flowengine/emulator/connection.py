@@ -1,4 +1,4 @@
-"""How an Airflow finds the emulator: the connection, ready to be pasted."""
+"""The Airflow connection to the emulator, ready to be pasted."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def connection(options: Options, host: str, port: int, **extra: Any) -> str:
     """
     Return an Airflow connection to an emulator, as JSON.
 
-    It holds what a client has to know: the engine's key, how to sign in, an engine that serves the older generations
+    It holds what a client needs: the engine's key, how to sign in, an engine that serves the older generations
     alone, and the zone of times that are sent as text.
 
     :param options: how the emulator answers.
-    :param host: the name by which Airflow finds it.
+    :param host: its host, as Airflow reaches it.
     :param port: its port.
     :param extra: more fields of the connection's extra.
     """
     extras = {"engine_key": options.engine_key, "ui_url": f"{{fl_url}}{RUN_PAGE}"}
     account = {"login": "1"}
     if options.access_key or options.authentication == "access_key":
-        # Any key will do where none is set; Airflow masks those of five letters or more.
+        # Any key is accepted if none is set; Airflow masks those of five letters or more.
         account["password"] = options.access_key or "emulator-key"
     elif options.authentication == "session":
         extras["authentication"] = "session"

@@ -1,8 +1,8 @@
 """
 Endpoints beside FlowEngine's own, for tests and demos: ``/__control__/…``.
 
-They read and set the options, script faults, read the log of calls, move the clock, and do to runs what FlowEngine does
-by itself or by hand in its database.
+They read and set the options, script faults, read the log of calls, move the clock, and change runs as
+FlowEngine itself or a user in its database does.
 """
 
 import asyncio
@@ -15,10 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from . import serialization
 from .api import known_call
 from .connection import connection, export_line
-from .definition import LONGEST, RequestRejected
+from .definition import MAX_SECONDS, RequestRejected
 from .engine import Engine
 from .faults import Fault, Faults, RandomFaults
-from .models import Run
 from .options import Options
 from .sample import add_sample as create_sample
 
@@ -61,16 +60,9 @@ TheEngine = Annotated[Engine, Depends(_engine)]
 TheFaults = Annotated[Faults, Depends(_faults)]
 
 
-def _known(engine: Engine, run_id: int) -> Run:
-    try:
-        return engine.run(run_id)
-    except RequestRejected as refusal:
-        raise HTTPException(404, str(refusal)) from refusal
-
-
 @router.get("/options")
 async def read_options(engine: TheEngine) -> Options:
-    """How the emulator behaves."""
+    """Return the emulator's options."""
     return engine.options
 
 
@@ -90,7 +82,7 @@ async def set_options(engine: TheEngine, changes: Annotated[dict[str, Any], Body
 
 @router.get("/faults")
 async def read_faults(faults: TheFaults) -> list[Fault]:
-    """Return the scripted faults that haven't struck yet."""
+    """Return the scripted faults that are still to come."""
     return faults.pending()
 
 
@@ -103,14 +95,14 @@ async def add_fault(faults: TheFaults, fault: Fault) -> list[Fault]:
 
 @router.put("/faults/random")
 async def set_random_faults(faults: TheFaults, random_faults: RandomFaults) -> RandomFaults:
-    """Let faults strike at random."""
-    faults.at_random(random_faults)
+    """Set the random faults."""
+    faults.set_random(random_faults)
     return random_faults
 
 
 @router.delete("/faults", status_code=204)
 async def clear_faults(faults: TheFaults) -> None:
-    """Let nothing go wrong any more."""
+    """Remove all faults."""
     faults.clear()
 
 
@@ -127,7 +119,7 @@ async def read_calls(
 
 @router.get("/calls/counts")
 async def count_calls(engine: TheEngine) -> dict[str, int]:
-    """How often each call was made."""
+    """Return how often each call was made."""
     with engine.lock:
         return engine.store.call_counts()
 
@@ -161,24 +153,24 @@ async def advance_clock(
 async def take_engine_away(
     engine: TheEngine,
     request: Request,
-    seconds: Annotated[float, Body(embed=True, ge=0, le=LONGEST, allow_inf_nan=False)],
+    seconds: Annotated[float, Body(embed=True, ge=0, le=MAX_SECONDS, allow_inf_nan=False)],
 ) -> dict[str, float]:
-    """Let the engine be away for a while, as one that restarts is."""
+    """Take the engine away for a while, as a restart does."""
     request.app.state.take_away(seconds)
     return {"until": engine.clock.now() + seconds}
 
 
 @router.get("/runs/{run_id}", response_model=None)
 async def read_run(engine: TheEngine, run_id: int) -> dict[str, Any]:
-    """One run, whether it shows in the history or not."""
-    run: dict[str, Any] = serialization.run_object(engine.options, _known(engine, run_id), engine.clock.now())
+    """Return one run, whether it shows in the history or not."""
+    run: dict[str, Any] = serialization.run_object(engine.options, engine.run(run_id), engine.clock.now())
     return run
 
 
 @router.post("/runs/{run_id}/finish", status_code=204)
 async def finish_run(engine: TheEngine, run_id: int, ending: Ending) -> None:
     """End a run that is under way at once."""
-    _known(engine, run_id)
+    engine.run(run_id)  # 404 if there is none, 409 if it has ended
     try:
         engine.finish(run_id, ending.outcome, ending.message)
     except RequestRejected as refusal:
@@ -188,34 +180,28 @@ async def finish_run(engine: TheEngine, run_id: int, ending: Ending) -> None:
 @router.delete("/runs/{run_id}", status_code=204)
 async def prune_run(engine: TheEngine, run_id: int) -> None:
     """Delete a run, as if it had been pruned."""
-    engine.forget(_known(engine, run_id).id)
+    engine.forget(run_id)
 
 
 @router.post("/pipelines/{pipeline_id}/history", status_code=204)
 async def add_history(engine: TheEngine, pipeline_id: int, history: History) -> None:
     """Give a pipeline runs that succeeded in the past, the last one just now."""
     now = engine.clock.now()
-    try:
-        nodes = engine.pipeline(pipeline_id).body["data"].get("nodes") or []
-        size = len(json.dumps(nodes)) + 500 * (1 + len(nodes))  # of one run, about
-        if size * history.runs > _MAX_HISTORY:
-            raise HTTPException(422, f"so many runs of this pipeline are too large; at most {_MAX_HISTORY // size} fit")
-        moments = [now - history.every * number for number in range(history.runs, 0, -1)]
-        step = max(1, _BYTES_AT_ONCE // size)
-        for first in range(0, history.runs, step):
-            engine.add_history(pipeline_id, moments[first : first + step])
-            await asyncio.sleep(0)
-    except RequestRejected as refusal:
-        raise HTTPException(404, str(refusal)) from refusal
+    nodes = engine.pipeline(pipeline_id).body["data"].get("nodes") or []
+    size = len(json.dumps(nodes)) + 500 * (1 + len(nodes))  # of one run, about
+    if size * history.runs > _MAX_HISTORY:
+        raise HTTPException(422, f"so many runs of this pipeline are too large; at most {_MAX_HISTORY // size} fit")
+    moments = [now - history.every * number for number in range(history.runs, 0, -1)]
+    step = max(1, _BYTES_AT_ONCE // size)
+    for first in range(0, history.runs, step):
+        engine.add_history(pipeline_id, moments[first : first + step])
+        await asyncio.sleep(0)
 
 
 @router.delete("/pipelines/{pipeline_id}", status_code=204)
 async def delete_pipeline(engine: TheEngine, pipeline_id: int) -> None:
-    """Delete a pipeline with its runs, as by hand in FlowEngine's database: no source knows a call for it."""
-    try:
-        engine.delete_pipeline(pipeline_id)
-    except RequestRejected as refusal:
-        raise HTTPException(404, str(refusal)) from refusal
+    """Delete a pipeline with its runs, as a user in FlowEngine's database does: no source names a call for it."""
+    engine.delete_pipeline(pipeline_id)
 
 
 @router.post("/sample", status_code=201)
@@ -226,7 +212,7 @@ async def add_sample(engine: TheEngine) -> dict[str, int]:
 
 @router.get("/connection")
 async def read_connection(engine: TheEngine, request: Request) -> dict[str, str]:
-    """How to point an Airflow at the emulator, by the name that the request knows it by."""
+    """Return the Airflow connection to the emulator, with the host that the request names."""
     host, port = request.url.hostname or "127.0.0.1", request.url.port or 80
     found = connection(engine.options, host, port)
     return {"connection": found, "export": export_line(found)}
@@ -234,5 +220,5 @@ async def read_connection(engine: TheEngine, request: Request) -> dict[str, str]
 
 @router.post("/topics/{topic}")
 async def publish(engine: TheEngine, topic: str) -> dict[str, list[int]]:
-    """Send a message, as a job or another program does; tells the runs that it started."""
+    """Send a message, as a job or another program does; return the runs that it started."""
     return {"runs": [run.id for run in engine.publish(topic)]}

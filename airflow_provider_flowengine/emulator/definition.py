@@ -21,12 +21,12 @@ _UNITS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 MAX_RETRIES = 100  # more would only keep the emulator busy, as would more nodes
 MAX_NODES = 2_000
 MAX_PARAMS = MAX_EDGES = 20_000  # of a pipeline
-LONGEST = 1e9  # seconds, some thirty years: all that is longer counts as much, so that times stay dates
+MAX_SECONDS = 1e9  # some thirty years: what is longer is cut to that, so that all times are dates
 
 
 class RequestRejected(Exception):
     """
-    FlowEngine says no: HTTP 200 with an envelope whose status isn't 0.
+    FlowEngine rejects a request: HTTP 200 with an envelope whose status isn't 0.
 
     :param message: the envelope's ``msg``.
     """
@@ -45,7 +45,7 @@ class Param:
 
 @dataclass(frozen=True)
 class Wire:
-    """An edge that hands a value on: whose output, and to which param."""
+    """An edge that passes a node's output on to a param."""
 
     source: str
     key: str
@@ -71,7 +71,7 @@ class Node:
 
     def values(self, job_params: dict[str, dict[str, str]]) -> dict[str, str]:
         """
-        Return what the node's params are in a run that was started with the given job params.
+        Return the node's params in a run that was started with these job params.
 
         :param job_params: the start call's ``{nodeId: {key: value}}``.
         :return: key to value. What isn't settable at start, or is wired, keeps its own value (Source: the vendor's
@@ -98,7 +98,7 @@ class Definition:
 @dataclass(frozen=True)
 class Defaults:
     """
-    What is so where a definition doesn't say it.
+    What holds if a definition doesn't say it.
 
     :param retry_count: how often a failed node is tried again.
     :param settable: whether a param can be set at start.
@@ -133,18 +133,18 @@ def _object(value: object, what: str) -> dict[str, Any]:
 
 def seconds(config: dict[str, Any], value: str, unit: str) -> float | None:
     """
-    Return a length of time out of an ``executionConfig``.
+    Return a length of time from an ``executionConfig``.
 
     :param config: the ``executionConfig``.
     :param value: the number's field, e.g. ``timeOut``.
-    :param unit: the unit's field, e.g. ``timeOutUnit``; MINUTE where it isn't set, as in the vendor's example.
-    :return: seconds; None where it isn't set, or to nothing above 0.
+    :param unit: the unit's field, e.g. ``timeOutUnit``; MINUTE if it isn't set, as in the vendor's example.
+    :return: seconds; None if it isn't set, or not above 0.
     """
     try:
         length = float(config[value]) * _UNITS[config.get(unit) or "MINUTE"]
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return min(length, LONGEST) if 0 < length < math.inf else None
+    return min(length, MAX_SECONDS) if 0 < length < math.inf else None
 
 
 def _retries(config: dict[str, Any], otherwise: int) -> int:
@@ -249,9 +249,9 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
     )
 
 
-def whole(pipeline: dict[str, Any]) -> dict[str, Any]:
+def wrap_definition(pipeline: dict[str, Any]) -> dict[str, Any]:
     """
-    Return the object of the create call, of a pipeline that is that already or the definition in it alone.
+    Return the object of the create call, also for a definition alone.
 
     :param pipeline: ``{"data": {"nodes": [...], ...}, "pipelineKey": ...}``, or ``{"nodes": [...], ...}``.
     """
@@ -265,7 +265,7 @@ def read_definition(pipeline: dict[str, Any], defaults: Defaults = Defaults()) -
     Read and check a pipeline object.
 
     :param pipeline: the object of the create call: ``{"data": {"nodes": [...], "edges": [...]}, ...}``.
-    :param defaults: what is so where the definition doesn't say it.
+    :param defaults: what holds if the definition doesn't say it.
     :return: the definition, nodes in an order in which they can run.
     :raises RequestRejected: when it has no ``data``, too many nodes, edges or params, two nodes of one id, an unknown
         type, an edge to nowhere, or a cycle.

@@ -1,4 +1,4 @@
-"""What can be done in a FlowEngine: create, change and start pipelines, stop and resume their runs."""
+"""The engine: it creates, changes and starts pipelines, and stops and resumes their runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .definition import Definition, RequestRejected, check_job_params, read_definition, whole
+from .definition import Definition, RequestRejected, check_job_params, read_definition, wrap_definition
 from .models import NodeRun, Pipeline, Run, key_of, number_of, past
 from .schedule import TRIGGER_OF_MODE, check_schedule, first_fire, listens_to, next_fire
-from .simulation import cut_short, ending, finished, lost, node_run, plan, to_be_executed
+from .simulation import cut_short, ending, finished, lost, node_run, nodes_to_execute, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .options import Options
     from .store import Store
 
-# How many runs the schedules start at once at most, and in how many seconds: what is missed then is skipped.
+# How many missed runs the schedules start at once at most, and in how many seconds: the others are skipped.
 MAX_FIRED, _MAX_CATCH_UP = 10_000, 5.0
 
 
@@ -29,8 +29,8 @@ class Engine:
     """
     The engine's pipelines and runs. Every method may be called from any thread.
 
-    :param store: where they are kept.
-    :param clock: the time they follow.
+    :param store: the database.
+    :param clock: the time.
     :param options: how they behave.
     """
 
@@ -40,11 +40,11 @@ class Engine:
         self.options = options
         self.lock = threading.RLock()
         self.executor: Executor | None = None
-        self.key_needed = False  # whether the access key can't be taken away: others could have jobs run here
+        self.key_needed = False  # whether the access key must stay set: without it, others could run jobs here
 
     @contextmanager
     def _locked_now(self) -> Iterator[float]:
-        """Hold the engine still at a moment, with all done that its schedules have to do by then."""
+        """Lock the engine and return the time; runs that its schedules start by then are started first."""
         with self.lock:
             now = self.clock.now()
             self._fire_due(now)
@@ -62,7 +62,7 @@ class Engine:
         :param body: the object of the create call, or the definition in it alone, as it stands in a file.
         :raises RequestRejected: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
         """
-        body = whole(body)
+        body = wrap_definition(body)
         check_schedule(self._read(body).execution)
         key = key_of(body)
         with self._locked_now() as now:
@@ -71,9 +71,9 @@ class Engine:
 
     def update_pipeline(self, body: dict[str, Any]) -> Pipeline:
         """
-        Give the pipeline that the object names by its id this object; runs under way keep theirs.
+        Replace the object of the pipeline with its id; runs under way keep the old one.
 
-        :raises RequestRejected: when there is no such pipeline, or the definition or its schedule makes no sense.
+        :raises RequestRejected: when there is no such pipeline, or the definition or its schedule is wrong.
         """
         with self._locked_now() as now:
             pipeline = self._pipeline(body.get("id"))
@@ -88,7 +88,7 @@ class Engine:
 
     def delete_pipeline(self, pipeline_id: object) -> None:
         """
-        Delete a pipeline with its runs, as by hand in FlowEngine's database; what still ran of them is ended.
+        Delete a pipeline with its runs, as a user in FlowEngine's database does; jobs under way are ended.
 
         :raises RequestRejected: when there is no such pipeline.
         """
@@ -103,7 +103,7 @@ class Engine:
 
     def pipeline(self, pipeline_id: object) -> Pipeline:
         """
-        One pipeline.
+        Return one pipeline.
 
         :param pipeline_id: its id, as a number or as digits.
         :raises RequestRejected: when there is none.
@@ -119,7 +119,7 @@ class Engine:
         return pipeline
 
     def pipelines(self) -> list[Pipeline]:
-        """All pipelines, oldest first."""
+        """Return all pipelines, oldest first."""
         with self._locked_now():
             return self.store.pipelines()
 
@@ -131,7 +131,7 @@ class Engine:
 
         :param pipeline_id: the pipeline's id.
         :param job_params: ``{nodeId: {key: value}}``.
-        :param trigger: how it comes about: manual, interval, cron or message.
+        :param trigger: what starts it: manual, interval, cron or message.
         :raises RequestRejected: when there is no such pipeline, or the params name a node it doesn't have.
         """
         with self._locked_now() as now:
@@ -153,7 +153,7 @@ class Engine:
         """Return a run that begins, or resumes what hasn't succeeded: planned in advance, or waiting for its jobs."""
         earlier = {node.node_id: node for node in run.nodes}
         if self.executor:
-            nodes = to_be_executed(definition, run.params, earlier)
+            nodes = nodes_to_execute(definition, run.params, earlier)
             ends_at, outcome = None, ""
         else:
             nodes = plan(definition, run.params, at, self.options.node_seconds, earlier)
@@ -167,7 +167,7 @@ class Engine:
 
     def run(self, run_id: object) -> Run:
         """
-        One run with its nodes, whether it shows in the history yet or not.
+        Return one run with its nodes, whether it shows in the history yet or not.
 
         :param run_id: its id, as a number or as digits.
         :raises RequestRejected: when there is none, or it was pruned.
@@ -227,7 +227,7 @@ class Engine:
 
     def resume(self, run_id: object) -> Run:
         """
-        Go on with a failed or stopped run, under its own id, from the nodes that didn't succeed.
+        Resume a failed or stopped run, under its own id, from the nodes that didn't succeed.
 
         :raises RequestRejected: when there is no such run, or it neither failed nor was stopped.
         """
@@ -256,7 +256,7 @@ class Engine:
             run = self._run(run_id)
             if run.executed:
                 raise RequestRejected(f"pipeline run {run.id} really runs: it ends when its jobs do")
-            if run.settled(now):
+            if run.has_ended(now):
                 raise RequestRejected(
                     f"pipeline run {run.id} has ended already (status {self.options.word(run.outcome)})"
                 )
@@ -265,30 +265,30 @@ class Engine:
             self.store.change_run(run)
             return run
 
-    # What the jobs of executed runs report; a run that was pruned meanwhile is no longer of interest
+    # What the jobs of executed runs report; ignored if the run was pruned meanwhile
     def report_node(self, run_id: int, node: NodeRun) -> None:
-        """Note how a node of an executed run stands."""
+        """Save the state of a node of an executed run."""
         with self.lock:
             if run := self.store.run(run_id):
                 nodes = tuple(node if each.node_id == node.node_id else each for each in run.nodes)
                 self.store.change_run(replace(run, nodes=nodes))
 
     def report_end(self, run_id: int, outcome: str) -> None:
-        """Note that an executed run has ended; one that was being stopped is stopped now."""
+        """Save that an executed run has ended; one that was stopping is stopped now."""
         with self.lock:
             if run := self.store.run(run_id):
                 outcome = outcome if run.stopping is None else "stopped"
                 self.store.change_run(replace(run, ends_at=self.clock.now(), outcome=outcome))
 
-    # What users do by hand in FlowEngine's database
+    # What users do in FlowEngine's database
 
     def prune(self, pipeline_id: object, up_to: int) -> int:
         """
         Delete a pipeline's old runs. Source: the vendor's documentation.
 
         :param pipeline_id: the pipeline.
-        :param up_to: the newest run id to go.
-        :return: how many went. What still ran of them is ended.
+        :param up_to: the newest run id to delete.
+        :return: how many were deleted; jobs under way are ended.
         """
         with self._locked_now():
             return self._delete_runs(self._pipeline(pipeline_id).id, 0, up_to)
@@ -310,7 +310,7 @@ class Engine:
         return self.store.delete_runs(pipeline_id, first, last)
 
     def clear(self) -> None:
-        """Forget everything, jobs under way included."""
+        """Delete everything, and end jobs under way."""
         if self.executor:
             self.executor.end_all()
         with self.lock:
@@ -338,7 +338,7 @@ class Engine:
         """
         Turn a pipeline's own schedule on or off.
 
-        :raises RequestRejected: when there is no such pipeline, or its schedule makes no sense.
+        :raises RequestRejected: when there is no such pipeline, or its schedule is wrong.
         """
         with self._locked_now() as now:
             pipeline = self._pipeline(pipeline_id)
@@ -362,12 +362,12 @@ class Engine:
             ]
 
     def catch_up(self) -> None:
-        """Start what the schedules have to start by now; every other method does so first."""
+        """Start the runs that the schedules start by now; every other method does so first."""
         with self._locked_now():
             pass
 
     def restart(self) -> None:
-        """Do what a restarted kernel does: executed runs have failed, and what schedules missed is skipped."""
+        """Restart the kernel: executed runs have failed, and what schedules missed is skipped."""
         with self.lock:
             now = self.clock.now()
             for run in self.store.open_runs():
@@ -394,7 +394,7 @@ class Engine:
             definition = self._read(pipeline.body)
             following = self._next_fire(definition, at)
             if self.executor and past(following, now):
-                # Real jobs can't have run in the past: of all that was missed, one run begins now.
+                # Real jobs can't run in the past: for all that was missed, one run starts now.
                 at, following = now, self._next_fire(definition, now)
             self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.execution["runMode"]], at)
             self.store.schedule(pipeline.id, True, following)

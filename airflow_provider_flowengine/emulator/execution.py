@@ -2,7 +2,7 @@
 Runs whose jobs really run: order, wiring, retries, time limits, hooks, stop and resume.
 
 SHELL and PYTHON3 nodes with a script run; all others are simulated and say so. The hooks of a node run as the vendor's
-documentation tells: ``onPreStart`` before it, ``onComplete`` after it succeeded, ``onError`` after it failed,
+documentation says: ``onPreStart`` before it, ``onComplete`` after it succeeded, ``onError`` after it failed,
 ``onTimeout`` after it took too long. Their output goes to the node's log. What a hook looks like is inference: an
 object with ``indexType`` and ``indexSource`` like a node's, or the text of a shell script. A failed ``onPreStart``
 fails the node; the other hooks change nothing. ``onCondition`` is described nowhere and has no effect.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .models import NodeRun, Run
 
 _TICK = 0.5  # seconds between two checks of the schedules
-_RUNS_AT_ONCE = 32  # more wait for one to end
+_RUNS_AT_ONCE = 32  # further ones wait
 _AT_ONCE = 8  # nodes of one run
 _AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeout"}
 
@@ -39,8 +39,8 @@ class Execution:
     """
     Runs the jobs of an engine; threads of this process wait for them.
 
-    :param engine: whose runs they are; it learns from here how they go.
-    :param files: where their folders are.
+    :param engine: the engine, which gets the results.
+    :param files: the jobs' folders.
     """
 
     def __init__(self, engine: Engine, files: Files) -> None:
@@ -55,7 +55,7 @@ class Execution:
 
     def begin(self, run: Run, definition: Definition) -> None:
         """Run the nodes of a run that haven't succeeded."""
-        with contextlib.suppress(OSError):  # where there can't be such a folder, its jobs fail and say so
+        with contextlib.suppress(OSError):  # without the folder, its jobs fail and say so
             self._files.make("runs")
             if not any(node.attempts for node in run.nodes):
                 self._files.forget_run(run.id)
@@ -64,11 +64,11 @@ class Execution:
         self._under_way[run.id] = self._runs.submit(self._run, run, definition, stop)
 
     def stop(self, run_id: int) -> None:
-        """End the jobs of a run; what waits is never begun."""
+        """End the jobs of a run; waiting ones never start."""
         with self._engine.lock:
             if run_id in self._stops:
                 self._stops[run_id].set()
-                if self._under_way[run_id].cancel():  # its turn hasn't come
+                if self._under_way[run_id].cancel():  # it hasn't started yet
                     self._end(run_id, "failed")
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class Execution:
             self._engine.report_end(run_id, outcome)
 
     def _run_nodes(self, run: Run, definition: Definition, stop: threading.Event) -> str:
-        """Run the nodes of a run, each once those before it have succeeded; tells how it went."""
+        """Run the nodes of a run, each once those before it have succeeded; return the outcome."""
         states = {node.node_id: node for node in run.nodes}
         waiting = {number: node for number, node in enumerate(definition.nodes) if not states[node.id].succeeded}
         under_way: dict[Future[NodeRun], str] = {}
@@ -132,7 +132,7 @@ class Execution:
             self._engine.report_node(run.id, state)
             try:
                 ended = self._attempt(run, number, node, state, stop)
-            except Exception as error:  # a job may do anything to its folder; its run must end all the same
+            except Exception as error:  # a job may do anything to its folder; its run must still end
                 ended = Ended("failed", f"the emulator can't run it: {error}")
             if ended.outcome in ("succeeded", "stopped"):
                 break
@@ -161,7 +161,7 @@ class Execution:
         return ended
 
     def _hook(self, node: Node, name: str, values: dict[str, str], folder: Path, stop: threading.Event) -> Ended | None:
-        """Run one of a node's hooks, in a folder of its own, if it has it; tells how it ended."""
+        """Run one of a node's hooks, in a folder of its own; return how it ended, or None if there is none."""
         script = Script(*node.hooks.get(name, ("", "")), heading=name)
         if not script.executable:
             return None

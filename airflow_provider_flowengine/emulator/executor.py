@@ -1,4 +1,4 @@
-"""What an engine needs of what really runs its jobs."""
+"""The interface by which an engine runs jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """What really runs jobs, see :mod:`.execution`; without one, runs are simulated."""
+    """Really runs jobs (:mod:`.execution`); without one, runs are simulated."""
 
     def begin(self, run: Run, definition: Definition) -> None:
         """Run the nodes of a run that haven't succeeded."""

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .api import known_call
-from .definition import LONGEST
+from .definition import MAX_SECONDS
 
 Kind = Literal["status", "html", "redirect", "reset", "hang", "slow", "truncated", "broken_json", "envelope", "away"]
 
 
-HeaderText = Annotated[str, Field(pattern=r"^[ -~\x80-\xff]*$")]  # a header's value takes no other letters
+HeaderText = Annotated[str, Field(pattern=r"^[ -~\x80-\xff]*$")]  # other characters are not allowed in a header
 
 
 class Fault(BaseModel):
@@ -30,30 +30,30 @@ class Fault(BaseModel):
         "away: the engine is away for so many seconds",
     )
     calls: list[Annotated[str, AfterValidator(known_call)]] = Field(
-        default_factory=list, description="names of the calls it strikes; empty: all"
+        default_factory=list, description="names of the calls that fail; empty: all"
     )
     where: Literal["before", "after"] = Field("before", description="before the work is done, or after")
-    times: Annotated[int, Field(ge=1)] = Field(1, description="how many calls it strikes")
+    times: Annotated[int, Field(ge=1)] = Field(1, description="how many calls fail")
     skip: Annotated[int, Field(ge=0)] = Field(0, description="how many matching calls pass first")
     status: Annotated[int, Field(ge=400, le=599)] = Field(500, description="HTTP status, for kind status")
     retry_after: HeaderText = Field("", description="header Retry-After, for kind status")
     location: HeaderText = Field("http://example.invalid/", description="where to, for kind redirect")
-    seconds: Annotated[float, Field(ge=0, le=LONGEST)] = Field(60, description="for kinds hang, slow and away")
+    seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = Field(60, description="for kinds hang, slow and away")
     msg: str = Field("系统异常", description="the refusal's msg, for kind envelope")
 
 
 class RandomFaults(BaseModel):
-    """Faults at a rate, the same ones for the same seed and order of calls."""
+    """Faults at a rate; the same for the same seed and order of calls."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    rate: Annotated[float, Field(ge=0, le=1)] = Field(default=0, description="share of calls that a fault strikes")
+    rate: Annotated[float, Field(ge=0, le=1)] = Field(default=0, description="share of calls that fail")
     seed: int = Field(default=0, description="seed of the choice")
     faults: list[Fault] = Field(default_factory=list, description="what is chosen from; `times` and `skip` don't count")
 
 
 class Faults:
-    """What is still to go wrong. May be used from any thread."""
+    """The faults that are still to come. May be used from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,26 +66,26 @@ class Faults:
         with self._lock:
             self._queue.append(fault.model_copy())
 
-    def at_random(self, faults: RandomFaults) -> None:
-        """Let faults strike at random from now on; a rate of 0 ends it."""
+    def set_random(self, faults: RandomFaults) -> None:
+        """Set the random faults; a rate of 0 ends them."""
         with self._lock:
             self._random = faults
             self._choice = random.Random(faults.seed)
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         with self._lock:
             self._queue.clear()
             self._random = RandomFaults()
 
     def pending(self) -> list[Fault]:
-        """Return the scripted faults that haven't struck yet."""
+        """Return the scripted faults that are still to come."""
         with self._lock:
             return [fault.model_copy() for fault in self._queue]
 
     def next_fault(self, call: str) -> Fault | None:
         """
-        Return the fault that happens to this call, if any; the first match in the queue goes before chance.
+        Return this call's fault, if any: the first match in the queue, else a random one.
 
         :param call: the call's name.
         """

@@ -1,4 +1,4 @@
-"""Files that the emulator keeps: what was uploaded, and what jobs read and write."""
+"""The emulator's files: uploads, and what jobs read and write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .definition import RequestRejected
 
 _MAX_NAME = 255  # bytes, as file systems have it
 _MAX_SLOT = 30  # letters of a job template's id
-_LONGEST_LOG = 4 * 2**20  # bytes
+_MAX_LOG = 4 * 2**20  # bytes
 
 
 class Files:
@@ -43,7 +43,7 @@ class Files:
         """
         Make a folder below the root, which its user alone can read, and return it.
 
-        :param parts: its path, one name each; those that there are stay as they are.
+        :param parts: its path, one name each; existing folders are kept.
         """
         folder = self.root
         if not folder.exists():
@@ -52,17 +52,17 @@ class Files:
         for part in parts:
             folder /= part
             folder.mkdir(exist_ok=True)
-            folder.chmod(0o700)  # whatever the umask is, and of those that an earlier version made
+            folder.chmod(0o700)  # whatever the umask is
         return folder
 
     def save_upload(self, slot: str, name: str, content: BinaryIO) -> Path:
         """
-        Keep an uploaded file in a folder of its own.
+        Save an uploaded file in a folder of its own.
 
         :param slot: the number in the upload call's path: the job template's id, as paths on the vendor's page have it.
         :param name: the file's name.
-        :param content: what is in it.
-        :return: where it is: the value of a FILE param.
+        :param content: its content.
+        :return: its path: the value of a FILE param.
         :raises RequestRejected: when the name isn't a plain one: with a path in it, a file could land anywhere; or the
             file can't be written.
         """
@@ -79,18 +79,18 @@ class Files:
 
     def job(self, run_id: int, number: int, node_id: str) -> Path:
         """
-        Return the work folder of a node in a run; not made by this.
+        Return the path of a node's work folder in a run; it may not exist yet.
 
         :param run_id: the run.
         :param number: the node's place in the pipeline.
-        :param node_id: the node: no part of a path, whatever is in it.
+        :param node_id: the node; it may hold any characters.
         """
         readable = re.sub(r"[^A-Za-z0-9_-]", "_", node_id)[:60]
         return self._run(run_id) / f"{number:03d}-{readable}"
 
     def log(self, run_id: int, number: int, node_id: str) -> str:
         """
-        Return what a node wrote in a run whose jobs really ran; of much, the end.
+        Return a node's log in a run whose jobs really ran; only the end of a long one.
 
         :param run_id: the run.
         :param number: the node's place in the pipeline.
@@ -98,29 +98,29 @@ class Files:
         """
         try:
             with open_regular(self.job(run_id, number, node_id) / "log.txt") as file:
-                left_out = max(0, file.seek(0, os.SEEK_END) - _LONGEST_LOG)
+                left_out = max(0, file.seek(0, os.SEEK_END) - _MAX_LOG)
                 file.seek(left_out)
-                text = file.read(_LONGEST_LOG).decode(errors="replace")
+                text = file.read(_MAX_LOG).decode(errors="replace")
                 return f"… {left_out} bytes are left out\n{text}" if left_out else text
         except OSError:
             return ""
 
     def forget_run(self, run_id: int) -> None:
-        """Remove the work folders of a run: another one had its id, in a database that is gone."""
+        """Remove the work folders of an earlier run with this id, whose database was deleted."""
         shutil.rmtree(self._run(run_id), ignore_errors=True)
 
     def _run(self, run_id: int) -> Path:
         return self.root / "runs" / str(run_id)
 
     def close(self) -> None:
-        """Remove the folder, if this made it."""
+        """Remove the folder, if it is a temporary one."""
         if self._made:
             shutil.rmtree(self._made, ignore_errors=True)
             self._root = self._made = None
 
 
 def privately(path: str, flags: int) -> int:
-    """Open a file, as :func:`open` asks its ``opener`` to, that its user alone can read, whatever the umask is."""
+    """Open a file that its user alone can read, whatever the umask is: an ``opener`` for :func:`open`."""
     descriptor = os.open(path, flags, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device such as /dev/null belongs to everybody
         os.fchmod(descriptor, 0o600)

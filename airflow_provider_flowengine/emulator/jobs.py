@@ -1,7 +1,7 @@
 """
 One job that really runs: a script as a process group of its own, in a folder of its own.
 
-What a script may expect is from the vendor's documentation: ``${key}`` stands for a param wherever it is, params are
+From the vendor's documentation: ``${key}`` stands for a param wherever it is, params are
 environment variables too, and what a script writes to ``${outputFile}`` is its output. That a script stands in
 ``indexSource`` is inference.
 """
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 COMMANDS = {"SHELL": [shutil.which("bash") or "sh"], "PYTHON3": [sys.executable]}
 
-_LOOK_AGAIN = 0.05  # seconds
+_POLL_INTERVAL = 0.05  # seconds
 _GRACE = 3.0  # seconds between asking a process group to end and ending it
-_LONGEST_OUTPUT = 64 * 2**10  # bytes
-_LONGEST_MESSAGE = 500
+_MAX_OUTPUT = 64 * 2**10  # bytes
+_MAX_MESSAGE = 500
 # Variables that a param doesn't replace: without them, scripts find no programs, libraries or home.
 _KEPT = ("PATH", "HOME", "USER", "SHELL", "TMPDIR", "LANG", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
@@ -60,7 +60,7 @@ class Ended:
 
 def fill(text: str, values: dict[str, str]) -> str:
     """
-    Put params in place of their ``${key}``; what is no param's key stays, a shell's own variables too.
+    Replace each ``${key}`` by its param; other keys stay, since they may be the shell's own variables.
 
     :param text: the script.
     :param values: key to value.
@@ -77,7 +77,7 @@ def run_job(
     :param script: what to run; it has to be executable.
     :param values: its params.
     :param folder: its work folder, made where there is none.
-    :param log: the file that its output goes to the end of.
+    :param log: the file to which its output is appended.
     :param limit: how many seconds it may take.
     :param stop: set to end it.
     """
@@ -101,7 +101,7 @@ def run_job(
 
 
 def _clear(folder: Path, log: Path) -> None:
-    """Make its files fit for a job: an earlier one may have put a FIFO, say, in the place of any."""
+    """Remove what an earlier job left in place of its files, which may be a FIFO."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for path in (folder / "script", folder / "outputFile"):
@@ -111,7 +111,7 @@ def _clear(folder: Path, log: Path) -> None:
 
 
 def _write_heading(script: Script, log: Path) -> int:
-    """Head a script's output in the log; tells where in it the output begins."""
+    """Write a heading for a script's output to the log; return where the output begins."""
     with open(log, "a", encoding="utf-8", opener=privately) as target:
         if script.heading:
             target.write("\n" * bool(target.tell()) + f"--- {script.heading} ---\n")
@@ -140,10 +140,10 @@ def _fits(key: str) -> bool:
 
 
 def _watch(process: subprocess.Popen[bytes], limit: float | None, stop: threading.Event) -> Ended | None:
-    """Wait for the end, or for what is to bring it about: a stop, or too long a time."""
+    """Wait for the process to end, for a stop, or for the time limit."""
     deadline = None if limit is None else time.monotonic() + limit
     while process.poll() is None:
-        if stop.wait(_LOOK_AGAIN):
+        if stop.wait(_POLL_INTERVAL):
             return Ended("stopped")
         if deadline is not None and time.monotonic() > deadline:
             return Ended("timed out", f"timed out after {limit:g} s")
@@ -157,9 +157,9 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
         while time.monotonic() < deadline:
-            process.poll()  # until it is asked for, the process itself remains in the group
+            process.poll()  # until its exit code is read, the process itself remains in the group
             os.killpg(process.pid, 0)
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(_POLL_INTERVAL)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -167,7 +167,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 def _last_words(log: Path, start: int, code: int) -> str:
     words = ""
     with contextlib.suppress(OSError), open_regular(log) as file:
-        file.seek(max(start, file.seek(0, os.SEEK_END) - _LONGEST_MESSAGE))
+        file.seek(max(start, file.seek(0, os.SEEK_END) - _MAX_MESSAGE))
         words = file.read().decode(errors="replace").strip()
     how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
     return f"{how}: {words}" if words else how
@@ -176,10 +176,10 @@ def _last_words(log: Path, start: int, code: int) -> str:
 def _read_output(path: Path) -> str:
     try:
         with open_regular(path) as file:
-            output = file.read(_LONGEST_OUTPUT + 1)
+            output = file.read(_MAX_OUTPUT + 1)
     except FileNotFoundError:
         return ""
-    if len(output) > _LONGEST_OUTPUT:
-        raise OSError(f"it is longer than {_LONGEST_OUTPUT} bytes; hand on a file's path instead")
+    if len(output) > _MAX_OUTPUT:
+        raise OSError(f"it is longer than {_MAX_OUTPUT} bytes; hand on a file's path instead")
     # As a shell's $(…) does, so that what `echo` wrote fits into another job's script.
     return output.decode(errors="replace").removesuffix("\n")

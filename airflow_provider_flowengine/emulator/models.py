@@ -1,7 +1,7 @@
 """
-What there is in a FlowEngine: pipelines, their runs, and the nodes of a run. All times in seconds since the epoch.
+The engine's records: pipelines, their runs, and the nodes of a run. All times are in seconds since the epoch.
 
-A run's state isn't kept anywhere: it follows from its record and the clock.
+A run's state isn't stored: it follows from its record and the clock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class NodeRun:
-    """One node in one run. ``start`` is None where it was never reached, ``end`` while it has none."""
+    """One node in one run. ``start`` is None if it was never reached, ``end`` while it is unknown."""
 
     node_id: str
     name: str
@@ -43,29 +43,29 @@ class NodeRun:
     outcome: str = ""
     message: str = ""
     attempts: int = 0
-    attempts_before: int = 0  # in the run's earlier goes, before it was resumed
+    attempts_before: int = 0  # in the run before it was resumed
     params: dict[str, str] = field(default_factory=dict)
     output: str = ""
 
-    def state(self, now: float, *, settled: bool) -> str:
+    def state(self, now: float, *, run_has_ended: bool) -> str:
         """
-        Where the node stands.
+        Return the node's state.
 
         :param now: the time.
-        :param settled: whether its run has ended.
+        :param run_has_ended: whether its run has ended.
         :return: waiting, running, succeeded, failed, stopped or unreached.
         """
         if self.start is None or now < self.start:
-            return "unreached" if settled else "waiting"
+            return "unreached" if run_has_ended else "waiting"
         return self.outcome if past(self.end, now) else "running"
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ends well, so that a resumed run keeps it."""
+        """Whether it succeeds: a resumed run keeps it then."""
         return self.outcome == "succeeded"
 
     def unreached(self) -> NodeRun:
-        """Return the node as if it had never been reached in this go."""
+        """Return the node as if it had not been reached since the run was started or resumed."""
         return replace(self, start=None, end=None, outcome="", message="", attempts=self.attempts_before)
 
 
@@ -75,7 +75,7 @@ class Run:
     One run of a pipeline.
 
     ``visible_at`` is when it shows in the history, ``stopping`` when its stop was asked for, ``ends_at`` when it ends,
-    None where that isn't known yet. ``nodes`` is empty in a run that comes from a history page.
+    None if that isn't known yet. ``nodes`` is empty if the run was read for a history page.
     """
 
     id: int
@@ -91,19 +91,19 @@ class Run:
     stopping: float | None = None
     executed: bool = False
 
-    def settled(self, now: float) -> bool:
+    def has_ended(self, now: float) -> bool:
         """Whether it has ended."""
         return past(self.ends_at, now)
 
     def state(self, now: float) -> str:
-        """Where it stands: running, stopping, succeeded, failed or stopped."""
-        if self.settled(now):
+        """Return its state: running, stopping, succeeded, failed or stopped."""
+        if self.has_ended(now):
             return self.outcome
         return "running" if self.stopping is None else "stopping"
 
-    def ended(self, now: float) -> float | None:
+    def ended_at(self, now: float) -> float | None:
         """When it ended; None while it is under way."""
-        return self.ends_at if self.settled(now) else None
+        return self.ends_at if self.has_ended(now) else None
 
 
 def past(moment: float | None, now: float) -> TypeGuard[float]:
@@ -117,6 +117,6 @@ def key_of(body: dict[str, Any]) -> str:
 
 
 def number_of(identifier: object) -> int | None:
-    """Return an id as a number; None where it can't be one."""
+    """Return an id as a number; None if it can't be one."""
     text = str(identifier)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,8 +1,8 @@
 """
-How the emulator answers where the sources differ, or say nothing.
+How the emulator answers if the sources differ, or say nothing.
 
 One table: the command line's options, the control endpoint and the Python handle are all made from it. Every default
-follows the vendor's API page where that says something.
+follows the vendor's API page if it says something.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from .definition import LONGEST, MAX_RETRIES, Defaults
+from .definition import MAX_RETRIES, MAX_SECONDS, Defaults
 from .generations import COMMERCIAL, KERNEL, OPEN_SOURCE, PRESETS
 
 RUN_STATES = ("running", "stopping", "succeeded", "failed", "stopped")
@@ -65,7 +65,7 @@ def _known_triggers(words: dict[str, str]) -> dict[str, str]:
     return words
 
 
-Seconds = Annotated[float, Field(ge=0, le=LONGEST)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
 class Options(BaseModel):
@@ -119,7 +119,7 @@ class Options(BaseModel):
     ids: Literal["number", "text"] = Field("number", description="ids as numbers or as strings")
     times: Literal["ms", "text"] = Field("ms", description="epoch milliseconds, or yyyy-MM-dd HH:mm:ss")
     timezone: Annotated[str, AfterValidator(_known_zone)] = Field("UTC", description="zone of times given as text")
-    clock_skew: Annotated[float, Field(ge=-LONGEST, le=LONGEST)] = Field(
+    clock_skew: Annotated[float, Field(ge=-MAX_SECONDS, le=MAX_SECONDS)] = Field(
         0, description="seconds by which the times told are ahead of the true ones"
     )
     pipelines_under: str = Field(
@@ -208,7 +208,7 @@ class Options(BaseModel):
 
     @property
     def defaults(self) -> Defaults:
-        """What is so where a pipeline's definition doesn't say it."""
+        """What holds if a pipeline's definition doesn't say it."""
         return Defaults(self.retry_count, self.settable_params == "all")
 
     def word(self, state: str) -> str:

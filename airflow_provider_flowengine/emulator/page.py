@@ -1,16 +1,15 @@
 """
-The emulator's page, ``{engineUrl}/#/offline-pipeline``, and what it asks that FlowEngine has no call for.
+The emulator's page, ``{engineUrl}/#/offline-pipeline``, and its requests for which FlowEngine has no call.
 
 The page is plain HTML, CSS and ES modules in the folder ``page``, and in ``web`` what the tab in Airflow's page draws
-with too. It does what a user does by FlowEngine's own calls (list, history, start, stop, resume, …), and asks here
-only for what no known call returns: the facts about the engine, the latest runs of many pipelines at once, the
+with too. It uses FlowEngine's own calls (list, history, start, stop, resume, …), and the requests here only for what
+no known call returns: the facts about the engine, the latest runs of many pipelines at once, the
 definition that a run was started with, and nodes' logs.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
@@ -23,14 +22,11 @@ from starlette.types import Scope
 
 from . import serialization
 from .control import TheEngine
-from .definition import RequestRejected
 from .engine import Engine
 from .files import Files
 from .generations import COMMERCIAL
 from .models import NodeRun, Run
 from .options import NODE_STATES, RUN_STATES
-
-Found = TypeVar("Found")
 
 
 def _files(request: Request) -> Files:
@@ -53,7 +49,7 @@ router = APIRouter(prefix="/__control__", tags=["page"])
 
 @router.get("/engine", response_model=None)
 async def read_engine(engine: TheEngine) -> dict[str, Any]:
-    """Return what the page has to know to make FlowEngine's calls and to read their answers."""
+    """Return what the page needs to make FlowEngine's calls and to read their answers."""
     options = engine.options
     return {
         "engineKey": options.engine_key,
@@ -78,7 +74,7 @@ async def read_latest(engine: TheEngine, pipeline: Annotated[list[str], Query(ma
 
 
 def _latest(engine: Engine, pipeline_id: str, now: float) -> dict[str, Any]:
-    pipeline = _known(engine.pipeline, pipeline_id)
+    pipeline = engine.pipeline(pipeline_id)
     runs, total = engine.runs(pipeline.id, size=LATEST)
     return {
         "id": pipeline.id,
@@ -92,7 +88,7 @@ def _latest(engine: Engine, pipeline_id: str, now: float) -> dict[str, Any]:
 @router.get("/runs/{run_id}/definition", response_model=None)
 async def read_definition(engine: TheEngine, run_id: str) -> dict[str, Any]:
     """Return the pipeline's object as it was when the run started."""
-    run = _known(engine.run, run_id)
+    run = engine.run(run_id)
     with engine.lock:
         return engine.store.version(run.version)
 
@@ -106,8 +102,8 @@ class _Text(PlainTextResponse):
 
 @router.get("/runs/{run_id}/log", response_class=_Text)
 async def read_log(engine: TheEngine, files: TheFiles, run_id: str, node: str) -> str:
-    """Return what a node wrote in a run; of one that was simulated, what it was meant to do."""
-    run = _known(engine.run, run_id)
+    """Return a node's log in a run; if it was simulated, a description."""
+    run = engine.run(run_id)
     for number, each in enumerate(run.nodes):
         if each.node_id == node:
             return files.log(run.id, number, node) if run.executed else _simulated_log(engine, run, each)
@@ -116,7 +112,7 @@ async def read_log(engine: TheEngine, files: TheFiles, run_id: str, node: str) -
 
 def _simulated_log(engine: Engine, run: Run, node: NodeRun) -> str:
     now = engine.clock.now()
-    state = node.state(now, settled=run.settled(now))
+    state = node.state(now, run_has_ended=run.has_ended(now))
     if node.start is None or state in ("waiting", "unreached"):
         return ""
     lines = [f"{_stamp(engine, node.start)} {node.job_type} node {node.node_id} is simulated: nothing runs."]
@@ -132,13 +128,6 @@ def _stamp(engine: Engine, at: float) -> str:
     return moment.isoformat(sep=" ", timespec="milliseconds")
 
 
-def _known(find: Callable[[object], Found], identifier: str) -> Found:
-    try:
-        return find(identifier)
-    except RequestRejected as refusal:
-        raise HTTPException(404, str(refusal)) from refusal
-
-
 class _Index(Route):
     """The page itself, at ``{engineUrl}/``: an option that may change while the emulator runs, so no fixed path."""
 
@@ -147,7 +136,7 @@ class _Index(Route):
         self._options = engine.options
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take the engine's own address, with or without its slash, and the gateway's."""
+        """Match the engine's own address, with or without its slash, and the gateway's."""
         at = self._options.engine_url
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] in ("/", at, f"{at}/"):
             return Match.FULL, {"endpoint": self.endpoint}
@@ -167,10 +156,10 @@ class _Files(StaticFiles):
 
 def mount(app: FastAPI, engine: Engine) -> None:
     """
-    Serve the page and what it asks for.
+    Serve the page and its requests.
 
     :param app: the emulator's application; what it serves at every other path is added after this.
-    :param engine: what there is.
+    :param engine: the engine.
     """
     app.include_router(router)
     app.mount("/__control__/page", _Files(directory=FILES))

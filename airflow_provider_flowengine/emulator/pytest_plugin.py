@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from .server import Emulator
 
 
-# What an emulator is made with and keeps; everything else is an option, which each test begins with anew.
+# Arguments for the whole session; all others are options, which are reset for each test.
 _MADE_ONCE = ("db", "host", "port", "clock", "execute", "work_dir")
 
 
 @pytest.fixture(scope="session")
 def flowengine_emulator_arguments() -> dict[str, Any]:
-    """Give what the emulator is made with, see :class:`.server.Emulator`; override it as you like."""
+    """Return the arguments of :class:`.server.Emulator`; override it as you like."""
     return {}
 
 
@@ -42,10 +42,10 @@ def _flowengine_server(flowengine_emulator_arguments: dict[str, Any]) -> Iterato
 @pytest.fixture
 def flowengine_emulator(_flowengine_server: Emulator, flowengine_emulator_arguments: dict[str, Any]) -> Emulator:
     """
-    Give a FlowEngine on a free port of 127.0.0.1, with nothing in it: each test begins with a new one.
+    Return an emulator on a free port of 127.0.0.1; it is empty at the start of each test.
 
-    Runs end at once where their nodes have no param ``duration``. The handle scripts outcomes and faults and tells what
-    was called: see :class:`.server.Emulator`.
+    Runs end at once if their nodes have no param ``duration``. The object scripts outcomes and faults, and returns the
+    requests: see :class:`.server.Emulator`.
     """
     options = {name: value for name, value in flowengine_emulator_arguments.items() if name not in _MADE_ONCE}
     _flowengine_server.reset(**{"node_seconds": 0, "stop_seconds": 0, **options})
@@ -56,12 +56,12 @@ def flowengine_emulator(_flowengine_server: Emulator, flowengine_emulator_argume
 @pytest.fixture
 def flowengine_connection(flowengine_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
     """
-    Give the Airflow connection ``flowengine_default``, made to lead to the emulator.
+    Point the Airflow connection ``flowengine_default`` at the emulator.
 
     :return: the connection's id.
     """
     monkeypatch.setenv("AIRFLOW_CONN_FLOWENGINE_DEFAULT", flowengine_emulator.connection())
-    # A proxy that the environment names would get the requests to this machine too.
+    # A proxy of the environment would get the requests to this machine too.
     for name in ("no_proxy", "NO_PROXY"):
         hosts = [host for host in (os.environ.get(name), flowengine_emulator.host) if host]
         monkeypatch.setenv(name, ",".join(hosts))

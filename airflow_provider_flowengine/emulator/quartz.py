@@ -1,8 +1,8 @@
 """
 Quartz's cron expressions: ``second minute hour day-of-month month day-of-week [year]``.
 
-FlowEngine takes these (Source: the vendor's documentation). No kept Python library reads them: the cron dialects that
-those read have no ``?``, count weekdays from Monday or from 0, and know no ``L``, ``W`` and ``#``.
+FlowEngine takes these (Source: the vendor's documentation). No maintained Python library reads them: other dialects
+of cron have no ``?``, count weekdays from Monday or from 0, and know no ``L``, ``W`` and ``#``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 _DAYS = "SUN MON TUE WED THU FRI SAT".split()  # 1 is Sunday
 _YEARS = (1970, 2099)
-_LONGEST = 1_000  # letters: a list of all seconds, minutes and hours has some 400
+_MAX_LENGTH = 1_000  # letters: a list of all seconds, minutes and hours has some 400
 
 _DayTest = Callable[[date], bool]
 
@@ -137,7 +137,7 @@ class Quartz:
         Return the first time it fires after a moment.
 
         :param moment: seconds since the epoch.
-        :param zone: where the expression's hours are meant.
+        :param zone: the zone of the expression's hours.
         :return: seconds since the epoch; None if it never fires again.
         """
         local = datetime.fromtimestamp(moment, zone).replace(tzinfo=None)
@@ -151,7 +151,7 @@ class Quartz:
             fires = datetime.combine(day, found, zone).timestamp()
             if fires > moment:
                 return fires
-            bound = found  # an hour that the clocks go through twice
+            bound = found  # an hour that comes twice, when summer time ends
         return None
 
     def _fires_on(self, day: date) -> bool:
@@ -177,10 +177,10 @@ def read_quartz(expression: str) -> Quartz:
     Read a cron expression.
 
     :param expression: six or seven fields. As Quartz has it, exactly one of the two day fields is ``?``.
-    :raises ValueError: with what is wrong with it.
+    :raises ValueError: when it is wrong, saying why.
     """
-    if len(expression) > _LONGEST:
-        raise ValueError(f"a cron expression of {len(expression)} letters is too long; at most {_LONGEST} are taken")
+    if len(expression) > _MAX_LENGTH:
+        raise ValueError(f"a cron expression of {len(expression)} letters is too long; at most {_MAX_LENGTH} are taken")
     fields = expression.split()
     if len(fields) not in (6, 7):
         raise ValueError(f"cron expression {expression!r} has {len(fields)} fields; Quartz takes 6, or 7 with the year")

@@ -1,4 +1,4 @@
-"""What the log of calls keeps of secrets: nothing."""
+"""Mask secrets in the log of calls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 MASK = "***"
 
 _SECRET = re.compile(r"access.?key|api.?key|secret|token|passw|pwd|authorization|cookie|credential", re.IGNORECASE)
-# What is no whole JSON, such as a body that the log cuts off, is read member by member. A name ends at the first quote
-# or backslash, so that no body takes longer than its length asks for; the last value may be cut off.
+# Incomplete JSON, such as a body that the log cuts off, is read member by member. A name ends at the first quote or
+# backslash, which keeps the time linear in the body's length; the last value may be cut off.
 _NAME = r'"[^"\\]*+"'
 _VALUE = r'(?:"(?:[^"\\]|\\.)*+"?|-?\d[\d.eE+-]*+)'
 _MEMBER = re.compile(rf"({_NAME}\s*+:\s*+){_VALUE}", re.DOTALL)
@@ -57,7 +57,7 @@ def body(text: str) -> str:
 
 
 def _masked(value: Any) -> Any:
-    """Return JSON with what a secret name says masked, also in a param: an object whose ``key`` is that name."""
+    """Return JSON with the values of secret names masked, also in a param: an object whose ``key`` is such a name."""
     if isinstance(value, list):
         return [_masked(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""HTTP answers: FlowEngine's own, those of the gateway and the web framework around it, and broken ones."""
+"""HTTP responses: FlowEngine's own, those of the gateway and the web framework around it, and broken ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def json_answer(content: serialization.Json, status: int = 200) -> Response:
     """
     Return JSON as FlowEngine sends it.
 
-    :param content: what it says.
+    :param content: the content.
     :param status: the HTTP status.
     """
     return Response(encode_json(content), status, media_type="application/json;charset=UTF-8")
@@ -35,7 +35,7 @@ def json_answer(content: serialization.Json, status: int = 200) -> Response:
 
 def encode_json(content: serialization.Json) -> bytes:
     """
-    Return a value as JSON in UTF-8; half of a surrogate pair, for which that has no place, is a question mark.
+    Return a value as JSON in UTF-8; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
 
     :param content: the value.
     """
@@ -47,7 +47,7 @@ def html(status: int, heading: str, headers: Mapping[str, str] | None = None) ->
     Return a page of HTML.
 
     :param status: the HTTP status.
-    :param heading: all that it says.
+    :param heading: its only text.
     :param headers: more headers.
     """
     page = f"<html><head><title>{heading}</title></head><body><center><h1>{heading}</h1></center></body></html>\n"
@@ -56,7 +56,7 @@ def html(status: int, heading: str, headers: Mapping[str, str] | None = None) ->
 
 def gateway_error(status: int, headers: Mapping[str, str] | None = None) -> Response:
     """
-    Return what a gateway or a proxy says of its own (inference).
+    Return a gateway's or a proxy's own error (inference).
 
     :param status: the HTTP status.
     :param headers: more headers.
@@ -66,12 +66,12 @@ def gateway_error(status: int, headers: Mapping[str, str] | None = None) -> Resp
 
 def no_backend(status: int, method: str) -> Response:
     """
-    Return what the gateway says to a request that it has no backend for.
+    Return the gateway's answer to a request for which it has no backend.
 
     A stock one hands it to the web UI, an nginx with static files: 404 to reads and POST, 405 to the methods that those
     don't know (Source: the vendor's release files, tried with the nginx that they hold).
 
-    :param status: 404 for a stock gateway, or what another one says.
+    :param status: 404 for a stock gateway; another one may answer otherwise.
     :param method: the request's method.
     """
     return gateway_error(405 if status == 404 and method in ("PUT", "DELETE", "PATCH", "OPTIONS") else status)
@@ -79,7 +79,7 @@ def no_backend(status: int, method: str) -> Response:
 
 def framework_error(status: int, path: str, message: str) -> Response:
     """
-    Return what a Java web framework says by itself: FlowEngine's kernel is one such program (inference).
+    Return a Java web framework's own error: FlowEngine's kernel is such a program (inference).
 
     :param status: the HTTP status.
     :param path: the request's path.
@@ -99,8 +99,8 @@ class ConnectionDropped(Response):
     """
     No answer: the connection is reset after a while.
 
-    :param seconds: how long the client waits for nothing first.
-    :param partial: bytes that go out before; then the connection is closed in order.
+    :param seconds: how long the client waits before that.
+    :param partial: bytes that are sent first; then the connection is closed and not reset.
     """
 
     def __init__(self, seconds: float = 0, partial: bytes = b"") -> None:
@@ -125,9 +125,9 @@ class ConnectionDropped(Response):
 
 def apply_fault(fault: Fault, response: Response, options: Options) -> Response:
     """
-    Return the answer that a fault makes of the right one.
+    Return the answer as a fault changes it.
 
-    :param fault: what goes wrong.
+    :param fault: the fault.
     :param response: the right answer.
     :param options: how FlowEngine answers.
     """

@@ -2,7 +2,7 @@
 When a pipeline starts by itself: its own ``executionConfig``, turned on and off by the schedule calls.
 
 Field names and modes are those of the vendor's API page and documentation. That a period begins when the schedule is
-turned on, and that a run starts though the one before it is still under way, is inference.
+turned on, and that a run starts while the one before it is still under way, is inference.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from .definition import RequestRejected, seconds
 from .quartz import read_quartz
 
-# runMode -> how its runs come about, see engine.TRIGGERS
+# runMode -> the trigger of its runs, one of options.TRIGGERS
 TRIGGER_OF_MODE = {"PERIODICAL": "interval", "CRONTAB": "cron", "MESSAGE": "message"}
 
 
@@ -32,7 +32,7 @@ def check_schedule(execution: dict[str, Any]) -> None:
 
 def first_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
     """
-    When a schedule fires first, once it is turned on; the parameters are those of :func:`next_fire`.
+    Return when a schedule fires first, once it is turned on; parameters as of :func:`next_fire`.
 
     :raises RequestRejected: when the schedule makes no sense, or its cron expression has no date left (inference).
     """
@@ -44,11 +44,11 @@ def first_fire(execution: dict[str, Any], after: float, timezone: str) -> float 
 
 def next_fire(execution: dict[str, Any], after: float, timezone: str) -> float | None:
     """
-    When a schedule fires next.
+    Return when a schedule fires next.
 
     :param execution: the pipeline's ``executionConfig``.
     :param after: the last time it fired, or when it was turned on (seconds since the epoch).
-    :param timezone: where the hours of a cron expression are meant.
+    :param timezone: the zone of a cron expression's hours.
     :return: seconds since the epoch; None if no time makes it fire: runMode SINGLE or MESSAGE, or no date left.
     :raises RequestRejected: when the schedule makes no sense.
     """

@@ -1,7 +1,7 @@
 """
 What goes over the wire: envelopes, times, ids and words, in the shape that the options choose.
 
-Written by hand from what is known of FlowEngine's answers. Field names that no source tells (``triggerType``,
+Written by hand from what is known of FlowEngine's answers. Field names that no source names (``triggerType``,
 ``params``, ``nodes`` of the one-run call, ``total``) are inference.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OK = "后台处理正常"  # Source: the vendor's API page
 FAILURE = 1  # the status of a refusal; the sources say only that it isn't 0
 
-# How a run came about, as FlowEngine's page says it. 手动触发 is the vendor's; the others are inference.
+# What triggered a run, as FlowEngine's page says it. 手动触发 is the vendor's; the others are inference.
 # Its page of one run says 手动启动 (Source: a screenshot of the vendor's documentation).
 TRIGGERS = {"manual": "手动触发", "interval": "周期触发", "cron": "定时触发", "message": "消息触发"}
 
@@ -49,7 +49,7 @@ def under(name: str, items: list[Json], **more: Json) -> Json:
 
 
 def page(options: Options, name: str, items: list[Json], total: int) -> Json:
-    """Return a page of a list under a name, with what the options say that there is in all."""
+    """Return a page of a list under a name, with the total that the options say."""
     if options.totals == "none":
         return under(name, items)
     shown = {"right": total, "zero": 0, "huge": 10**12}
@@ -97,7 +97,7 @@ def run_row(options: Options, run: Run, now: float) -> dict[str, Json]:
         "pipelineId": identifier(options, run.pipeline_id),
         "status": options.word(run.state(now)),
         "startTime": moment(options, run.started),
-        "endTime": moment(options, run.ended(now)),
+        "endTime": moment(options, run.ended_at(now)),
         "triggerType": options.trigger_words.get(run.trigger, TRIGGERS[run.trigger]),
         "params": run.params,
     }
@@ -105,13 +105,13 @@ def run_row(options: Options, run: Run, now: float) -> dict[str, Json]:
 
 
 def run_object(options: Options, run: Run, now: float) -> dict[str, Json]:
-    """Return a run as the one-run call tells it: the row of the history and its nodes."""
-    settled = run.settled(now)
-    return run_row(options, run, now) | {"nodes": [_node_row(options, node, now, settled) for node in run.nodes]}
+    """Return a run as the one-run call answers it: the row of the history and its nodes."""
+    nodes = [_node_row(options, node, now, run_has_ended=run.has_ended(now)) for node in run.nodes]
+    return run_row(options, run, now) | {"nodes": nodes}
 
 
-def _node_row(options: Options, node: NodeRun, now: float, settled: bool) -> dict[str, Json]:
-    state = node.state(now, settled=settled)
+def _node_row(options: Options, node: NodeRun, now: float, *, run_has_ended: bool) -> dict[str, Json]:
+    state = node.state(now, run_has_ended=run_has_ended)
     reached = state not in ("waiting", "unreached")
     done = reached and state != "running"
     return {

@@ -1,4 +1,4 @@
-"""The emulator as one object: everything put together, and served from a thread or from the main program."""
+"""The emulator as one object, served from a thread or from the main program."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_SHUTDOWN = 15.0  # seconds: jobs get three to end by themselves
 
 class _Server(uvicorn.Server):
     """
-    Ends in order at SIGINT and SIGTERM, so that jobs can be ended too, or leaves the signals to its program.
+    Shuts down at SIGINT and SIGTERM, so that jobs can be ended too, or leaves the signals to its program.
 
     uvicorn itself, once it has shut down, lets the signal kill the process.
     """
@@ -95,10 +95,10 @@ class Emulator:
     :param db: SQLite file that keeps the state; memory by default.
     :param host: address to listen on.
     :param port: port to listen on; 0 takes a free one, kept through :meth:`stop` and :meth:`start`.
-    :param clock: the time it follows; the machine's by default.
-    :param execute: let SHELL and PYTHON3 jobs really run, with the rights of this process.
-    :param work_dir: folder for uploads and for what jobs read and write; by default one beside ``db``, or one that
-        goes when the emulator does.
+    :param clock: its time; the machine's by default.
+    :param execute: whether SHELL and PYTHON3 jobs really run, with the rights of this process.
+    :param work_dir: folder for uploads and for what jobs read and write; by default one beside ``db``, or a
+        temporary one.
     :param like: a preset of a generation: ``2020``, ``0.0.3.2`` or ``0.0.3.4``.
     :param options: fields of :class:`.options.Options`.
     """
@@ -181,10 +181,10 @@ class Emulator:
 
     def reset(self, like: str = "", **options: Any) -> None:
         """
-        Begin anew: no pipelines, runs, calls, sessions and faults, the machine's clock, and these options.
+        Reset everything: no pipelines, runs, calls, sessions and faults, the machine's clock, and these options.
 
         :param like: a preset: ``2020``, ``0.0.3.2`` or ``0.0.3.4``; by default, the options' own defaults.
-        :param options: fields of :class:`.options.Options`; what isn't named gets its default, ``access_key`` the one
+        :param options: fields of :class:`.options.Options`; others get their default, ``access_key`` the one
             that the emulator was made with.
         :raises ValueError: when it takes away the access key that jobs open to others need.
         """
@@ -205,7 +205,7 @@ class Emulator:
 
     def take_away(self, seconds: float) -> None:
         """
-        Let the engine be away for a while, as one that restarts is: its gateway answers in its place.
+        Take the engine away for a while, as a restart does: its gateway answers in its place.
 
         :param seconds: for how long, by the emulator's clock.
         """
@@ -214,12 +214,12 @@ class Emulator:
     # Serving
 
     def start(self) -> None:
-        """Serve from a thread; returns when requests are taken."""
+        """Serve from a thread; return when requests are accepted."""
         if self._thread:
             return
         if self._socket.fileno() == -1:
             self._socket = self._bind(self.host, self.port)
-        # A listening socket takes connections from now on, even if the thread needs a moment to accept them.
+        # The listening socket queues connections from now on, even if the thread needs a moment to accept them.
         self._socket.listen(2048)
         self._server = self._make_server(handle_signals=False)
         self._thread = threading.Thread(
@@ -236,7 +236,7 @@ class Emulator:
         self._socket.close()
 
     def close(self) -> None:
-        """Stop serving, end all jobs, and let go of the state."""
+        """Stop serving, end all jobs, and close the database."""
         self.stop()
         if self._execution:
             self._execution.close()
@@ -248,7 +248,7 @@ class Emulator:
         """
         Serve from the main thread until the process is told to end.
 
-        :param ready: called once connections are taken.
+        :param ready: called once connections are accepted.
         """
         self._socket.listen(2048)
         ready()
@@ -256,7 +256,7 @@ class Emulator:
 
     def _make_server(self, *, handle_signals: bool) -> _Server:
         config = uvicorn.Config(
-            # uvicorn's other parser, which it takes where it is installed, takes headers without end.
+            # uvicorn's other parser, which it prefers if it is installed, accepts headers without end.
             self._app,
             http="h11",
             log_level="warning",
@@ -273,25 +273,25 @@ class Emulator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What tests ask and script
+    # For tests
 
     def fail(self, *calls: str, kind: str = "status", **fault: Any) -> None:
         """
         Script a fault.
 
-        :param calls: names of the calls it strikes, none for all.
-        :param kind: what goes wrong, see :class:`.faults.Fault`, as are the other arguments.
-        :raises ValueError: when no call has such a name, or the fault makes no sense.
+        :param calls: names of the calls that fail, none for all.
+        :param kind: the kind of :class:`.faults.Fault`; the other arguments are its fields.
+        :raises ValueError: when no call has such a name, or the fault is wrong.
         """
         self.faults.add(Fault.model_validate({"kind": kind, "calls": list(calls), **fault}))
 
     def fail_at_random(self, rate: float, seed: int, *faults: Fault) -> None:
-        """Let faults strike at random; a rate of 0 ends it."""
-        self.faults.at_random(RandomFaults(rate=rate, seed=seed, faults=list(faults)))
+        """Let random calls fail; a rate of 0 ends it."""
+        self.faults.set_random(RandomFaults(rate=rate, seed=seed, faults=list(faults)))
 
     def calls(self, name: str = "") -> list[dict[str, Any]]:
         """
-        Return the requests that came in, oldest first; only those of one call where it is named.
+        Return the requests, oldest first; only those of one call if it is named.
 
         :raises ValueError: when no call has this name.
         """
@@ -300,7 +300,7 @@ class Emulator:
 
     def count(self, name: str) -> int:
         """
-        How often a call was made.
+        Return how often a call was made.
 
         :raises ValueError: when no call has this name.
         """
@@ -308,7 +308,7 @@ class Emulator:
             return self.engine.store.call_counts().get(known_call(name), 0)
 
     def forget_calls(self) -> None:
-        """Forget the requests that came in so far."""
+        """Clear the log of requests."""
         with self.engine.lock:
             self.engine.store.forget_calls()
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .options import Options
 
 
-_MOST = 10_000  # sessions at once; one more ends the oldest
+_MAX_SESSIONS = 10_000  # sessions at once; one more ends the oldest
 
 
 @dataclass
@@ -30,10 +30,10 @@ class _Session:
 
 class Sessions:
     """
-    Who is signed in. May be used from any thread.
+    The sessions. May be used from any thread.
 
     :param options: how long a session lasts.
-    :param clock: the time that it lasts by.
+    :param clock: the time.
     """
 
     def __init__(self, options: Options, clock: Clock) -> None:
@@ -47,7 +47,7 @@ class Sessions:
         token = secrets.token_urlsafe()
         with self._lock:
             self._sessions[token] = _Session(self._clock.now())
-            if len(self._sessions) > _MOST:
+            if len(self._sessions) > _MAX_SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
         return token
 

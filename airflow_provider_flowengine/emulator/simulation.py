@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .definition import LONGEST
+from .definition import MAX_SECONDS
 from .models import NodeRun, past
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def node_run(node: Node, **known: Any) -> NodeRun:
 
 def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> float | None:
     """
-    How long a simulated node takes.
+    Return how long a simulated node takes.
 
     :param node: the node.
     :param params: its params in this run.
-    :param otherwise: seconds, if it doesn't say; the START node takes none.
+    :param otherwise: seconds, if it has no param ``duration``; the START node takes none.
     :return: seconds, None for a node that runs until it is stopped.
     """
     if node.type == "START":
@@ -44,7 +44,7 @@ def simulated_duration(node: Node, params: dict[str, str], otherwise: float) -> 
         length = float(text)
     except ValueError:
         return otherwise
-    return min(length, LONGEST) if 0 <= length < math.inf else otherwise
+    return min(length, MAX_SECONDS) if 0 <= length < math.inf else otherwise
 
 
 def times_out(node: Node, duration: float | None) -> bool:
@@ -54,7 +54,7 @@ def times_out(node: Node, duration: float | None) -> bool:
 
 def simulated_outcome(params: dict[str, str], attempt: int) -> str:
     """
-    How an attempt of a simulated node ends.
+    Return how an attempt of a simulated node ends.
 
     :param params: its params in this run.
     :param attempt: which attempt, from 1, counted through all of its run's resumes.
@@ -97,14 +97,14 @@ def plan(
     earlier: dict[str, NodeRun] | None = None,
 ) -> tuple[NodeRun, ...]:
     """
-    Say when each node of a run starts and ends, and how.
+    Return when each node of a run starts and ends, and how.
 
     A node starts when all nodes before it have succeeded. Branches beside a failed node run to their end (inference).
 
     :param definition: the pipeline.
     :param job_params: the start call's params.
     :param at: when the run starts, or is resumed.
-    :param node_seconds: how long a node takes that doesn't say.
+    :param node_seconds: how long a node takes without a param ``duration``.
     :param earlier: the nodes as they were when the run failed or was stopped; those that succeeded are kept.
     :return: one record a node, in an order in which they can run.
     """
@@ -125,17 +125,17 @@ def plan(
 
 
 def _ready_at(at: float, upstream: Sequence[NodeRun]) -> float | None:
-    """When a node can start in a run that starts or is resumed then; never if one before it doesn't succeed."""
+    """Return when a node can start, at this moment at the earliest; None if one before it doesn't succeed."""
     if not all(run.succeeded for run in upstream):
         return None
     return max([at, *(run.end for run in upstream if run.end is not None)])
 
 
-def to_be_executed(
+def nodes_to_execute(
     definition: Definition, job_params: dict[str, dict[str, str]], earlier: dict[str, NodeRun] | None = None
 ) -> tuple[NodeRun, ...]:
     """
-    Return the nodes of a run whose jobs really run, before they do.
+    Return the nodes of a run whose jobs really run, before any has started.
 
     :param definition: the pipeline.
     :param job_params: the start call's params.
@@ -154,7 +154,7 @@ def to_be_executed(
 
 def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
     """
-    When a run with these nodes ends, and how.
+    Return when a run with these nodes ends, and how.
 
     :param nodes: the plan.
     :param at: when the run started or was resumed: the end of a run with nothing to do.
@@ -168,7 +168,7 @@ def ending(nodes: tuple[NodeRun, ...], at: float) -> tuple[float | None, str]:
 
 def cut_short(nodes: tuple[NodeRun, ...], now: float, end: float) -> tuple[NodeRun, ...]:
     """
-    Return the nodes of a run that is being stopped: what is running ends then, what waits is never reached.
+    Return the nodes of a run that is being stopped: running ones end with it, waiting ones are never reached.
 
     :param nodes: the plan.
     :param now: when the stop was asked for.
@@ -186,7 +186,7 @@ def cut_short(nodes: tuple[NodeRun, ...], now: float, end: float) -> tuple[NodeR
 
 
 def lost(node: NodeRun, now: float) -> NodeRun:
-    """Return a node of a run whose kernel was restarted: what was running has failed."""
+    """Return a node of a run whose kernel was restarted: running ones have failed."""
     if node.start is None or node.end is not None:
         return node
     return replace(node, end=now, outcome="failed", message="the kernel was restarted")

@@ -1,7 +1,7 @@
 """
-The emulator's memory: pipelines, runs and the log of calls, in SQLite (a file, or memory).
+The emulator's database: pipelines, runs and the log of calls, in SQLite (a file, or memory).
 
-Only SQL lives here: records in, records out. What they mean is :mod:`.engine`'s business.
+Only SQL is here; what the records mean is in :mod:`.engine`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS pipelines (
 CREATE INDEX IF NOT EXISTS due ON pipelines (next_fire) WHERE next_fire IS NOT NULL;
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline INTEGER NOT NULL REFERENCES pipelines,
-    -- Which of its pipeline's runs it is, from 1 without gaps: SQL's OFFSET would step through all that it leaves out.
+    -- Its number among its pipeline's runs, from 1 without gaps: SQL's OFFSET would read all rows that it skips.
     sequence INTEGER NOT NULL,
     version INTEGER NOT NULL REFERENCES versions, trigger TEXT NOT NULL, params TEXT NOT NULL, started REAL NOT NULL,
     visible_at REAL NOT NULL, stopping REAL, ends_at REAL, outcome TEXT NOT NULL, executed INTEGER NOT NULL DEFAULT 0,
@@ -88,15 +88,15 @@ def _run(row: sqlite3.Row) -> Run:
 
 def _claim(path: str) -> IO[bytes]:
     """
-    Keep other emulators from a database while this file is open: they would take its runs for those of a dead one.
+    Lock a database against other emulators: they would take its runs for those of a dead one.
 
-    The lock ends with the process, however that ends.
+    The lock is released when the returned file is closed or the process ends, however that ends.
     """
     try:
         if not path or (Path(path).exists() and not Path(path).is_file()):
             raise OSError(errno.EINVAL, "it is no file")
         lock = os.fdopen(privately(f"{path}.lock", os.O_RDWR | os.O_CREAT), "r+b")
-        # SQLite gives the files that it keeps beside a database the rights of that, but to those that are left there.
+        # SQLite creates the files beside a database with its rights, but leaves existing ones as they are.
         for name in (path, *(f"{path}{end}" for end in ("-wal", "-shm") if Path(f"{path}{end}").exists())):
             open(name, "ab", opener=privately).close()
     except OSError as error:
@@ -113,11 +113,11 @@ def _claim(path: str) -> IO[bytes]:
 
 class Store:
     """
-    One SQLite database. Not locked: the engine's lock stands in front of it.
+    One SQLite database. It has no lock of its own: the engine locks it.
 
-    :param path: a file, made where there is none; ``:memory:`` by default.
+    :param path: a file, created if there is none; ``:memory:`` by default.
     :raises ValueError: when another emulator uses the file, or it is no database.
-    :raises OSError: when there can't be such a file.
+    :raises OSError: when the file can't be created.
     """
 
     def __init__(self, path: str = ":memory:") -> None:
@@ -133,7 +133,7 @@ class Store:
             raise ValueError(f"the state can't be kept in {path}: {error}") from error
 
     def _check_content(self, path: str) -> None:
-        """Read the state once, so that a damaged one is refused here and not in the middle of a demo."""
+        """Read all records once: a damaged database is refused here and not in the middle of a demo."""
         try:
             self.pipelines()
             self.open_runs()
@@ -156,7 +156,7 @@ class Store:
             self._claim.close()
 
     def clear(self) -> None:
-        """Forget everything; ids begin at 1 again."""
+        """Delete everything; ids begin at 1 again."""
         for table in ("runs", "pipelines", "versions", "calls", "sqlite_sequence"):
             self._sql.execute(f"DELETE FROM {table}")
 
@@ -171,14 +171,14 @@ class Store:
     # Pipelines
 
     def add_pipeline(self, body: dict[str, Any], key: str, created: float) -> int:
-        """Keep a new pipeline and return its id."""
+        """Insert a pipeline and return its id."""
         added = self._sql.execute(
             "INSERT INTO pipelines (version, key, created) VALUES (?, ?, ?)", (self._add_version(body), key, created)
         )
         return int(added.lastrowid or 0)
 
     def change_pipeline(self, pipeline_id: int, body: dict[str, Any], key: str) -> None:
-        """Give a pipeline a new object; its runs keep the one they started with."""
+        """Replace a pipeline's object; its runs keep the one that they started with."""
         self._sql.execute(
             "UPDATE pipelines SET version = ?, key = ? WHERE id = ?", (self._add_version(body), key, pipeline_id)
         )
@@ -187,20 +187,20 @@ class Store:
         return self._sql.execute("INSERT INTO versions (body) VALUES (?)", (_dump(body),)).lastrowid
 
     def delete_pipeline(self, pipeline_id: int) -> None:
-        """Delete a pipeline; its runs have to be gone."""
+        """Delete a pipeline, after its runs."""
         self._sql.execute("DELETE FROM pipelines WHERE id = ?", (pipeline_id,))
 
     def pipeline(self, pipeline_id: int) -> Pipeline | None:
-        """One pipeline."""
+        """Return one pipeline."""
         row = self._one(f"{_PIPELINE} WHERE p.id = ?", pipeline_id)
         return _pipeline(row) if row else None
 
     def pipelines(self) -> list[Pipeline]:
-        """All pipelines, oldest first."""
+        """Return all pipelines, oldest first."""
         return [_pipeline(row) for row in self._sql.execute(f"{_PIPELINE} ORDER BY p.id")]
 
     def run_count(self, pipeline_id: int) -> int | None:
-        """How many runs a pipeline has; None if there is no such pipeline."""
+        """Return how many runs a pipeline has; None if there is no such pipeline."""
         count: int | None = self._value("SELECT runs FROM pipelines WHERE id = ?", pipeline_id)
         return count
 
@@ -214,20 +214,20 @@ class Store:
         return body
 
     def schedule(self, pipeline_id: int, scheduled: bool, next_fire: float | None) -> None:
-        """Turn a pipeline's schedule on or off, and note when it fires next."""
+        """Turn a pipeline's schedule on or off, and save when it fires next."""
         self._sql.execute(
             "UPDATE pipelines SET scheduled = ?, next_fire = ? WHERE id = ?", (scheduled, next_fire, pipeline_id)
         )
 
     def due(self, now: float) -> Pipeline | None:
-        """Return the pipeline whose schedule fires first, if it has to by now."""
+        """Return the pipeline whose schedule fires first, if that is due."""
         row = self._one(f"{_PIPELINE} WHERE p.next_fire <= ? ORDER BY p.next_fire LIMIT 1", now)
         return _pipeline(row) if row else None
 
     # Runs
 
     def add_run(self, run: Run) -> Run:
-        """Keep a new run and return it with its id."""
+        """Insert a run and return it with its id."""
         added = self._sql.execute(
             "INSERT INTO runs"
             " (pipeline, sequence, version, trigger, params, started, visible_at, ends_at, outcome, executed, nodes)"
@@ -248,7 +248,7 @@ class Store:
         return replace(run, id=int(added.lastrowid or 0))
 
     def add_history(self, run: Run, moments: Iterable[float]) -> None:
-        """Keep many runs like one that is over, each and its nodes at a moment of its own."""
+        """Insert many runs like one that has ended, each and its nodes at a moment of its own."""
         # Of a node's JSON the last two fields alone change: dumping all of it 100,000 times would take seconds.
         timeless = [asdict(node) for node in run.nodes]
         for node in timeless:
@@ -268,14 +268,14 @@ class Store:
         self._sql.execute("COMMIT")
 
     def change_run(self, run: Run) -> None:
-        """Write what a stop, a resume or a job changes in a run."""
+        """Save what a stop, a resume or a job changes in a run."""
         self._sql.execute(
             "UPDATE runs SET stopping = ?, ends_at = ?, outcome = ?, executed = ?, nodes = ? WHERE id = ?",
             (run.stopping, run.ends_at, run.outcome, run.executed, _dump_nodes(run.nodes), run.id),
         )
 
     def run(self, run_id: int) -> Run | None:
-        """One run with its nodes."""
+        """Return one run with its nodes."""
         row = self._one(f"SELECT {_RUN}, nodes FROM runs WHERE id = ?", run_id)
         return _run(row) if row else None
 
@@ -322,7 +322,7 @@ class Store:
     # Calls
 
     def add_call(self, at: float, name: str, method: str, path: str, query: str, headers: str, body: str) -> int:
-        """Note a request on its arrival and return its number; the newest 100,000 or so are kept."""
+        """Log a request on its arrival and return its number; about the newest 100,000 are kept."""
         added = self._sql.execute(
             "INSERT INTO calls (at, name, method, path, query, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (at, name, method, path, query, headers, body),
@@ -333,11 +333,11 @@ class Store:
         return number
 
     def answer_call(self, call_id: int, status: int | None, fault: str) -> None:
-        """Note how a request was answered."""
+        """Log how a request was answered."""
         self._sql.execute("UPDATE calls SET status = ?, fault = ? WHERE id = ?", (status, fault, call_id))
 
     def calls(self, name: str = "", limit: int = -1) -> list[dict[str, Any]]:
-        """Return the requests noted, newest last."""
+        """Return the logged requests, newest last."""
         where, values = ("WHERE name = ?", [name]) if name else ("", [])
         rows = self._sql.execute(
             f"SELECT * FROM (SELECT * FROM calls {where} ORDER BY id DESC LIMIT ?) ORDER BY id", [*values, limit]
@@ -345,9 +345,9 @@ class Store:
         return [dict(row) for row in rows]
 
     def call_counts(self) -> dict[str, int]:
-        """How often each call was made."""
+        """Return how often each call was made."""
         return dict(self._sql.execute("SELECT name, count(*) FROM calls GROUP BY name").fetchall())
 
     def forget_calls(self) -> None:
-        """Forget the requests noted so far."""
+        """Clear the log of requests."""
         self._sql.execute("DELETE FROM calls")

@@ -48,7 +48,7 @@ def trigger(airflow, flowengine):
 def going_on(flowengine):
     """The ids of the runs that have not ended."""
     now = flowengine.clock.now()
-    return [run.id for run in flowengine.engine.runs(1)[0] if not run.settled(now)]
+    return [run.id for run in flowengine.engine.runs(1)[0] if not run.has_ended(now)]
 
 
 class DagRun:

@@ -127,7 +127,7 @@ def test_a_job_really_runs(flowengine_emulator):
     node = {"nodeId": "a", "type": "TASK", "indexType": "SHELL", "indexSource": "echo 7 > ${outputFile}"}
     world, clock = flowengine_emulator.engine, flowengine_emulator.clock
     run = world.start(world.create_pipeline({"data": {"nodes": [node]}}).id)
-    while not world.run(run.id).settled(clock.now()):
+    while not world.run(run.id).has_ended(clock.now()):
         time.sleep(0.01)
     assert world.run(run.id).nodes[0].output.strip() == "7"
 """

@@ -391,7 +391,7 @@ def test_an_upload_beyond_the_limit_is_kept_nowhere(hardened, monkeypatch):
 
 
 def test_sessions_are_bounded(emulator, call, monkeypatch):
-    monkeypatch.setattr(sessions, "_MOST", 2)
+    monkeypatch.setattr(sessions, "_MAX_SESSIONS", 2)
     account = {"username": "admin", "password": "admin"}
     tokens = [call("POST", "/keystone/v1/sessions", account, gateway=True).cookies["User-Token"] for _ in range(3)]
     emulator.options.authentication = "session"
