@@ -138,7 +138,9 @@ def _extra(connection: Connection) -> dict[str, Any]:
 
 def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:
     """Return an object of extra; a form stores it as its JSON text."""
-    value = extra.get(name) or {}
+    value = extra.get(name)
+    if value is None or value == "":
+        return {}
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -13,7 +13,7 @@ from airflow_provider_flowengine.protocol.arguments import parse_zone
 from airflow_provider_flowengine.protocol.content import MAX_RESPONSE_SIZE
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
 from airflow_provider_flowengine.protocol.redaction import Redactor
-from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary
+from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary, fold
 from airflow_provider_flowengine.protocol.versions import API_VERSIONS, KERNEL, ApiVersion
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _authentication(kind: str, user: str, password: str) -> str:
     chosen = kind.lower() or USER
     if chosen not in (USER, SESSION):
         raise ConfigurationError(f"authentication: {kind!r} isn't known; {known('kinds', (USER, SESSION))}")
-    if chosen == SESSION and not (user and password):
+    if chosen == SESSION and not (user.strip() and password):
         raise ConfigurationError("authentication: session needs the account's name in login, its password in password")
     return chosen
 
@@ -213,8 +213,8 @@ def _text(name: str, value: object) -> str:
 
 
 def _headers(user: str, access_key: str, workspace_id: str, more: Mapping[str, object] | None) -> dict[str, str]:
-    headers: dict[str, object] = {"X-FlowEngine-UserId": user or DEFAULT_USER}
-    if access_key:
+    headers: dict[str, object] = {"X-FlowEngine-UserId": user.strip() or DEFAULT_USER}
+    if access_key.strip():
         headers["Access-Key"] = access_key
     if workspace_id:
         headers["X-Prophet-Workspace-Id"] = workspace_id
@@ -277,10 +277,26 @@ def _vocabulary(status_words: Mapping[str, str | Sequence[str]] | None) -> Statu
             keys = known("keys", ("running", "success", "failed", "stopped"), wanted=key)
             raise ConfigurationError(f"status_words has the key {key!r}; {keys}")
         listed = [words] if isinstance(words, str) else words
-        if not isinstance(listed, Sequence) or not all(isinstance(word, str | int) for word in listed):
+        if not isinstance(listed, Sequence) or not all(map(_is_word, listed)):
             raise ConfigurationError(f"status_words[{key!r}] must be a list of words, not {words!r}")
         more.setdefault(state, []).extend(listed)
+    _refuse_contradictions(more)
     return StatusVocabulary(more)
+
+
+def _is_word(value: object) -> bool:
+    """Whether a value is a status word; a blank one would give a meaning to a run without a status."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and bool(fold(value))
+
+
+def _refuse_contradictions(more: Mapping[RunState, Sequence[str | int]]) -> None:
+    meanings: dict[str, RunState] = {}
+    for state, words in more.items():
+        for word in words:
+            if meanings.setdefault(fold(word), state) != state:
+                raise ConfigurationError(
+                    f"status_words: {word!r} has two meanings, {meanings[fold(word)]} and {state}; remove one"
+                )
 
 
 def _seconds(name: str, value: object, default: float, *, may_be_zero: bool = False) -> float:

@@ -55,11 +55,12 @@ STOPPING_WORDS = frozenset("stopping terminating cancelling canceling killing å
 _IGNORED = str.maketrans("", "", " _-\t")
 
 
-def _fold(word: object) -> str:
+def fold(word: object) -> str:
+    """Return a status word as it is compared: without regard to case, spaces, hyphens and underscores."""
     return str(word).casefold().translate(_IGNORED)
 
 
-_MEANINGS = {_fold(word): state for state, words in _WORDS.items() for word in words.split()}
+_MEANINGS = {fold(word): state for state, words in _WORDS.items() for word in words.split()}
 
 
 class StatusVocabulary:
@@ -70,7 +71,7 @@ class StatusVocabulary:
     """
 
     def __init__(self, more: Mapping[RunState, Iterable[str | int]] | None = None) -> None:
-        self._meanings = _MEANINGS | {_fold(word): state for state, words in (more or {}).items() for word in words}
+        self._meanings = _MEANINGS | {fold(word): state for state, words in (more or {}).items() for word in words}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StatusVocabulary) and self._meanings == other._meanings
@@ -85,9 +86,9 @@ class StatusVocabulary:
         """
         if not isinstance(word, str | int) or isinstance(word, bool):
             return RunState.UNKNOWN
-        return self._meanings.get(_fold(word), RunState.UNKNOWN)
+        return self._meanings.get(fold(word), RunState.UNKNOWN)
 
 
 def is_stopping(word: object) -> bool:
     """Whether a status word says that a stop has been asked for already and the run is on its way to it."""
-    return _fold(word) in STOPPING_WORDS
+    return fold(word) in STOPPING_WORDS

@@ -192,6 +192,8 @@ def test_a_connection_survives_being_written_and_read_by_airflow(form, monkeypat
         ({"extra": {"timezone": "Mars/Base"}}, "timezone: 'Mars/Base' isn't known"),
         ({"extra": {"headers": "X-Tenant: risk"}}, "headers is not JSON"),
         ({"extra": {"headers": ["X-Tenant"]}}, "headers must be a JSON object"),
+        ({"extra": {"headers": []}}, "headers must be a JSON object"),
+        ({"extra": {"status_words": False}}, "status_words must be a JSON object"),
         ({"extra": {"status_words": {"great": ["ok"]}}}, "status_words has the key 'great'"),
         ({"extra": {"ui_url": "{host}/run"}}, "ui_url: {host} isn't known"),
         ({"extra": {"verify": "0"}}, "verify: '0' must be true, false, or the path of a CA bundle"),

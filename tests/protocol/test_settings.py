@@ -114,6 +114,12 @@ def test_a_field_that_cant_be_right_is_named(field, value):
         build(**{field: value})
 
 
+def test_a_blank_login_or_password_is_none():
+    settings = build(user=" ", access_key="\t")
+
+    assert settings.headers == {"X-FlowEngine-UserId": "1"}
+
+
 @pytest.mark.parametrize("url", ["http://me:s3cret@gw", "http://:s3cret@gw", "me:s3cret@gw"])
 def test_credentials_in_the_host_are_refused_and_not_repeated(url):
     with pytest.raises(ConfigurationError, match="login and password") as caught:
@@ -242,6 +248,10 @@ def test_whatever_is_typed_is_taken_or_refused_by_our_own_error(fields):
         ({"good": ["ok"]}, "'good'; keys there are: running, success, failed, stopped"),
         ({"success": 1}, r"status_words\['success'\] must be a list of words, not 1"),
         ({"success": [["ok"]]}, "must be a list of words"),
+        ({"success": [True]}, "must be a list of words"),
+        ({"success": [""]}, "must be a list of words"),
+        ({"success": ["ok", " - "]}, "must be a list of words"),
+        ({"success": ["OK"], "failed": ["o_k"]}, "'o_k' has two meanings, succeeded and failed"),
     ],
 )
 def test_status_words_that_cannot_be_parsed_are_refused_by_name(more, says):
