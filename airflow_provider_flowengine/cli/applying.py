@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.workspace import read_definitions
 from airflow_provider_flowengine.definition_files import read_text
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
-from airflow_provider_flowengine.definitions.content import fingerprint, key_and_name
+from airflow_provider_flowengine.definitions.content import fingerprint, key_and_name, without_server_fields
 from airflow_provider_flowengine.definitions.diff import diff
 from airflow_provider_flowengine.definitions.files import parse_object, to_json
-from airflow_provider_flowengine.definitions.plan import plan_step
+from airflow_provider_flowengine.definitions.text import one_line
 from airflow_provider_flowengine.protocol.creating import create_once
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
@@ -34,9 +35,63 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.cli.engine import Engine
     from airflow_provider_flowengine.cli.workspace import Definition
-    from airflow_provider_flowengine.definitions.plan import Step
+    from airflow_provider_flowengine.definitions.diff import Change
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Pipeline
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    What is to be done to one pipeline.
+
+    :param label: the pipeline's key, or else its name.
+    :param source: where its definition is from.
+    :param action: what is done.
+    :param pipeline_id: the pipeline, None to create it.
+    :param before: the fingerprint of the pipeline as it was seen; empty if there was none.
+    :param after: the fingerprint of the definition.
+    :param changes: the differences.
+    :param content: the whole object to write.
+    :param uploads: the files to upload first, by ``node.key``.
+    """
+
+    label: str
+    source: str
+    action: Literal["create", "change", "none"]
+    pipeline_id: Identifier | None
+    before: str
+    after: str
+    changes: tuple[Change, ...]
+    content: JsonObject
+    uploads: Mapping[str, str]
+
+    def as_dict(self) -> JsonObject:
+        """Return it as plain JSON values, for a plan's file and for programs."""
+        return {
+            "pipeline": self.label,
+            "source": self.source,
+            "action": self.action,
+            "pipeline_id": self.pipeline_id,
+            "before": self.before,
+            "after": self.after,
+            "changes": [change.as_dict() for change in self.changes],
+            "uploads": dict(self.uploads.items()),
+        }
+
+    def lines(self) -> list[str]:
+        """Return it as text."""
+        signs = {"create": "+", "change": "~", "none": "="}
+        words = {"create": "will be created", "change": "will be changed", "none": "nothing differs"}
+        name = f"pipeline {one_line(self.label)}"
+        if self.pipeline_id is not None:
+            name += f" (id {self.pipeline_id})"
+        return [
+            f"{signs[self.action]} {name}: {words[self.action]}",
+            *(f"    {line}" for change in self.changes for line in change.lines()),
+            *(f"    ~ {name}: upload {path}" for name, path in self.uploads.items()),
+        ]
 
 
 class PipelineInUseError(FlowEngineError):
@@ -46,8 +101,8 @@ class PipelineInUseError(FlowEngineError):
 _ABOUT_ONE = (PipelineExistsError, PipelineInUseError, RequestRejectedError)
 """Errors that are about one pipeline: those after it can be applied all the same."""
 
-FAILED, INTERRUPTED, NOT_DONE = "failed", "interrupted", "not done"
-"""States of a step, beside what was done."""
+DONE = ("created", "changed", "unchanged")
+"""States of a step that leave nothing to do."""
 
 NO_VERSIONS = (
     "FlowEngine's API has no version of a pipeline: what somebody saves at this very moment can still be overwritten."
@@ -57,26 +112,26 @@ NO_VERSIONS = (
 def plan(arguments: argparse.Namespace) -> int:
     """Say what ``apply`` would do."""
     _refuse_to_overwrite(arguments.plan_file)
-    definitions = read_definitions(arguments.files, arguments.overlay, arguments.plan_file)
-    uploads = read_uploads(arguments.uploads, definitions)
-    engine = connect(arguments)
-    steps = make_plan(engine, definitions, uploads)
+    engine, steps = _plan(arguments)
     if arguments.plan_file:
-        planned: JsonObject = {"engine": engine.label, "steps": [_planned(step) for step in steps]}
+        planned: JsonObject = {"engine": engine.label, "steps": [step.as_dict() for step in steps]}
         Path(arguments.plan_file).write_text(to_json(planned), encoding="utf-8")
     return show_plan(arguments.output, steps)
 
 
 def apply(arguments: argparse.Namespace) -> int:
     """Create and change pipelines as their files say."""
+    engine, steps = _plan(arguments)
+    if arguments.plan_file:
+        _check_plan(arguments.plan_file, engine, steps)
+    return apply_steps(engine, steps, arguments.output, force=arguments.force)
+
+
+def _plan(arguments: argparse.Namespace) -> tuple[Engine, list[Step]]:
     definitions = read_definitions(arguments.files, arguments.overlay, arguments.plan_file)
     uploads = read_uploads(arguments.uploads, definitions)
     engine = connect(arguments)
-    planned = _read_plan(arguments.plan_file, engine) if arguments.plan_file else None
-    steps = make_plan(engine, definitions, uploads)
-    if planned is not None:
-        _check_plan(steps, planned)
-    return apply_steps(engine, steps, arguments.output, force=arguments.force)
+    return engine, make_plan(engine, definitions, uploads)
 
 
 def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mapping[str, str]) -> list[Step]:
@@ -88,18 +143,34 @@ def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mappin
     :param uploads: the files to upload, by ``node.key``; with one definition only.
     :raises ConfigurationError: if a FILE param has no file.
     """
-    steps = []
     existing_ones = engine.existing(key_and_name(definition.content) for definition in definitions)
-    for definition, existing in zip(definitions, existing_ones, strict=True):
-        current = engine.pipeline(existing.id) if existing else None
-        without_file = [name for name in missing_files(definition.content) if name not in uploads]
-        if without_file:
-            raise ConfigurationError(
-                f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
-                "Nothing was sent"
-            )
-        steps.append(plan_step(definition.content, current, source=definition.source, uploads=uploads))
-    return steps
+    return [
+        _plan_step(definition, engine.pipeline(existing.id) if existing else None, uploads)
+        for definition, existing in zip(definitions, existing_ones, strict=True)
+    ]
+
+
+def _plan_step(definition: Definition, current: Pipeline | None, uploads: Mapping[str, str]) -> Step:
+    wanted = definition.content
+    without_file = [name for name in missing_files(wanted) if name not in uploads]
+    if without_file:
+        raise ConfigurationError(
+            f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
+            "Nothing was sent"
+        )
+    found = diff(current.content if current else {}, wanted)
+    differs = bool(uploads) or not found.is_empty
+    return Step(
+        label=definition.label,
+        source=definition.source,
+        action="create" if current is None else "change" if differs else "none",
+        pipeline_id=current.id if current else None,
+        before=fingerprint(current.content) if current else "",
+        after=fingerprint(wanted),
+        changes=found.changes,
+        content=found.content if current else without_server_fields(wanted),
+        uploads=uploads,
+    )
 
 
 def read_uploads(given: Iterable[str], definitions: Sequence[Definition]) -> dict[str, str]:
@@ -137,37 +208,30 @@ def show_plan(form: str, steps: Sequence[Step]) -> int:
     return exit_codes.DIFFERENCES if any(step.action != "none" for step in steps) else exit_codes.OK
 
 
-def _planned(step: Step) -> JsonObject:
-    return {name: value for name, value in step.as_dict().items() if name != "changes"}
-
-
 def _refuse_to_overwrite(plan_file: str | None) -> None:
     """Refuse to write a plan over a file that is none, such as a definition."""
     if plan_file and Path(plan_file).exists():
         try:
-            _parse_plan(plan_file)
+            _read_plan(plan_file)
         except ConfigurationError:
             raise ConfigurationError(f"--plan-file {plan_file}: this file is no plan, and is not overwritten") from None
 
 
-def _parse_plan(path: str) -> tuple[JsonObject, list[JsonObject]]:
-    """Return what a plan's file holds, and its steps."""
+def _read_plan(path: str) -> tuple[Json, list[JsonObject]]:
+    """Return the engine and the steps of a plan's file."""
     plan = parse_object(read_text(Path(path)), path)
     steps = plan.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise ConfigurationError(f"{path}: this is no plan; make one with flowengine plan … --plan-file NEW_FILE")
-    return plan, objects(steps)
+    return plan.get("engine"), objects(steps)
 
 
-def _read_plan(path: str, engine: Engine) -> dict[Json, JsonObject]:
-    plan, steps = _parse_plan(path)
-    if plan.get("engine") != engine.label:
-        raise ConfigurationError(f"{path} is a plan for {plan.get('engine')}, not for {engine.label}; plan again")
-    return {step["pipeline"]: step for step in steps if "pipeline" in step}
-
-
-def _check_plan(steps: Iterable[Step], planned: Mapping[Json, JsonObject]) -> None:
+def _check_plan(path: str, engine: Engine, steps: Iterable[Step]) -> None:
     """Refuse what isn't as it was planned, before anything is written."""
+    label, planned_steps = _read_plan(path)
+    if label != engine.label:
+        raise ConfigurationError(f"{path} is a plan for {label}, not for {engine.label}; plan again")
+    planned = {step.get("pipeline"): step for step in planned_steps}
     for step in steps:
         then = planned.get(step.label)
         if then is None:
@@ -194,49 +258,37 @@ def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool
     """
     if any(step.action == "change" for step in steps):
         output.note(NO_VERSIONS)
-    states, errors = _apply_each(engine, steps, force=force)
-    done = list(zip(steps, states, strict=True))
+    states, errors, code = ["not done"] * len(steps), list[str](), exit_codes.OK
+    for number, step in enumerate(steps):
+        try:
+            states[number] = _apply_step(engine, step, force=force)
+        except KeyboardInterrupt:
+            states[number], code = "interrupted", exit_codes.INTERRUPTED
+            errors.append(f"interrupted; plan says whether {step.label!r} was written")
+            break
+        except (FlowEngineError, OSError) as error:
+            states[number], code = "failed", exit_codes.ERROR
+            errors.append(str(error))
+            if not isinstance(error, _ABOUT_ONE) or isinstance(error, AccessDeniedError):
+                break
+    _report(form, steps, states, errors)
+    return code
+
+
+def _report(form: str, steps: Sequence[Step], states: Sequence[str], errors: Iterable[str]) -> None:
+    """Say what became of each step, why some failed, and what is left to do."""
     results: list[JsonObject] = [
-        {"pipeline": step.label, "state": state, "source": step.source} for step, state in done
+        {"pipeline": step.label, "state": state, "source": step.source}
+        for step, state in zip(steps, states, strict=True)
     ]
     output.rows(form, results, ("pipeline", "state", "source"))
     for error in errors:
         output.note(f"Error: {error}", style="red")
-    left = [step.label for step, state in done if state in (FAILED, INTERRUPTED, NOT_DONE)]
+    left = [str(result["pipeline"]) for result in results if result["state"] not in DONE]
     if left:
         output.note(
             f"Not applied: {', '.join(left)}. Run apply again to continue; what is done already stays as it is."
         )
-    return _exit_code(errors)
-
-
-def _exit_code(errors: Sequence[BaseException]) -> int:
-    if any(isinstance(error, KeyboardInterrupt) for error in errors):
-        return exit_codes.INTERRUPTED
-    return exit_codes.ERROR if errors else exit_codes.OK
-
-
-def _apply_each(engine: Engine, steps: Iterable[Step], *, force: bool) -> tuple[list[str], list[BaseException]]:
-    """Do what each step says, up to an error that isn't about one pipeline; return the states, and the errors."""
-    states: list[str] = []
-    errors: list[BaseException] = []
-    for step in steps:
-        state = NOT_DONE
-        if all(_concerns_one_pipeline(error) for error in errors):
-            try:
-                state = _apply_step(engine, step, force=force)
-            except (FlowEngineError, OSError) as raised:
-                errors.append(raised)
-                state = FAILED
-            except KeyboardInterrupt:
-                errors.append(KeyboardInterrupt(f"interrupted; plan says whether {step.label!r} was written"))
-                state = INTERRUPTED
-        states.append(state)
-    return states, errors
-
-
-def _concerns_one_pipeline(error: BaseException) -> bool:
-    return isinstance(error, _ABOUT_ONE) and not isinstance(error, AccessDeniedError)
 
 
 def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
-_ADVICE = "name another by --conn-id, or give --url"
-"""What to do about a connection that can't be used; ``promote`` has other arguments."""
+_INSTEAD = "name another, or give the gateway's address"
+"""What to do about a connection that can't be used."""
 
 _OF_ADDRESSES = ("user_id", "login", "api_root", "timezone", "verify")
 """Arguments that say what a connection would."""
@@ -136,10 +136,9 @@ def connect_by_name(name: str, engine_key: str | None, side: str) -> Engine:
     :param side: ``FROM`` or ``TO``: of an address, ``FLOWENGINE_<SIDE>_ACCESS_KEY`` and the like say the rest. One
         side's credentials are never sent to the other.
     """
-    prefix, option = f"FLOWENGINE_{side}", f"--{side.lower()}"
-    key_option = f"{option}-engine-key"
+    prefix, key_option = f"FLOWENGINE_{side}", f"--{side.lower()}-engine-key"
     if "://" not in name:
-        return _by_connection(name, engine_key, f"name another by {option}, or give an address", key_option)
+        return _by_connection(name, engine_key, key_option)
     given = {argument: _environment(argument, prefix) for argument in _ARGUMENTS}
     return _by_url({**given, "url": name, "engine_key": engine_key or given["engine_key"]}, prefix, key_option)
 
@@ -165,7 +164,7 @@ def _by_url(given: dict[str, str], prefix: str, key_option: str = "--engine-key"
         user_id=given["user_id"] if login else "",
         access_key=secret,
     )
-    return _engine(given["url"], settings, "", f"give {key_option}, or set {prefix}_ENGINE_KEY")
+    return _engine(given["url"], settings, None, f"give {key_option}, or set {prefix}_ENGINE_KEY")
 
 
 def _ask_password(login: str, variable: str) -> str:
@@ -174,22 +173,19 @@ def _ask_password(login: str, variable: str) -> str:
     return getpass(f"Password of {login}: ")
 
 
-def _by_connection(
-    conn_id: str, engine_key: str | None, advice: str = _ADVICE, key_option: str = "--engine-key"
-) -> Engine:
+def _by_connection(conn_id: str, engine_key: str | None, key_option: str = "--engine-key") -> Engine:
     with redirect_stdout(sys.stderr):  # where Airflow logs to from then on: standard output holds the result alone
-        settings = _read_connection(conn_id, advice)
-    key_advice = f"set engine_key in connection {conn_id}, or give {key_option}"
-    return _engine(conn_id, settings, engine_key or "", key_advice)
+        settings = _read_connection(conn_id)
+    return _engine(conn_id, settings, engine_key, f"give {key_option}, or set engine_key in connection {conn_id}")
 
 
-def _read_connection(conn_id: str, advice: str) -> Settings:
+def _read_connection(conn_id: str) -> Settings:
     """Read a connection as Airflow's own commands do: from secrets backends, the environment, or the database."""
     try:
         from airflow.models.connection import Connection
         from airflow.providers.common.compat.sdk import AirflowNotFoundException
     except Exception as error:  # such as a database driver or a secrets backend that isn't installed
-        raise ConfigurationError(f"Airflow cannot be loaded; {advice}: {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"Airflow cannot be loaded; {_INSTEAD}: {type(error).__name__}: {error}") from error
 
     from airflow_provider_flowengine.hooks.connection import settings_of
 
@@ -197,12 +193,12 @@ def _read_connection(conn_id: str, advice: str) -> Settings:
         return settings_of(Connection.get_connection_from_secrets(conn_id))
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"Airflow has no connection {conn_id!r}; create it, {advice}. Airflow says the same of one that it cannot "
-            "parse or reach; its log at level DEBUG tells why"
+            f"Airflow has no connection {conn_id!r}; create it, {_INSTEAD}. Airflow says the same of one that it "
+            "cannot parse or reach; its log at level DEBUG tells why"
         ) from None
 
 
-def _engine(name: str, settings: Settings, engine_key: str, advice: str) -> Engine:
+def _engine(name: str, settings: Settings, engine_key: str | None, advice: str) -> Engine:
     if not (engine_key or settings.engine_key):
         raise ConfigurationError(f"No engine key: {advice}")
-    return Engine(name, Api(settings, engine_key), Client(settings))
+    return Engine(name, Api(settings, engine_key or ""), Client(settings))

@@ -151,7 +151,7 @@ def test_an_airflow_that_cannot_be_loaded_is_said_in_a_line(tmp_path, setting):
     run = subprocess.run([*COMMAND, "pipelines"], env=environment, capture_output=True, text=True, check=False)
 
     assert run.returncode == 1
-    assert "Error: Airflow cannot be loaded; name another by --conn-id, or give --url: " in run.stderr
+    assert "Error: Airflow cannot be loaded; name another, or give the gateway's address: " in run.stderr
     assert "Traceback" not in run.stderr
 
 
