@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.workspace import read_definitions
-from airflow_provider_flowengine.definition_files import read_text
+from airflow_provider_flowengine.definition_files import read_object
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
 from airflow_provider_flowengine.definitions.content import fingerprint, key_and_name, without_server_fields
 from airflow_provider_flowengine.definitions.diff import diff
-from airflow_provider_flowengine.definitions.files import parse_object, to_json
+from airflow_provider_flowengine.definitions.files import to_json
 from airflow_provider_flowengine.definitions.text import one_line
 from airflow_provider_flowengine.protocol.creating import create_once
 from airflow_provider_flowengine.protocol.errors import (
@@ -219,7 +219,7 @@ def _refuse_to_overwrite(plan_file: str | None) -> None:
 
 def _read_plan(path: str) -> tuple[Json, list[JsonObject]]:
     """Return the engine and the steps of a plan's file."""
-    plan = parse_object(read_text(Path(path)), path)
+    plan = read_object(path)
     steps = plan.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise ConfigurationError(f"{path}: this is no plan; make one with flowengine plan … --plan-file NEW_FILE")
@@ -269,10 +269,14 @@ def apply_steps(engine: Engine, steps: Sequence[Step], form: str, *, force: bool
         except (FlowEngineError, OSError) as error:
             states[number], code = "failed", exit_codes.ERROR
             errors.append(str(error))
-            if not isinstance(error, _ABOUT_ONE) or isinstance(error, AccessDeniedError):
+            if not _concerns_one_pipeline(error):
                 break
     _report(form, steps, states, errors)
     return code
+
+
+def _concerns_one_pipeline(error: Exception) -> bool:
+    return isinstance(error, _ABOUT_ONE) and not isinstance(error, AccessDeniedError)
 
 
 def _report(form: str, steps: Sequence[Step], states: Sequence[str], errors: Iterable[str]) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import output
-from airflow_provider_flowengine.definition_files import read_definition, read_text
+from airflow_provider_flowengine.definition_files import is_inside, read_definition, read_object
 from airflow_provider_flowengine.definitions.check import problems
 from airflow_provider_flowengine.definitions.content import as_object, label_of, pipeline_object
-from airflow_provider_flowengine.definitions.files import parse_object
 from airflow_provider_flowengine.definitions.overlay import FOR_ALL, overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
@@ -115,7 +114,7 @@ def _paths(files: Iterable[str], others: Iterable[Path]) -> list[Path]:
 
 def read_overlay(path: str | None) -> JsonObject:
     """Return what an overlay file holds; nothing if there is none."""
-    return parse_object(read_text(Path(path)), path) if path else {}
+    return read_object(path) if path else {}
 
 
 def files_by_label(folder: Path) -> dict[str, str]:
@@ -123,7 +122,7 @@ def files_by_label(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            label = label_of(pipeline_object(parse_object(read_text(path), str(path))))
+            label = label_of(pipeline_object(read_object(path)))
         except ConfigurationError:
             continue
         found.setdefault(label, path.name)
@@ -139,7 +138,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     :raises ConfigurationError: if a link leads out of the folder, before anything is written.
     """
     for name in files:
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        if not is_inside(folder, name):
             raise ConfigurationError(f"{folder / name} is a link that leads out of {folder}; nothing was written")
     for name, text in files.items():
         path = folder / name

@@ -1,16 +1,15 @@
 """
-How a pipeline is kept in files for review.
+How a pipeline is kept in files for review; :mod:`..definition_files` reads them.
 
 One JSON file a pipeline, ``churn.json``: sorted keys, no null, none of FlowEngine's own fields. A script of more than
 one line stands in a file beside it, ``churn/train.py``, and in its place ``{"$file": "churn/train.py"}``. Reading the
-files gives the same pipeline, each script to the byte. This module makes and reads texts; who calls it does the I/O.
+files gives the same pipeline, each script to the byte. This module makes texts; who calls it writes them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -19,13 +18,12 @@ from airflow_provider_flowengine.definitions.content import (
     as_object,
     is_object,
     nodes_of,
-    pipeline_object,
     without_server_fields,
 )
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
 
@@ -34,9 +32,6 @@ REFERENCE = "$file"
 
 HOOKS = ("onPreStart", "onComplete", "onTimeout", "onError", "onCondition")
 _EXTENSIONS = {"SHELL": "sh", "PYTHON3": "py", "NODEJS": "js", "JAVA": "java"}
-MAX_DEPTH = 100
-"""Levels of objects and lists in a file: far more than a pipeline has."""
-
 _MAX_STEM_LENGTH = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # Windows' devices
 
@@ -121,91 +116,3 @@ def file_stem(name: str, taken: Iterable[str] = (), folder: str = "") -> str:
     if stem != name or not stem or _RESERVED.fullmatch(stem) or stem.casefold() in others:
         stem = f"{stem or 'pipeline'}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
     return stem
-
-
-def from_text(text: str, path: str, read: Callable[[str], str]) -> JsonObject:
-    """
-    Return the pipeline object that a file holds, with the texts of the files that it names.
-
-    :param text: the JSON file's text.
-    :param path: its path, for errors.
-    :param read: returns the text of a file that it names, by its path below the JSON file's folder.
-    :raises ConfigurationError: naming the file, if it is no JSON, no pipeline, or names a file elsewhere.
-    """
-    return pipeline_object(with_texts(parse_object(text, path), path, read))
-
-
-def parse_object(text: str, path: str) -> JsonObject:
-    """
-    Return the JSON object that a file holds.
-
-    :param text: the file's text.
-    :param path: its path, for errors.
-    :raises ConfigurationError: naming the file, and the line, if it is no JSON object or says a key twice.
-    """
-    try:
-        content = json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=_once_each, parse_constant=_finite, parse_float=_finite
-        )
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not JSON: {error}") from None
-    except RecursionError:
-        raise ConfigurationError(f"{path}: it is nested more than {MAX_DEPTH} levels deep") from None
-    if _is_deeper(content, MAX_DEPTH):
-        raise ConfigurationError(f"{path}: it is nested more than {MAX_DEPTH} levels deep")
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: it must hold one JSON object, not a {type(content).__name__}")
-    return content
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{number} is no number that JSON has")
-    return value
-
-
-def _is_deeper(value: Json, depth: int) -> bool:
-    """Whether a value is nested more than so many levels deep."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_is_deeper(item, depth - 1) for item in inner)
-
-
-def _once_each(pairs: list[tuple[str, Json]]) -> JsonObject:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in an object")
-    return fields
-
-
-def with_texts(content: JsonObject, path: str, read: Callable[[str], str]) -> JsonObject:
-    """
-    Return an object with each reference replaced by the text of the file that it names.
-
-    :param content: the object.
-    :param path: the path of its file, for errors.
-    :param read: returns the text of a file, by its path below the JSON file's folder.
-    :raises ConfigurationError: if a reference leads out of that folder.
-    """
-
-    def resolve(value: Json) -> Json:
-        if is_object(value):
-            if set(value) == {REFERENCE}:
-                return read(_inside(value[REFERENCE], path))
-            return {name: resolve(item) for name, item in value.items()}
-        return [resolve(item) for item in value] if isinstance(value, list) else value
-
-    return {name: resolve(value) for name, value in content.items()}
-
-
-def _inside(reference: Json, path: str) -> str:
-    """Return a reference that stays in its folder: a definition under review must not read the reviewer's files."""
-    parts = reference.split("/") if isinstance(reference, str) else []
-    if not parts or not all(parts) or {".", ".."} & set(parts) or re.search(r"[\\:\0]", str(reference)):
-        raise ConfigurationError(f"{path}: {REFERENCE} {reference!r} must be the path of a file below {path}'s folder")
-    return str(reference)
