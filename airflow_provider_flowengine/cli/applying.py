@@ -143,6 +143,13 @@ def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mappin
     :param uploads: the files to upload, by ``node.key``; with one definition only.
     :raises ConfigurationError: if a FILE param has no file.
     """
+    for definition in definitions:
+        without_file = [name for name in missing_files(definition.content) if name not in uploads]
+        if without_file:
+            raise ConfigurationError(
+                f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
+                "Nothing was sent"
+            )
     existing_ones = engine.existing(key_and_name(definition.content) for definition in definitions)
     return [
         _plan_step(definition, engine.pipeline(existing.id) if existing else None, uploads)
@@ -152,12 +159,6 @@ def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mappin
 
 def _plan_step(definition: Definition, current: Pipeline | None, uploads: Mapping[str, str]) -> Step:
     wanted = definition.content
-    without_file = [name for name in missing_files(wanted) if name not in uploads]
-    if without_file:
-        raise ConfigurationError(
-            f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
-            "Nothing was sent"
-        )
     found = diff(current.content if current else {}, wanted)
     differs = bool(uploads) or not found.is_empty
     return Step(
