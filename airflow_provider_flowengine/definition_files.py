@@ -40,7 +40,9 @@ def read_definition(path: str | Path) -> JsonObject:
 def _read_script(file: Path, reference: Json) -> str:
     """Return a script's text; a definition under review must not read the reviewer's other files."""
     if not isinstance(reference, str) or not is_inside(file.parent, reference):
-        raise ConfigurationError(f"{file}: {REFERENCE} {reference!r} must be the path of a file below {file}'s folder")
+        raise ConfigurationError(
+            f"{file}: {REFERENCE} {reference!r} must be the path of a file below {file}'s folder, and no link out of it"
+        )
     return _read_text(file.parent / reference, f"{file}: {REFERENCE} {reference!r}")
 
 

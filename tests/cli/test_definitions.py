@@ -448,7 +448,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_read(flowengine, tmp_path):
     result = flowengine("plan", folder / "a.json")
 
     assert result.code == 1
-    assert "leads out of" in result.err
+    assert "must be the path of a file below" in result.err
     assert "s3cret" not in result.out + result.err
 
 
