@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 STATE_STYLES = {"running": "cyan", "succeeded": "green", "failed": "red", "stopped": "yellow", "unknown": "magenta"}
 _LINE_STYLES = {"+": "green", "-": "red", "~": "yellow", "@": "cyan"}
+_UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?\+00:00")
 WIDE = 10_000
 """Columns where there is no terminal: nothing is wrapped for a program that reads."""
 
@@ -113,15 +115,21 @@ def _table(items: Sequence[Mapping[str, Json]], columns: Sequence[str]) -> None:
     from rich.table import Column, Table
 
     table = Table(
-        *(Column(styled(column.replace("_", " "))) for column in columns),
+        *(Column(styled(column.replace("_", " ")), overflow="fold") for column in columns),  # so nothing is cut
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_edge=False,
     )
     for item in items:
         state = STATE_STYLES.get(str(item.get("state")), "")
-        table.add_row(*(styled(_cell(item.get(column)), state if column == "state" else "") for column in columns))
+        table.add_row(*(styled(_readable(item.get(column)), state if column == "state" else "") for column in columns))
     console().print(table)
+
+
+def _readable(content: Json) -> str:
+    """Return a time to the second, with a blank at which a narrow table can wrap it; anything else as its cell."""
+    text = _cell(content)
+    return _UTC_TIME.sub(r"\1 \2Z", text) if _UTC_TIME.fullmatch(text) else text
 
 
 def _cell(content: Json) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -164,6 +165,19 @@ def test_colours_are_for_terminals_only(at_terminal, piped, existing, file, chur
     without = at_terminal("plan", file, NO_COLOR="1")
     without.end()
     assert "\x1b[32m" not in without.shown
+
+
+def test_a_narrow_table_wraps_times_and_keys_and_cuts_none(at_terminal, flowengine_emulator, churn):
+    churn["pipelineKey"] = "churn_model_of_the_northern_region_trained_each_night_for_all_customers"
+    pipeline = flowengine_emulator.engine.create_pipeline(churn)
+    started = datetime.fromtimestamp(flowengine_emulator.engine.start(pipeline.id).started, UTC)
+
+    runs, pipelines = (at_terminal(*each, COLUMNS="80") for each in (("runs", pipeline.id), ("pipelines",)))
+
+    assert (runs.end(), pipelines.end()) == (0, 0)
+    assert f"{started:%Y-%m-%d}" in runs.shown
+    assert f"{started:%H:%M:%S}Z" in runs.shown
+    assert "…" not in runs.shown + pipelines.shown
 
 
 def test_wide_letters_are_aligned(piped, flowengine_emulator, churn):
