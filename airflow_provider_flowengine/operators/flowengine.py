@@ -1,4 +1,4 @@
-"""The operators: one class a thing that a DAG does with FlowEngine."""
+"""All operators, at the path from which DAGs import them."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
     """
     Create a pipeline.
 
-    The definition itself is never rendered: it holds scripts, and what looks like Jinja in it is theirs. What varies
-    stands in the other arguments.
+    The definition itself is never rendered: it holds scripts, which may contain what looks like Jinja. Use the other
+    arguments for what varies.
 
     :param pipeline: the pipeline object, or only its definition (``{"nodes": [...], "edges": [...]}``): a dict, its
         JSON text, or the path of a ``.json`` file beside the DAG, which may be a template.
@@ -108,7 +108,7 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
 
 class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
     """
-    Change a pipeline: read it whole, change it, write it back; what isn't named stays as it is.
+    Change a pipeline: read it whole, change it, write it back; other fields stay as they are.
 
     :param pipeline_id: the pipeline, by its id; or by one of the next two.
     :param pipeline_key: the pipeline, by its ``pipelineKey``.
@@ -151,14 +151,14 @@ class FlowEngineUpdatePipelineOperator(FlowEnginePipelineOperator):
     @failing_at_once()
     def execute(self, context: Context) -> Identifier:
         """Read, change and write back."""
-        from airflow_provider_flowengine.operators.execution.pipelines import merge, transformed, write
+        from airflow_provider_flowengine.operators.execution.pipelines import apply_transform, merge, update_if_changed
 
         pipeline = self.hook.get_pipeline(self.find_pipeline().id)
         if self.transform:
-            changed = transformed(pipeline.content, self.transform)
+            changed = apply_transform(pipeline.content, self.transform)
         else:
             changed = merge(pipeline.content, rendered_mapping("changes", self.changes))
-        write(self, pipeline, changed)
+        update_if_changed(self, pipeline, changed)
         return pipeline.id
 
 
@@ -201,11 +201,11 @@ class FlowEngineSetPipelineScheduleOperator(FlowEnginePipelineOperator):
     @failing_at_once()
     def execute(self, context: Context) -> None:
         """Set the schedule."""
-        from airflow_provider_flowengine.operators.execution.pipelines import page_of
+        from airflow_provider_flowengine.operators.execution.pipelines import describe_pipeline
 
         enabled, pipeline = rendered_flag("enabled", self.enabled), self.find_pipeline()
         self.hook.set_schedule(pipeline.id, enabled)
-        self.log.info("Turned the schedule %s of %s", "on" if enabled else "off", page_of(self, pipeline))
+        self.log.info("Turned the schedule %s of %s", "on" if enabled else "off", describe_pipeline(self, pipeline))
 
 
 class FlowEngineUploadFileOperator(FlowEngineOperator):
@@ -245,7 +245,7 @@ class FlowEngineUploadFileOperator(FlowEngineOperator):
 
 
 def _is_definition(pipeline: object) -> bool:
-    """Whether an argument is a pipeline as it stands, and not what leads to one when the task runs."""
+    """Whether an argument is a pipeline itself, and not a path or a template."""
     if isinstance(pipeline, Mapping):
         return True
     if not isinstance(pipeline, str):

@@ -29,7 +29,7 @@ determined whether a FlowEngine run from before the DAG run counts. Give the sen
 
 class DagRunTime(NamedTuple):
     """
-    What a DAG run tells of its time.
+    The times of a DAG run.
 
     :param run_type: ``scheduled``, ``backfill``, ``manual``, ``asset_triggered``, …
     :param interval_start: when its data interval starts, if it has one.
@@ -52,7 +52,7 @@ class DagRunTime(NamedTuple):
         return cls(str(getattr(run.run_type, "value", run.run_type)), start, end, due)
 
     def started_within(self, window: timedelta) -> datetime:
-        """Return the moment so long before the DAG run's own time: its data interval's end, or else when it was due."""
+        """Return the moment a time before the DAG run's own: its data interval's end, or else when it was due."""
         planned_end = self.interval_end if self.run_type in PLANNED else None
         return (planned_end or self.due) - window
 

@@ -77,7 +77,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     backfilled and its interval has a length, and the DAG run's own time if it was started by hand or by an asset. A
     scheduled DAG run whose interval has no length, as with Airflow 3's plain cron, is refused.
 
-    It never stops a run: it doesn't own one. ``execution_timeout`` fails it in every mode, and never skips it.
+    It never stops a run. ``execution_timeout`` fails it in every mode, and never skips it.
 
     :param pipeline_id: the pipeline, by its id; or by one of the next two (templated, like all identifying arguments).
     :param pipeline_key: by its ``pipelineKey``.
@@ -143,7 +143,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         self.pipeline_key = pipeline_key
         self.pipeline_name = pipeline_name
         self.run_id = run_id
-        # An argument that was given may render to nothing; it doesn't mean any run then.
+        # A run_id that renders to nothing is an error; it doesn't mean any run.
         self._waits_for_run_id = run_id is not None
         self.started_after = started_after
         self.started_within = started_within
@@ -171,13 +171,13 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
                 raise AirflowSkipException(f"{NEVER_FAIL}{text}") from None
             raise AirflowSensorTimeout(text) from None
         except AirflowSkipException as skip:
-            # Airflow's sensor takes execution_timeout for a timeout of its own if it fires during a poke.
+            # Airflow's sensor treats execution_timeout as its own timeout if it fires during a poke.
             if isinstance(skip.__cause__, AirflowTaskTimeout):
                 raise self._overdue(skip.__cause__) from None
             raise
 
     def _overdue(self, error: AirflowTaskTimeout) -> AirflowTaskTimeout:
-        """Return Airflow's error with a text that says which limit is over, and how the run was."""
+        """Return Airflow's error with a text that says which limit is over, and the run's state."""
         if not self.execution_timeout:
             return error
         return AirflowTaskTimeout(self._describe_timeout("execution_timeout", self.execution_timeout.total_seconds()))
@@ -293,7 +293,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     # --- waiting --------------------------------------------------------------------------------------------------
 
     def _prepare(self, context: Context) -> tuple[RunMonitor, History]:
-        """Build what decides about the wait, once a process: rescheduled, each poll has its own."""
+        """Return the monitor and the history, built once a process: rescheduled, each poll has its own."""
         if self._monitor is None or self._history is None:
             from airflow_provider_flowengine.protocol.waiting import polled_history
 
@@ -307,7 +307,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         return self._monitor, self._history
 
     def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
-        """Return what builds a monitor as of now, once the pipeline is known."""
+        """Return a function that builds the monitor, as of now, once the pipeline is known."""
         from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
@@ -322,7 +322,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             ).limited(*self._limit(), started_at),
             started_at=started_at,
             started_after=None if run_id is not None else self._started_after(context),
-            # Rescheduled, each poll is the first of its process, and couldn't know that the server tells no nodes.
+            # Rescheduled, each poll has its own process, which would not know that the server reports no nodes.
             fetch_nodes=not self.reschedule and not self.deferrable,
             unavailable_since=outage.get("unavailable_since"),
             suspect_since=outage.get("suspect_since"),
@@ -332,7 +332,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         """
         Count an error before the poll as a failed poll.
 
-        An earlier process of this try has polled already: what is wrong now was right then, and may pass.
+        An earlier process of this try has polled successfully, so the error may be transient.
         """
         monitor = self._monitor_builder(context)(str(self.pipeline_id or self.pipeline_key or self.pipeline_name or ""))
         try:
@@ -356,7 +356,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
     # --- time -----------------------------------------------------------------------------------------------------
 
     def _started_at(self, context: Context) -> float:
-        """When the wait started: rescheduled, with this try's first poll."""
+        """Return when the wait started: if rescheduled, with this try's first poll."""
         first = compat.first_poke_date(context) if self.reschedule else None
         moment = first or getattr(context["ti"], "start_date", None)
         return moment.timestamp() if moment else time.time()
@@ -365,7 +365,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         """
         Return which limit ends the wait, and after how many seconds.
 
-        Airflow sees to ``execution_timeout`` while the task is in one process, but not while it is deferred or between
+        Airflow enforces ``execution_timeout`` while the task is in one process, but not while it is deferred or between
         two polls.
         """
         timeout = "timeout", _seconds(self.timeout)

@@ -1,4 +1,4 @@
-"""How long FlowEngine has been silent, or a run odd: what the polls of a rescheduled sensor leave each other."""
+"""Since when FlowEngine is unavailable, or a run suspect: what a rescheduled sensor's poll saves for the next one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTAGE_FIELDS = ("unavailable_since", "suspect_since")
 
 def load_outage(context: Context) -> dict[str, float]:
     """
-    Return since when it lasts, by the fields of :class:`.RunMonitor`; empty if it doesn't, or before Airflow 3.3.
+    Return the fields of :class:`.RunMonitor` that the last poll saved; none without an outage, or before Airflow 3.3.
 
     :param context: the task's context.
     """
@@ -29,10 +29,10 @@ def load_outage(context: Context) -> dict[str, float]:
 
 def save_outage(context: Context, monitor: RunMonitor) -> None:
     """
-    Save since when it lasts, for the next poll, which has a process of its own.
+    Save the outage for the next poll, which has its own process.
 
     :param context: the task's context.
-    :param monitor: what the poll has shown.
+    :param monitor: the monitor after the poll.
     """
     store = compat.task_state_store(context)
     if store is None:

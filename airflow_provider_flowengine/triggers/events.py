@@ -62,11 +62,11 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
     :param pipeline_id: the pipeline, by its id; or by one of the next two. Nothing here is templated.
     :param pipeline_key: by its ``pipelineKey``.
     :param pipeline_name: by its name.
-    :param outcomes: the ends that make an event: ``succeeded`` (default), ``failed``, ``stopped``, a list of these, or
-        ``all``.
+    :param outcomes: the outcomes that fire an event: ``succeeded`` (default), ``failed``, ``stopped``, a list of these,
+        or ``all``.
     :param poll_interval: seconds (or a timedelta) between two polls, default 30.
     :param start_from: what a new trigger reports first: runs that end from ``"now"`` on (default), or the
-        ``"last_run"`` that came to such an end.
+        ``"last_run"`` with such an outcome too.
     :param flowengine_conn_id: the connection, default ``flowengine_default``.
     :param engine_key: the engine; default the connection's.
     :raises ConfigurationError: at parse time, when an argument can't be right.
@@ -125,7 +125,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
     # --- the stream -----------------------------------------------------------------------------------------------
 
     def shared_stream_key(self) -> Hashable:
-        """Return what triggers that share a poll have in common."""
+        """Return the key that triggers sharing a poll have in common."""
         return (
             "flowengine",
             self.flowengine_conn_id,
@@ -141,7 +141,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
         return cls(**kwargs).observations()
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Observation]) -> AsyncGenerator[TriggerEvent]:
-        """Fire this trigger's events out of what the shared poll shows."""
+        """Fire this trigger's events for what the shared poll shows."""
         async for observation in shared_stream:
             for event in await self._events(observation):
                 yield event
@@ -238,7 +238,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
 class _Payload(BaseModel):
     """
-    An event's payload, which tells when Airflow sends it from the trigger's process to the one that stores it at once.
+    An event's payload, which calls back when Airflow serializes it, to send it to the process that stores events.
 
     Airflow has no callback for that moment. At the yield, up to a second before, it would be too early to save the
     cursor: a triggerer that dies in between loses the event. When Airflow acknowledges an event, up to a second later,

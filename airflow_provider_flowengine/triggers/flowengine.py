@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 __all__ = ["FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"]
 
 KILL_TIMEOUT = 20.0
-"""Seconds to stop a run in when the task is killed: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""
+"""Seconds to stop a run when the user ends the task: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""
 
 OUTCOMES: dict[str, type[RunError]] = {
     "unreachable": StatusUnavailableError,  # before the more general one
     "timeout": RunTimeoutError,
     "lost": RunLostError,
 }
-"""How a wait can end before its run, by the word for it in the event."""
+"""How a wait can end before its run, by its ``outcome`` in the event."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -70,11 +70,11 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
     :param pre_resume_run: the run as it was before it was resumed, whose end doesn't count
         (:meth:`.PipelineRun.as_dict`).
     :param cancel_on_kill: whether the run is stopped when a user ends the task.
-    :param writes_progress: whether the task's XCom shows the run, which is the task's own then.
+    :param writes_progress: whether the task's XCom shows the run.
     :param pipeline_key: the pipeline's key, if it is known; for the run's progress.
     :param pipeline_name: its name, likewise.
-    :param utc_offset: how many seconds FlowEngine's times that name no zone are ahead of UTC, if the task has found it
-        out.
+    :param utc_offset: how many seconds FlowEngine's times that name no zone are ahead of UTC, if the task has
+        determined it.
     """
 
     flowengine_conn_id: str
@@ -115,8 +115,8 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
 
         The event is ``{"outcome", "run", "run_url", "published", "engine"}``, and with an outcome other than ``ended``
         ``"message"`` and ``"missing"`` too. ``run`` is the run's progress (:func:`.describe_progress`), ``published``
-        tells whether the task's XCom ``flowengine_run`` holds it already, and ``engine`` is what the task had found out
-        about the engine: ``{"url", "id", "utc_offset"}``.
+        says whether the task's XCom ``flowengine_run`` holds it already, and ``engine`` is the engine as the task has
+        resolved it: ``{"url", "id", "utc_offset"}``.
         """
         from airflow_provider_flowengine.client import poller
         from airflow_provider_flowengine.protocol.models import Pipeline
@@ -181,7 +181,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
             self.log.error("Run %s could not be stopped and may still be running: %s %s", run_id, self.run_url, error)
 
     def connect(self, settings: Settings) -> AsyncClient:
-        """Return a client for what a connection says."""
+        """Return a client for a connection's settings."""
         from airflow_provider_flowengine.client.aio import AsyncClient
 
         return AsyncClient(settings)

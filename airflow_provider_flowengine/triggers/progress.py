@@ -24,18 +24,18 @@ MIN_WRITE_INTERVAL = 1.0
 """Seconds between two writes of one task at least."""
 
 MAX_WRITE_TIME = 10.0
-"""Seconds that the end of a wait is held up at most by a write that Airflow doesn't answer."""
+"""Seconds that the end of a wait waits at most for a write that Airflow doesn't answer."""
 
 
 class ProgressWriter:
     """
     Writes a task's progress, at most once a second. A write that fails is logged, and never harms the wait.
 
-    What only the worker has read of the pipeline stands in the XCom already. So it is read once, before the first
-    change, and merged in: the trigger's arguments stay small however large the pipeline is.
+    The XCom already holds what only the worker has read of the pipeline. So it is read once, before the first write,
+    and merged in: the trigger's arguments stay small however large the pipeline is.
 
     :param task_instance: the deferred task; None, as in ``dag.test()``, writes nothing.
-    :param pipeline: what the trigger itself knows of the pipeline.
+    :param pipeline: the pipeline, as far as the trigger knows it.
     """
 
     def __init__(self, task_instance: Any, pipeline: Pipeline | None = None) -> None:
@@ -83,7 +83,7 @@ class ProgressWriter:
             self._is_writing = True
             attempted = await self._write(self._progress)
             self._is_writing = False
-            # It may have changed meanwhile; what the XCom held before belongs to it too.
+            # It may have changed meanwhile; keep what the XCom held before.
             self._progress = describe_progress(run_from_progress(self._progress), previous=attempted)
             if self._is_closing:
                 return
@@ -127,7 +127,7 @@ def _write_xcom(task_instance: Any, progress: JsonObject) -> None:
 
 
 def node_budget() -> NodeBudget:
-    """Return how often FlowEngine is asked for nodes, as Airflow's configuration says in ``[flowengine]``."""
+    """Return how often nodes are requested, from Airflow's configuration section ``[flowengine]``."""
     return NodeBudget(
         conf.getfloat("flowengine", "node_requests_per_second", fallback=DEFAULT_BUDGET.requests_per_second),
         conf.getfloat("flowengine", "node_request_interval", fallback=DEFAULT_BUDGET.interval),

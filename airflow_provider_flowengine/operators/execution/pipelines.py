@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import Pipeline
 
 MAX_DIFF_LINES = 200
-"""How many lines of what differs are logged at most."""
+"""How many lines of a difference are logged at most."""
 
 
 def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObject:
     """
-    Return a pipeline object from what an operator was given.
+    Return the pipeline object that an operator was given.
 
     :param operator: what the DAG declares.
     :param pipeline: the object, its text, or the path of a ``.json`` file beside the DAG.
@@ -43,12 +43,12 @@ def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObjec
 
 
 def _find_file(operator: FlowEngineOperator, path: str) -> str:
-    """Return where a file is: beside the DAG, in its template_searchpath, or at its own path."""
+    """Return a file's path: beside the DAG, in its template_searchpath, or as it is given."""
     environment = operator.get_template_env()
     if environment.loader is not None:
         try:
-            _, place, _ = environment.loader.get_source(environment, path)
-            return place or path
+            _, found, _ = environment.loader.get_source(environment, path)
+            return found or path
         except LookupError:
             pass
     if not Path(path).is_file():
@@ -90,7 +90,7 @@ def create_pipeline(
     created = hook.client.run(create_once(hook.api, wanted, key=key, name=own_name))
     existing = created.pipeline
     if created.is_new:
-        operator.log.info("Created %s", page_of(operator, existing))
+        operator.log.info("Created %s", describe_pipeline(operator, existing))
         return existing.id
     if if_exists == "fail":
         raise PipelineExistsError(
@@ -98,14 +98,14 @@ def create_pipeline(
             f"{existing.name!r} already; choose another pipeline_key, or set if_exists to skip or update"
         )
     if if_exists == "skip":
-        operator.log.info("Kept as it is, since if_exists is skip: %s", page_of(operator, existing))
+        operator.log.info("Kept as it is, since if_exists is skip: %s", describe_pipeline(operator, existing))
         return existing.id
     current = hook.get_pipeline(existing.id)
-    write(operator, current, diff(current.content, wanted, unnamed="keep").content)
+    update_if_changed(operator, current, diff(current.content, wanted, unnamed="keep").content)
     return existing.id
 
 
-def write(operator: FlowEngineOperator, pipeline: Pipeline, wanted: JsonObject) -> None:
+def update_if_changed(operator: FlowEngineOperator, pipeline: Pipeline, wanted: JsonObject) -> None:
     """
     Write a pipeline back, and log what differs; send nothing if nothing does.
 
@@ -115,18 +115,18 @@ def write(operator: FlowEngineOperator, pipeline: Pipeline, wanted: JsonObject) 
     """
     differs = diff(pipeline.content, wanted)
     if differs.is_empty and wanted == pipeline.content:
-        operator.log.info("Nothing differs, nothing is written: %s", page_of(operator, pipeline))
+        operator.log.info("Nothing differs, nothing is written: %s", describe_pipeline(operator, pipeline))
         return
     operator.hook.update_pipeline(wanted)
     lines = differs.lines()
     more = [f"… and {len(lines) - MAX_DIFF_LINES} lines more"] if len(lines) > MAX_DIFF_LINES else []
     shown = "\n".join([*lines[:MAX_DIFF_LINES], *more])
-    operator.log.info("Updated %s\n%s", page_of(operator, pipeline), shown)
+    operator.log.info("Updated %s\n%s", describe_pipeline(operator, pipeline), shown)
 
 
-def transformed(content: JsonObject, transform: Callable[[dict[str, Any]], object]) -> JsonObject:
+def apply_transform(content: JsonObject, transform: Callable[[dict[str, Any]], object]) -> JsonObject:
     """
-    Return what a function makes of a pipeline's object.
+    Return the pipeline's object as a function changes it.
 
     :raises ConfigurationError: when it returns something else.
     """
@@ -145,7 +145,7 @@ def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def page_of(operator: FlowEngineOperator, pipeline: Pipeline) -> str:
+def describe_pipeline(operator: FlowEngineOperator, pipeline: Pipeline) -> str:
     """Return how logs name a pipeline: its id, its key and name if they are known, and the address of its page."""
     known = ", ".join(word for word in (pipeline.key, pipeline.name) if word)
     url = operator.hook.run_url(pipeline.id, "")
