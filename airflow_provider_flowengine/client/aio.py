@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import aiohttp
@@ -16,12 +17,11 @@ from airflow_provider_flowengine.protocol.content import Content
 from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
-from airflow_provider_flowengine.protocol.session import session_for
+from airflow_provider_flowengine.protocol.session import Session
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-    from types import SimpleNamespace
+    from collections.abc import AsyncIterator, Iterable
 
     from airflow_provider_flowengine.protocol.flow import Flow, Step
     from airflow_provider_flowengine.protocol.settings import Settings
@@ -46,14 +46,14 @@ class AsyncClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connections: _Connections | None = None
-        self._session = session_for(settings)
+        self._session = Session(settings)
         self._opening = asyncio.Lock()
         self._signing_in = asyncio.Lock()
         self._request_slots = asyncio.Semaphore(MAX_REQUESTS)
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
-        return await self._drive(flow, self._perform)
+        return await self._drive(self._session.run(flow))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -68,12 +68,12 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _drive(self, flow: Flow[T], perform: Callable[[Step], Awaitable[Response | None]]) -> T:
+    async def _drive(self, flow: Flow[T]) -> T:
         step = advance(flow, None)
         while not isinstance(step, Finished):
             outcome: Response | FlowEngineError | None
             try:
-                outcome = await perform(step)
+                outcome = await self._perform(step)
             except (ServiceUnavailableError, AccessDeniedError) as error:
                 outcome = error
             if isinstance(outcome, Response) and len(outcome.body) > _LARGE:
@@ -83,24 +83,19 @@ class AsyncClient:
         return step.value
 
     async def _perform(self, step: Step) -> Response | None:
-        if isinstance(step, Request) and self._session:
-            return await self._drive(self._session.send(step), self._perform_in_session)
-        return await self._perform_in_session(step)
-
-    async def _perform_in_session(self, step: Step) -> Response | None:
-        if isinstance(step, Sleep):
-            await asyncio.sleep(step.seconds)
-        elif isinstance(step, Request):
+        if isinstance(step, Request):
             async with self._request_slots:  # aiohttp would count the wait for a connection as the request's own time
                 return await self._send(step)
-        elif self._session:
+        if isinstance(step, Sleep):
+            await asyncio.sleep(step.seconds)
+        else:
             async with self._signing_in:
-                await self._drive(self._session.sign_in(step.stale), self._perform_in_session)
+                await self._drive(step.flow)
         return None
 
     async def _send(self, request: Request) -> Response:
         timeout = time_limit(request)
-        exchange = _Exchange()
+        exchange = SimpleNamespace(is_sent=False)  # as soon as a connection is there, some of it may be sent
         try:
             connections = await self._open()
             async with asyncio.timeout(timeout):
@@ -111,7 +106,7 @@ class AsyncClient:
             failure = request_failed(request, error, is_sent=exchange.is_sent, timeout=timeout)
         raise failure  # not in the handler: the library's error would be kept, with what was read so far
 
-    async def _exchange(self, request: Request, connections: _Connections, exchange: _Exchange) -> Response:
+    async def _exchange(self, request: Request, connections: _Connections, exchange: SimpleNamespace) -> Response:
         timeout = min(request.timeout, MAX_SECONDS)
         upload = await asyncio.to_thread(Upload, request.file) if request.file else None
         try:
@@ -156,12 +151,6 @@ class AsyncClient:
             for force_close in (False, True)
         )
         return _Connections(_session(kept), _session(fresh), proxy)
-
-
-class _Exchange:
-    """Whether any of a request was sent: as soon as a connection is there, some of it may be."""
-
-    is_sent = False
 
 
 class _Connections(NamedTuple):

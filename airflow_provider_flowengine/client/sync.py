@@ -26,7 +26,7 @@ from airflow_provider_flowengine.protocol.content import Content
 from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
-from airflow_provider_flowengine.protocol.session import session_for
+from airflow_provider_flowengine.protocol.session import Session
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class Client:
         self._settings = settings
         self._sleep = sleep
         self._connections = _Connections()
-        self._session = session_for(settings)
+        self._session = Session(settings)
         self._signing_in = threading.Lock()
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return what it returns."""
-        return self._drive(flow, self._perform)
+        return self._drive(self._session.run(flow))
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -69,30 +69,25 @@ class Client:
     def _bundle(self) -> bool | str:
         return tls.ca_bundle(self._settings.verify)
 
-    def _drive(self, flow: Flow[T], perform: Callable[[Step], Response | None]) -> T:
+    def _drive(self, flow: Flow[T]) -> T:
         step = advance(flow, None)
         while not isinstance(step, Finished):
             outcome: Response | FlowEngineError | None
             try:
-                outcome = perform(step)
+                outcome = self._perform(step)
             except (ServiceUnavailableError, AccessDeniedError) as error:
                 outcome = error
             step = advance(flow, outcome)
         return step.value
 
     def _perform(self, step: Step) -> Response | None:
-        if isinstance(step, Request) and self._session:
-            return self._drive(self._session.send(step), self._perform_in_session)
-        return self._perform_in_session(step)
-
-    def _perform_in_session(self, step: Step) -> Response | None:
+        if isinstance(step, Request):
+            return self._send(step)
         if isinstance(step, Sleep):
             self._sleep(step.seconds)
-        elif isinstance(step, Request):
-            return self._send(step)
-        elif self._session:
+        else:
             with self._signing_in:
-                self._drive(self._session.sign_in(step.stale), self._perform_in_session)
+                self._drive(step.flow)
         return None
 
     def _send(self, request: Request) -> Response:

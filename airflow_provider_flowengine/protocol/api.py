@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_flowengine.protocol import endpoints, handshake
-from airflow_provider_flowengine.protocol.addresses import address, redirect_target
 from airflow_provider_flowengine.protocol.arguments import check_file
 from airflow_provider_flowengine.protocol.envelope import parse_envelope
 from airflow_provider_flowengine.protocol.errors import (
@@ -26,7 +26,13 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Flow, Retry, Sleep
-from airflow_provider_flowengine.protocol.http import MISSING_CALL_STATUSES, Request, Response
+from airflow_provider_flowengine.protocol.http import (
+    MISSING_CALL_STATUSES,
+    Request,
+    Response,
+    address,
+    redirect_target,
+)
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.pages import Listing, read_pages
@@ -36,6 +42,7 @@ from airflow_provider_flowengine.protocol.resending import is_engine_absent, may
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime, timezone
     from pathlib import Path
 
@@ -113,35 +120,27 @@ class Api:
         self.server_time = response.server_time
         return response
 
-    def send(
-        self,
-        request: Request,
-        on_attempt: Callable[[], None] = lambda: None,
-        on_not_processed: Callable[[], None] = lambda: None,
-    ) -> Flow[Reply]:
+    def send(self, request: Request, sending: Callable[[], AbstractContextManager[None]] = nullcontext) -> Flow[Reply]:
         """
         Send a request, again if that does no harm, and return the good answer.
 
         A request that is not idempotent is sent again only if the server surely did not process it.
 
         :param request: the request.
-        :param on_attempt: is called each time before it is sent; what it raises prevents that.
-        :param on_not_processed: is called each time the server surely did not process it, before a retry or an error.
+        :param sending: returns the context in which it is sent each time: what entering it raises prevents that, and it
+            sees the error that comes of it.
         :raises EngineNotRunningError: at once if the engine isn't there; :meth:`call` waits for it.
         """
         request = self.prepare(request)
         attempt = 1
         while True:
-            on_attempt()
             try:
-                response = yield from self.send_once(request)
-                return self._parse(request, response)
-            except (RequestRejectedError, EngineNotRunningError):
-                on_not_processed()
+                with sending():
+                    response = yield from self.send_once(request)
+                    return self._parse(request, response)
+            except EngineNotRunningError:
                 raise
             except ServiceUnavailableError as error:
-                if not error.may_have_been_processed:
-                    on_not_processed()
                 if attempt >= self.retry.attempts or not may_resend(request, error):
                     raise
                 delay = self.retry.delay(attempt, error.retry_after)
@@ -172,13 +171,13 @@ class Api:
         :raises EngineNotRunningError: if it isn't there for longer than the connection's ``engine_patience``.
         :raises ConfigurationError: if it speaks another generation's API than the connection says.
         """
-        deadline, attempt = self._patience_deadline(), 0
+        since, attempt = self.now(), 0
         while self.engine is None:
             attempt += 1
             try:
                 self.engine = yield from self._handshake()
             except EngineNotRunningError as error:
-                yield from self._wait_for_engine(error, attempt, deadline)
+                yield from self._wait_for_engine(error, attempt, since)
         return self.engine
 
     def _handshake(self) -> Flow[Engine]:
@@ -202,52 +201,46 @@ class Api:
             log.warning("Engine %s has moved from %s to %s.", engine.key, engine.url, self.engine.url)
         return self.engine
 
-    def _patience_deadline(self) -> float:
-        return self.now() + (self.settings.engine_patience if self.retry.attempts > 1 else 0.0)
-
-    def _wait_for_engine(self, error: EngineNotRunningError, attempt: int, deadline: float) -> Flow[None]:
-        """Let some time pass; raise the error if it is over, or if it is the gateway that is missing."""
+    def _wait_for_engine(self, error: EngineNotRunningError, attempt: int, since: float) -> Flow[None]:
+        """Let some time pass; raise the error if the engine's time is over, or if it is the gateway that is missing."""
         pause = _ENGINE_PAUSES.delay(attempt, error.retry_after)
+        left = since + (self.settings.engine_patience if self.retry.attempts > 1 else 0.0) - self.now()
         is_wrong_host = error.request is not None and not error.request.is_for_engine
-        if is_wrong_host or self.now() + pause > deadline:
+        if is_wrong_host or pause > left:
             raise error
         level = logging.WARNING if attempt == 1 else logging.DEBUG
-        log.log(level, "Engine %s isn't there; waiting up to %.0f s for it.", self.engine_key, deadline - self.now())
+        log.log(level, "Engine %s isn't there; waiting up to %.0f s for it.", self.engine_key, left)
         yield Sleep(pause)
 
     def call(
         self,
         build: Callable[[Engine], Request],
-        on_attempt: Callable[[], None] = lambda: None,
-        on_not_processed: Callable[[], None] = lambda: None,
+        sending: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Flow[Reply]:
         """
         Send a request to the engine: to its new address if it has moved, and again once it is there if it was away.
 
         :param build: builds the request for an engine.
-        :param on_attempt: as for :meth:`send`.
-        :param on_not_processed: as for :meth:`send`.
+        :param sending: as for :meth:`send`.
         :raises EngineNotRunningError: if the engine isn't there for longer than the connection's ``engine_patience``;
             the request was not processed.
         """
         engine = yield from self.resolve()
-        deadline, attempt = self._patience_deadline(), 0
+        since, attempt = 0.0, 0
         while True:
             request = build(engine)
             try:
-                return (yield from self.send(request, on_attempt, on_not_processed))
+                return (yield from self.send(request, sending))
             except ServiceUnavailableError as error:
                 if not may_have_moved(request, error):
                     raise
-                failure = error
-            deadline = deadline if attempt else self._patience_deadline()
-            attempt += 1
-            previous, engine = engine, (yield from self._resolve_again(engine))
-            if engine != previous and attempt <= _MAX_MOVES:
-                continue
-            if not isinstance(failure, EngineNotRunningError):
-                raise failure
-            yield from self._wait_for_engine(failure, attempt, deadline)
+                since, attempt = since or self.now(), attempt + 1
+                previous, engine = engine, (yield from self._resolve_again(engine))
+                if engine != previous and attempt <= _MAX_MOVES:
+                    continue
+                if not isinstance(error, EngineNotRunningError):
+                    raise
+                yield from self._wait_for_engine(error, attempt, since)
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 

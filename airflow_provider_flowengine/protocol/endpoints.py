@@ -63,21 +63,26 @@ def _request(
     engine: Engine,
     name: str,
     method: str,
-    path: str,
-    *,
+    *path: Identifier,
     query: Mapping[str, str | int] | None = None,
     body: Json = None,
     idempotent: bool = False,
 ) -> Request:
+    """Return a call; a read is idempotent, and so is a PUT."""
     ensure_json_serializable(f"What is sent to {name}", body)
     return Request(
         name=name,
         method=method,
-        path=f"{engine.url}/{engine.version.root}/{path}",
+        path=_path(engine, *path),
         query={**(query or {}), **({"engineKey": engine.key} if engine.version.sends_engine_key else {})},
         body=body,
-        idempotent=idempotent,
+        idempotent=idempotent or method in ("GET", "PUT"),
     )
+
+
+def _path(engine: Engine, *segments: Identifier) -> str:
+    quoted = [quote(str(segment), safe="", errors="surrogatepass") for segment in segments]
+    return "/".join([engine.url, engine.version.root, *quoted])
 
 
 def ensure_json_serializable(what: str, value: object) -> None:
@@ -96,10 +101,6 @@ def ensure_json_serializable(what: str, value: object) -> None:
         raise ConfigurationError(f"{what} can't be sent as JSON: {error}. Give text instead, str() of it") from None
 
 
-def _segment(identifier: Identifier) -> str:
-    return quote(str(identifier), safe="", errors="surrogatepass")
-
-
 def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
     """
     03: create a pipeline from the whole pipeline object.
@@ -107,13 +108,8 @@ def create_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
     :answer: the pipeline, or its id.
     :source: the vendor's API page; that it may be the id is inferred.
     """
-    return _request(
-        engine,
-        f"create a pipeline on engine {engine.key!r}",
-        "POST",
-        f"pipeline/template/{_segment(engine.id)}/create",
-        body=pipeline,
-    )
+    name = f"create a pipeline on engine {engine.key!r}"
+    return _request(engine, name, "POST", "pipeline", "template", engine.id, "create", body=pipeline)
 
 
 def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Request:
@@ -126,7 +122,7 @@ def upload_file(engine: Engine, file: Path, target: Identifier = 1) -> Request:
     return Request(
         name=f"upload {file.name!r}",
         method="POST",
-        path=f"{engine.url}/{engine.version.root}/template/uploadJobFileParam/{_segment(target)}",
+        path=_path(engine, "template", "uploadJobFileParam", target),
         file=file,
     )
 
@@ -138,13 +134,9 @@ def list_pipelines(engine: Engine, page: int = 0, size: int = 0) -> Request:
     :answer: a list of pipelines, bare or under a name, with the total where it is paged.
     :source: the vendor's API page; its pages: a client in the wild.
     """
+    query = {"page": page, "size": size} if page else {}
     return _request(
-        engine,
-        f"list pipelines of engine {engine.key!r}",
-        "GET",
-        f"pipeline/{_segment(engine.id)}/list",
-        query={"page": page, "size": size} if page else {},
-        idempotent=True,
+        engine, f"list pipelines of engine {engine.key!r}", "GET", "pipeline", engine.id, "list", query=query
     )
 
 
@@ -156,11 +148,7 @@ def get_pipeline(engine: Engine, pipeline_id: Identifier) -> Request:
     :source: the vendor's API page.
     """
     return _request(
-        engine,
-        f"read pipeline {pipeline_id}",
-        "GET",
-        f"pipeline/template/{_segment(engine.id)}/{_segment(pipeline_id)}/get",
-        idempotent=True,
+        engine, f"read pipeline {pipeline_id}", "GET", "pipeline", "template", engine.id, pipeline_id, "get"
     )
 
 
@@ -171,14 +159,8 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
     :answer: not read.
     :source: the vendor's API page.
     """
-    return _request(
-        engine,
-        f"update pipeline {pipeline.get('id')}",
-        "PUT",
-        f"pipeline/template/{_segment(engine.id)}/update",
-        body=pipeline,
-        idempotent=True,
-    )
+    name = f"update pipeline {pipeline.get('id')}"
+    return _request(engine, name, "PUT", "pipeline", "template", engine.id, "update", body=pipeline)
 
 
 def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Request:
@@ -188,25 +170,13 @@ def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Requ
     :answer: not read.
     :source: the vendor's API page.
     """
-    path = f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}"
+    path = ("pipeline", engine.id, pipeline_id)
+    name = f"turn the schedule of pipeline {pipeline_id} {'on' if enabled else 'off'}"
     if enabled:
-        return _request(
-            engine,
-            f"turn the schedule of pipeline {pipeline_id} on",
-            "POST",
-            f"{path}/start",
-            query={"once": "false"},
-            body={"data": " "},
-            idempotent=True,
-        )
-    return _request(
-        engine,
-        f"turn the schedule of pipeline {pipeline_id} off",
-        engine.version.schedule_off_method,
-        f"{path}/stop",
-        body=engine.version.schedule_off_body,
-        idempotent=True,
-    )
+        query = {"once": "false"}
+        return _request(engine, name, "POST", *path, "start", query=query, body={"data": " "}, idempotent=True)
+    method, body = engine.version.schedule_off_method, engine.version.schedule_off_body
+    return _request(engine, name, method, *path, "stop", body=body, idempotent=True)
 
 
 def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[str, Json]) -> Request:
@@ -216,14 +186,9 @@ def start_pipeline(engine: Engine, pipeline_id: Identifier, job_params: Mapping[
     :answer: ``status``, and perhaps the run's ``id``: checked against the history.
     :source: the vendor's API page; the answer: a client in the wild.
     """
-    return _request(
-        engine,
-        f"start pipeline {pipeline_id}",
-        "POST",
-        f"pipeline/{_segment(engine.id)}/{_segment(pipeline_id)}/start",
-        query=engine.version.start_query,
-        body=dict(job_params),
-    )
+    path = ("pipeline", engine.id, pipeline_id, "start")
+    query = engine.version.start_query
+    return _request(engine, f"start pipeline {pipeline_id}", "POST", *path, query=query, body=dict(job_params))
 
 
 def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> Request:
@@ -233,14 +198,9 @@ def list_runs(engine: Engine, pipeline_id: Identifier, page: int, size: int) -> 
     :answer: a list of runs in any order, bare or under a name, with the total where it is paged.
     :source: the vendor's API page; the list's order: a client in the wild.
     """
-    return _request(
-        engine,
-        f"list runs of pipeline {pipeline_id} (page {page})",
-        "GET",
-        f"pipeline/{_segment(pipeline_id)}/historyList",
-        query={**({"page": page, "size": size} if engine.version.pages_history else {}), "engineId": engine.id},
-        idempotent=True,
-    )
+    query = {**({"page": page, "size": size} if engine.version.pages_history else {}), "engineId": engine.id}
+    name = f"list runs of pipeline {pipeline_id} (page {page})"
+    return _request(engine, name, "GET", "pipeline", pipeline_id, "historyList", query=query)
 
 
 def stop_run(engine: Engine, run_id: Identifier) -> Request:
@@ -250,14 +210,7 @@ def stop_run(engine: Engine, run_id: Identifier) -> Request:
     :answer: not read.
     :source: the vendor's API page.
     """
-    return _request(
-        engine,
-        f"stop run {run_id}",
-        "DELETE",
-        f"pipeline/{_segment(run_id)}/stopHistory",
-        query={"engineId": engine.id},
-        body=engine.version.empty_body,
-    )
+    return _about_run(engine, f"stop run {run_id}", "DELETE", run_id, "stopHistory")
 
 
 def resume_run(engine: Engine, run_id: Identifier) -> Request:
@@ -267,14 +220,12 @@ def resume_run(engine: Engine, run_id: Identifier) -> Request:
     :answer: not read.
     :source: the vendor's API page.
     """
-    return _request(
-        engine,
-        f"resume run {run_id}",
-        "POST",
-        f"pipeline/{_segment(run_id)}/resumeHistory",
-        query={"engineId": engine.id},
-        body=engine.version.empty_body,
-    )
+    return _about_run(engine, f"resume run {run_id}", "POST", run_id, "resumeHistory")
+
+
+def _about_run(engine: Engine, name: str, method: str, run_id: Identifier, action: str) -> Request:
+    query, body = {"engineId": engine.id}, engine.version.empty_body
+    return _request(engine, name, method, "pipeline", run_id, action, query=query, body=body)
 
 
 def get_run(engine: Engine, run_id: Identifier) -> Request:
@@ -284,4 +235,4 @@ def get_run(engine: Engine, run_id: Identifier) -> Request:
     :answer: the run, with its nodes if the server tells them.
     :source: the vendor's older client.
     """
-    return _request(engine, f"read run {run_id}", "GET", f"pipeline/{_segment(run_id)}/get", idempotent=True)
+    return _request(engine, f"read run {run_id}", "GET", "pipeline", run_id, "get")

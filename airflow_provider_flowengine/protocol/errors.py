@@ -115,6 +115,8 @@ class RequestRejectedError(FlowEngineError):
     :param http_status: the HTTP status of the answer.
     """
 
+    may_have_been_processed = False
+
     def __init__(
         self,
         message: str,

@@ -30,10 +30,10 @@ class SignIn:
     """
     Sign in first, one request of a client at a time: only :mod:`.session` asks for it.
 
-    :param stale: the token that is no longer valid; empty if there was none.
+    :param flow: signs in.
     """
 
-    stale: str
+    flow: Flow[None]
 
 
 Step = Request | Sleep | SignIn

@@ -98,15 +98,13 @@ def _identify_as(version: ApiVersion, send: Send, engine_key: str, url: str) -> 
 
 
 def _suggest_another_root(send: Send, settings: Settings, engine_key: str, url: str) -> Flow[None]:
-    for root, versions in API_VERSIONS.items():
-        if versions == settings.versions:
+    tried = settings.versions
+    for version in (version for versions in API_VERSIONS.values() for version in versions if version not in tried):
+        try:
+            engine = yield from _identify_as(version, send, engine_key, url)
+        except FlowEngineError:
             continue
-        for version in versions:
-            try:
-                engine = yield from _identify_as(version, send, engine_key, url)
-            except FlowEngineError:
-                continue
-            raise ConfigurationError(
-                f"api_root: set it to {root} in {settings.source}: engine {engine.id} ({engine_key!r}) answers there "
-                f"({version.name}), and not under {settings.versions[0].root}"
-            )
+        raise ConfigurationError(
+            f"api_root: set it to {version.root} in {settings.source}: engine {engine.id} ({engine_key!r}) answers "
+            f"there ({version.name}), and not under {tried[0].root}"
+        )

@@ -20,13 +20,12 @@ from airflow_provider_flowengine.protocol.errors import (
     RequestRejectedError,
     ServiceUnavailableError,
 )
-from airflow_provider_flowengine.protocol.flow import SignIn
+from airflow_provider_flowengine.protocol.flow import Finished, Flow, SignIn, T, advance
 from airflow_provider_flowengine.protocol.http import REDIRECT_STATUSES, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.settings import Settings
 
 SIGN_IN_PATH = "/keystone/v1/sessions"
@@ -48,7 +47,7 @@ class Session:
     """
     A client's session with FlowEngine.
 
-    :param settings: the connection, with its account.
+    :param settings: the connection, with its account; without one, nothing is signed in.
     :param token: what shows that the client is signed in; empty until it is.
     :param clock: a monotonic clock, in seconds.
     """
@@ -59,17 +58,29 @@ class Session:
     _refusal: AccessDeniedError | None = None
     _refused_until: float = 0.0
 
-    def send(self, request: Request) -> Flow[Response]:
+    def run(self, flow: Flow[T]) -> Flow[T]:
+        """Return a flow whose requests are sent in the session; the flow itself if the connection needs none."""
+        return self._run(flow) if any(self.settings.account) else flow
+
+    def _run(self, flow: Flow[T]) -> Flow[T]:
+        outcome: Response | FlowEngineError | None = None
+        while True:
+            step = advance(flow, outcome)
+            if isinstance(step, Finished):
+                return step.value
+            try:
+                outcome = (yield from self._send(step)) if isinstance(step, Request) else (yield step)
+            except FlowEngineError as error:
+                outcome = error
+
+    def _send(self, request: Request) -> Flow[Response]:
         """
         Send a request in the session; if the session is over, sign in and send it once more.
 
         A request that is not idempotent is sent once more only if it was surely not processed.
-
-        :param request: the request, prepared.
-        :return: the answer.
         """
         if not self.token:
-            yield SignIn("")
+            yield SignIn(self._sign_in(""))
         token = self.token
         response = cast("Response", (yield self._signed(request)))
         if not _is_over(response):
@@ -77,10 +88,10 @@ class Session:
         if not (request.idempotent or _is_refusal(response)):
             self.token = "" if self.token == token else self.token  # the next request signs in
             return response
-        yield SignIn(token)
+        yield SignIn(self._sign_in(token))
         return cast("Response", (yield self._signed(request)))
 
-    def sign_in(self, stale: str) -> Flow[None]:
+    def _sign_in(self, stale: str) -> Flow[None]:
         """
         Sign in, unless another request of this client has done so meanwhile.
 
@@ -142,11 +153,6 @@ class Session:
         cookies = [value for name, value in request.headers.items() if name.lower() == "cookie"]
         headers = {name: value for name, value in request.headers.items() if name.lower() != "cookie"}
         return replace(request, headers={**headers, "Cookie": "; ".join([*cookies, f"{COOKIE}={self.token}"])})
-
-
-def session_for(settings: Settings) -> Session | None:
-    """Return the session that a connection's client works in; None if it needs none."""
-    return Session(settings) if any(settings.account) else None
 
 
 def _is_over(response: Response) -> bool:

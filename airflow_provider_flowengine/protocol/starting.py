@@ -19,6 +19,7 @@ Start is not idempotent, its answer may be lost, and the API does not guarantee 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count, repeat
@@ -40,7 +41,7 @@ from airflow_provider_flowengine.protocol.offset import learn_offset
 from airflow_provider_flowengine.protocol.outcomes import closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.http import JsonObject
@@ -106,12 +107,12 @@ def start_once(
             log.debug("Started %s.", run)  # the caller logs it, with the pipeline's name
             return run if outcome.reason else learn_offset(api, run, outcome.intent.sent, polls.api.server_time)
         intent = outcome.intent
-        if not outcome.is_overloaded or search.error or attempt == MAX_STARTS:
+        if outcome.resend_after is None or search.error or attempt == MAX_STARTS:
             break
         log.warning(
             "No new run of pipeline %s appeared. Sending its start again (attempt %d).", pipeline_id, attempt + 1
         )
-        yield Sleep(max(outcome.retry_after - confirmation_timeout, 0.0))
+        yield Sleep(max(outcome.resend_after - confirmation_timeout, 0.0))
     raise _unconfirmed(outcome, confirmation_timeout, search.error)
 
 
@@ -167,16 +168,14 @@ class _Outcome:
     :param reason: why it is unknown whether it was processed; empty if it surely was.
     :param answered_at: when it was answered, if it surely was processed.
     :param reported: the run that the answer names.
-    :param is_overloaded: whether the answer was 429 or 503.
-    :param retry_after: seconds that the server asked to wait.
+    :param resend_after: seconds until it may be sent again, if the answer was 429 or 503 and no run appears.
     """
 
     intent: Intent
     reason: str = ""
     answered_at: float = 0.0
     reported: PipelineRun | None = None
-    is_overloaded: bool = False
-    retry_after: float = 0.0
+    resend_after: float | None = None
 
     def settled_at(self, deadline: float) -> Callable[[float], float]:
         """
@@ -208,26 +207,27 @@ def _send_start(
     """
     sent = intent
 
-    def on_attempt() -> None:
+    @contextmanager
+    def sending() -> Iterator[None]:
         nonlocal sent
         sent = intent.sent_again_at(api.now()) if may_be_processed else intent.sent_at(api.now())
         save_intent(sent)
-
-    def on_not_processed() -> None:
-        if not may_be_processed:
-            discard_intent()
+        try:
+            yield
+        except FlowEngineError as error:
+            if not (may_be_processed or error.may_have_been_processed):
+                discard_intent()
+            raise
 
     try:
-        reply = yield from api.call(
-            lambda engine: endpoints.start_pipeline(engine, intent.pipeline_id, body), on_attempt, on_not_processed
-        )
+        reply = yield from api.call(lambda engine: endpoints.start_pipeline(engine, intent.pipeline_id, body), sending)
     except (ServiceUnavailableError, UnexpectedResponseError) as error:
-        overloaded = error.http_status in _OVERLOADED
-        if not (may_be_processed or overloaded or error.may_have_been_processed):
+        is_overloaded = error.http_status in _OVERLOADED
+        if not (may_be_processed or is_overloaded or error.may_have_been_processed):
             raise
         log.warning("%s It is unknown whether the start was processed; looking for its run in the history.", error)
-        retry_after = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
-        return _Outcome(sent, str(error), is_overloaded=overloaded, retry_after=retry_after)
+        resend_after = min(error.retry_after or 0.0, MAX_RETRY_AFTER) if is_overloaded else None
+        return _Outcome(sent, str(error), resend_after=resend_after)
     return _Outcome(sent, answered_at=api.now(), reported=_reported_run(reply, sent))
 
 

@@ -10,12 +10,12 @@ sent again only if the run still needs it.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol import endpoints
 from airflow_provider_flowengine.protocol.errors import (
+    FlowEngineError,
     RequestRejectedError,
     RunNotFoundError,
     ServiceUnavailableError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RETRY = Retry(first_delay=0.5, longest_delay=5.0)
+_TRANSIENT = (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError)
 
 
 def stop(
@@ -60,16 +61,14 @@ def stop(
 
     def needs_no_stop(run: PipelineRun | None) -> bool:
         if run is None and pipeline_id is not None:
-            error = run_not_found(pipeline_id, run_id)
-            raise _NotVisibleYetError(error) if assume_exists else error
+            raise run_not_found(pipeline_id, run_id)
         return run is not None and (run.state.is_final or run.is_stopping)
 
-    try:
-        result = yield from _retry_until_settled(api, pipeline_id, run_id, endpoints.stop_run, needs_no_stop, timeout)
-    except _NotVisibleYetError as error:
-        raise error.cause from None
-    run = result.settled
-    return run is None or (result.was_unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
+    transient = (*_TRANSIENT, RunNotFoundError) if assume_exists else _TRANSIENT
+    run, was_unanswered = yield from _retry_until_settled(
+        api, pipeline_id, run_id, endpoints.stop_run, needs_no_stop, timeout, transient
+    )
+    return run is None or (was_unanswered and run.state not in (RunState.SUCCEEDED, RunState.FAILED))
 
 
 def resume(
@@ -99,15 +98,17 @@ def resume(
                 raise run_not_found(pipeline_id, run_id)
             return False
         if run.is_stopping:
-            raise _unprocessed(f"Run {run_id} is still stopping, and cannot be resumed yet.")
+            raise ServiceUnavailableError(
+                f"Run {run_id} is still stopping, and cannot be resumed yet.", may_have_been_processed=False
+            )
         before = before or run
         ended_anew = before.state.is_final and (run.status, run.ended) != (before.status, before.ended)
         return ended_anew or run.state is RunState.RUNNING
 
-    result = yield from _retry_until_settled(
+    running, _ = yield from _retry_until_settled(
         api, pipeline_id, run_id, endpoints.resume_run, is_resumed, 0.0 if pipeline_id is None else timeout
     )
-    if result.settled:
+    if running:
         log.info("Run %s is running already.", run_id)
     return before
 
@@ -125,39 +126,6 @@ def active_runs(api: Api, pipeline_id: Identifier, limit: int = 100) -> Flow[lis
     return [run for run in latest.runs if not run.state.is_final and (run.state is RunState.RUNNING or not run.ended)]
 
 
-def _unprocessed(message: str) -> ServiceUnavailableError:
-    return ServiceUnavailableError(message, may_have_been_processed=False)
-
-
-class _NotVisibleYetError(ServiceUnavailableError):
-    """The history doesn't show a run that was started just now."""
-
-    def __init__(self, cause: RunNotFoundError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-@dataclass(frozen=True)
-class _Result:
-    """
-    What came of a request about a run.
-
-    :param settled: the run that needs no such request any more; None if the request was accepted.
-    :param was_unanswered: whether one went unanswered, so that it may have had this effect.
-    """
-
-    settled: PipelineRun | None = None
-    was_unanswered: bool = False
-
-
-@dataclass
-class _Attempts:
-    """What has come of the requests so far: the last rejection, and whether one went unanswered."""
-
-    rejection: RequestRejectedError | None = None
-    was_unanswered: bool = False
-
-
 def _retry_until_settled(
     api: Api,
     pipeline_id: Identifier | None,
@@ -165,51 +133,44 @@ def _retry_until_settled(
     build: Callable[[Engine, Identifier], Request],
     is_settled: Callable[[PipelineRun | None], bool],
     timeout: float,
-) -> Flow[_Result]:
+    transient: tuple[type[FlowEngineError], ...] = _TRANSIENT,
+) -> Flow[tuple[PipelineRun | None, bool]]:
     """
     Send a request about a run until it is accepted, after reading the run each time.
 
     :param build: builds the request.
     :param is_settled: whether a run as it was read needs no such request any more.
     :param timeout: seconds to try for.
+    :param transient: the errors after which the run is read again.
+    :return: the run that needs no such request any more, and whether one that went unanswered may be why; None if the
+        request was accepted.
     """
     history = None if pipeline_id is None else History(api, pipeline_id)
-    deadline, attempts = api.now() + timeout, _Attempts()
+    deadline, rejection, was_unanswered = api.now() + timeout, None, False
     for attempt in count(1):
+        is_sent = False
         try:
-            return (yield from _attempt(api, history, run_id, build, is_settled, attempts))
-        except (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError) as error:
-            if error is attempts.rejection:
+            run = yield from history.find(run_id) if history else api.read_run("", run_id)
+            if is_settled(run):
+                if rejection:
+                    log.info("Run %s needs it no longer: %s", run_id, rejection.msg)
+                return run, was_unanswered and not rejection
+            if rejection:
+                raise rejection
+            is_sent = True
+            yield from api.call(lambda engine: build(engine, run_id))
+            return None, False
+        except transient as error:
+            if error is rejection:
                 raise
-            if api.engine is not None and error.request == build(api.engine, run_id):
+            if is_sent:
+                was_unanswered = error.may_have_been_processed
                 if isinstance(error, RequestRejectedError):
-                    attempts.rejection = error  # reading the run decides whether it matters
+                    rejection = error  # reading the run decides whether it matters
                     continue
-                attempts.was_unanswered = error.may_have_been_processed
             pause = _RETRY.delay(attempt, error.retry_after)
             if api.now() + pause >= deadline:
                 raise
             log.warning("%s Reading run %s again in %.1f s.", error, run_id, pause)
         yield Sleep(pause)
     raise AssertionError("count never ends")
-
-
-def _attempt(
-    api: Api,
-    history: History | None,
-    run_id: Identifier,
-    build: Callable[[Engine, Identifier], Request],
-    is_settled: Callable[[PipelineRun | None], bool],
-    attempts: _Attempts,
-) -> Flow[_Result]:
-    """Read the run, and send the request if it needs that."""
-    run = yield from history.find(run_id) if history else api.read_run("", run_id)
-    rejection = attempts.rejection
-    if is_settled(run):
-        if rejection:
-            log.info("Run %s needs it no longer: %s", run_id, rejection.msg)
-        return _Result(run, attempts.was_unanswered and not rejection)
-    if rejection:
-        raise rejection
-    yield from api.call(lambda engine: build(engine, run_id))
-    return _Result()

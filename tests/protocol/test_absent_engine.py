@@ -1,5 +1,7 @@
 """An engine that isn't there: a stock gateway answers 404 or 405 by a page, and nothing was processed."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from airflow_provider_flowengine.protocol import endpoints
@@ -91,16 +93,20 @@ def test_an_engine_is_waited_for_as_long_as_the_connection_says(server, patience
 
 def test_each_attempt_that_was_not_processed_is_reported(server):
     api, events = server.api(), []
+
+    @contextmanager
+    def sending():
+        events.append("attempt")
+        try:
+            yield
+        except EngineNotRunningError:
+            events.append("not processed")
+            raise
+
     server.drive(api.resolve())
     is_away(server, 3)
 
-    server.drive(
-        api.call(
-            lambda engine: endpoints.start_pipeline(engine, 19, {}),
-            on_attempt=lambda: events.append("attempt"),
-            on_not_processed=lambda: events.append("not processed"),
-        )
-    )
+    server.drive(api.call(lambda engine: endpoints.start_pipeline(engine, 19, {}), sending))
 
     assert events[-1] == "attempt"
     assert events[:-1] == ["attempt", "not processed"] * (len(events) // 2)
