@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import HTTPSConnectionPool
 
 from airflow_provider_flowengine.client import tls
 from airflow_provider_flowengine.client.exchange import headers_of, request_failed, time_limit
@@ -234,21 +234,14 @@ class _WatchedTls(_Watched, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Watched
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedTls
-
-
 class _Adapter(HTTPAdapter):
     """requests' adapter, with connections that are watched."""
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of direct connections."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool of connections to an address, through a proxy or not."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _WatchedTls if isinstance(pool, HTTPSConnectionPool) else _Watched
+        return pool
 
     def close(self) -> None:
         """Close the kept connections now: urllib3 leaves that to the garbage collector."""
@@ -257,9 +250,3 @@ class _Adapter(HTTPAdapter):
                 if pool := manager.pools.get(key):
                     pool.close()
         super().close()
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pools of connections through a proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-        return manager

@@ -82,7 +82,7 @@ def _mask(secrets: tuple[str, ...]) -> None:
 
 def _parse(connection: Connection) -> Settings:
     try:
-        extra = _extra(connection)
+        extra = _json_object("extra", connection.extra)
         unknown = sorted(set(extra) - _EXTRA_KEYS)
         if unknown:
             _warn_of_unknown(connection.conn_id, tuple(unknown))
@@ -92,7 +92,7 @@ def _parse(connection: Connection) -> Settings:
             access_key=connection.password or "",
             source=_source(connection, unknown),
             **{name: value for name, value in extra.items() if name in _EXTRA_KEYS and name not in _OBJECTS},
-            **{name: _mapping(extra, name) for name in _OBJECTS},
+            **{name: _json_object(name, extra.get(name)) for name in _OBJECTS},
         )
     except ConfigurationError as error:
         raise ConfigurationError(_refusal(connection, str(error))) from None
@@ -123,32 +123,17 @@ def _warn_of_unknown(conn_id: str, keys: tuple[str, ...]) -> None:
         )
 
 
-def _extra(connection: Connection) -> dict[str, Any]:
-    text = connection.extra
-    if not text:
-        return {}
-    try:
-        extra = json.loads(text) if isinstance(text, str) else text
-    except ValueError as error:
-        raise ConfigurationError(f"extra is not JSON: {error}") from None
-    if not isinstance(extra, dict):
-        raise ConfigurationError(f"extra must be a JSON object, not a {type(extra).__name__}")
-    return extra
-
-
-def _mapping(extra: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return an object of extra; a form stores it as its JSON text."""
-    value = extra.get(name)
+def _json_object(name: str, value: Any) -> dict[str, Any]:
+    """Return an object, which is stored as its JSON text: all of extra is, and an object in it if a form stores it."""
     if value is None or value == "":
         return {}
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ConfigurationError(f"{name} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{name} must be a JSON object")
-    return value
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{name} must be a JSON object, not a {type(found).__name__}")
+    return found
 
 
 def _gateway(connection: Connection) -> str:

@@ -30,7 +30,6 @@ from airflow_provider_flowengine.protocol.http import (
     MISSING_CALL_STATUSES,
     Request,
     Response,
-    address,
     redirect_target,
 )
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
@@ -97,16 +96,6 @@ class Api:
 
     # --- one request ----------------------------------------------------------------------------------------------
 
-    def prepare(self, request: Request) -> Request:
-        """Make a request ready for the wire; no secret of the connection is quoted in an error about it."""
-        return replace(
-            request,
-            url=address(self.settings.fl_url, request.path, tuple(request.query.items())),
-            headers=self.settings.headers,
-            timeout=self.settings.timeout,
-            redact=self.settings.redact,
-        )
-
     def send_once(self, request: Request) -> Flow[Response]:
         """Send a prepared request once; redirects are followed for reads, and on the same host only."""
         for _ in range(_MAX_REDIRECTS):
@@ -131,7 +120,7 @@ class Api:
             sees the error that comes of it.
         :raises EngineNotRunningError: at once if the engine isn't there; :meth:`call` waits for it.
         """
-        request = self.prepare(request)
+        request = self.settings.prepare(request)
         attempt = 1
         while True:
             try:

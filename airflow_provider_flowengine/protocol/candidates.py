@@ -68,8 +68,8 @@ class Intent:
     :param baseline_run_id: its newest run's id, or None if it has none.
     :param baseline_ids: ids of its newest runs, if ids are not known to grow, and of the task's own earlier run.
     :param ids_grow: whether newer runs of this pipeline have greater ids; None if its history doesn't show it.
-    :param server_time: what the server's clock said when the start was sent, ISO 8601, or empty.
-    :param latest_start: when the last of the runs known before began, by the clock of all runs; ISO 8601, or empty.
+    :param server_time: what the server's clock said when the start was first sent; None if that isn't known.
+    :param latest_start: when the last of the runs known before began, by the clock of all runs; None if none says.
     :param recorded_at: when the start was about to be sent by our own clock, in seconds since the epoch.
     :param send_duration: seconds from its first request to the last, where an earlier one may have been processed.
     """
@@ -78,8 +78,8 @@ class Intent:
     baseline_run_id: Identifier | None = None
     baseline_ids: frozenset[Identifier] = field(default_factory=frozenset)
     ids_grow: bool | None = None
-    server_time: str = ""
-    latest_start: str = ""
+    server_time: datetime | None = None
+    latest_start: datetime | None = None
     recorded_at: float = 0.0
     send_duration: float = 0.0
 
@@ -103,33 +103,27 @@ class Intent:
         """
         runs = latest.runs
         grow = _ids_grow(runs) if latest.is_complete or latest.is_ordered else False
-        by_start = sorted(runs, key=_start_or_epoch, reverse=True)
+        by_start = sorted(runs, key=lambda run: run.started or _EPOCH, reverse=True)
         known_ids = [run.id for run in by_start if not grow or not isinstance(run.id, int)]
-        latest_start = by_start[0].started if by_start else None
         return cls(
             pipeline_id=pipeline_id,
             baseline_run_id=runs[0].id if runs else None,
             baseline_ids=frozenset((*known_ids[:MAX_BASELINE_IDS], *known_runs)),
             ids_grow=grow,
-            server_time=server_time.isoformat() if server_time else "",
-            latest_start=latest_start.isoformat() if latest_start else "",
+            server_time=server_time,
+            latest_start=by_start[0].started if by_start else None,
             recorded_at=now,
         )
 
     def sent_at(self, now: float) -> Self:
         """Return the same intent for a start that is sent later, while every earlier one was surely not processed."""
         passed = timedelta(seconds=max(now - self.recorded_at, 0.0))
-        return replace(self, server_time=(self.sent + passed).isoformat() if self.sent else "", recorded_at=now)
+        return replace(self, server_time=self.server_time and self.server_time + passed, recorded_at=now)
 
     def sent_again_at(self, now: float) -> Self:
         """Return the same intent for a start that is sent again, while an earlier one may have been processed."""
         passed = max(now - self.recorded_at, 0.0)
         return replace(self, recorded_at=now, send_duration=self.send_duration + passed)
-
-    @property
-    def sent(self) -> datetime | None:
-        """What the server's clock said when the start was first sent; None if that isn't known."""
-        return _moment(self.server_time)
 
     @property
     def earliest_start(self) -> datetime | None:
@@ -139,7 +133,7 @@ class Intent:
         The server's ``Date``, or later: if runs known before began later than that, their clock is ahead of it at least
         so much. Without a ``Date`` our own clock takes its place.
         """
-        sent, latest = self.earliest_by_date, _moment(self.latest_start)
+        sent, latest = self.earliest_by_date, self.latest_start
         return max(sent, latest - CLOCK_SKEW_TOLERANCE) if sent and latest else sent
 
     @property
@@ -147,7 +141,7 @@ class Intent:
         """The same by the server's ``Date`` alone."""
         first = self.recorded_at - self.send_duration
         own_time = datetime.fromtimestamp(first, UTC) if first > 0 else None
-        sent = self.sent or own_time
+        sent = self.server_time or own_time
         return sent - CLOCK_SKEW_TOLERANCE if sent else None
 
     def is_new(self, run: PipelineRun) -> bool:
@@ -164,7 +158,7 @@ class Intent:
         if self.ids_grow is True or earliest is None or run.started is None:
             return False
         if not self.server_time:  # its clock may be behind ours: then only the runs known before tell the time
-            earliest = (_moment(self.latest_start) or run.started) - CLOCK_SKEW_TOLERANCE
+            earliest = (self.latest_start or run.started) - CLOCK_SKEW_TOLERANCE
         return run.started >= earliest or self.zone_explains(run)
 
     def zone_explains(self, run: PipelineRun) -> bool:
@@ -180,14 +174,10 @@ class Intent:
     def as_dict(self) -> dict[str, Json]:
         """Return the intent as plain JSON values."""
         return {
-            "pipeline_id": self.pipeline_id,
-            "baseline_run_id": self.baseline_run_id,
+            **vars(self),
             "baseline_ids": sorted(self.baseline_ids, key=str),
-            "ids_grow": self.ids_grow,
-            "server_time": self.server_time,
-            "latest_start": self.latest_start,
-            "recorded_at": self.recorded_at,
-            "send_duration": self.send_duration,
+            "server_time": self.server_time.isoformat() if self.server_time else "",
+            "latest_start": self.latest_start.isoformat() if self.latest_start else "",
         }
 
     @classmethod
@@ -201,8 +191,8 @@ class Intent:
             baseline_run_id=identifier(content.get("baseline_run_id")),
             baseline_ids=frozenset(each for each in ids if each is not None),
             ids_grow=ids_grow if isinstance(ids_grow, bool) else None,
-            server_time=_iso(content.get("server_time")),
-            latest_start=_iso(content.get("latest_start")),
+            server_time=_moment(content.get("server_time")),
+            latest_start=_moment(content.get("latest_start")),
             recorded_at=_seconds(content.get("recorded_at")),
             send_duration=_seconds(content.get("send_duration")),
         )
@@ -252,21 +242,13 @@ def _ids_grow(runs: Iterable[PipelineRun]) -> bool | None:
     return inverted * 4 < len(in_order)
 
 
-def _start_or_epoch(run: PipelineRun) -> datetime:
-    return run.started or _EPOCH
-
-
-def _moment(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _iso(value: Json) -> str:
-    """Return a time as ISO 8601 with its zone; nothing if it is none."""
+def _moment(value: Json) -> datetime | None:
+    """Return the time that ISO 8601 text with a zone names; None if it is none."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
-        return ""
-    return moment.isoformat() if moment.tzinfo and is_real(moment) else ""
+        return None
+    return moment if moment.tzinfo and is_real(moment) else None
 
 
 def _seconds(value: Json) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.http import Request, Response
@@ -38,21 +38,6 @@ class SignIn:
 
 Step = Request | Sleep | SignIn
 Flow = Generator[Step, Response | None, T]
-
-
-class Client(Protocol):
-    """What drives flows: :class:`airflow_provider_flowengine.client.sync.Client`, said without its HTTP library."""
-
-    def run(self, flow: Flow[T]) -> T:
-        """
-        Take all steps of a flow.
-
-        :param flow: the flow.
-        :return: what the flow returns.
-        """
-
-    def close(self) -> None:
-        """Close the connections."""
 
 
 @dataclass(frozen=True)

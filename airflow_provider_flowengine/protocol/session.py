@@ -26,6 +26,7 @@ from airflow_provider_flowengine.protocol.http import REDIRECT_STATUSES, Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.settings import Settings
 
 SIGN_IN_PATH = "/keystone/v1/sessions"
@@ -104,7 +105,11 @@ class Session:
         if self._refusal and self.clock() < self._refused_until:
             raise self._refusal
         self.token, self._refusal = "", None
-        request = self._sign_in_request()
+        username, password = self.settings.account
+        account: JsonObject = {"username": username, "password": password}
+        request = self.settings.prepare(
+            Request(f"sign in as {username!r}", "POST", SIGN_IN_PATH, body=account, has_envelope=False)
+        )
         try:
             response = cast("Response", (yield request))
             self.token = self._parse_token(request, response)
@@ -115,20 +120,6 @@ class Session:
             self._refusal, self._refused_until = error, self.clock() + REFUSAL_TTL
             raise
         self.settings.redact.learn(self.token)
-
-    def _sign_in_request(self) -> Request:
-        username, password = self.settings.account
-        return Request(
-            name=f"sign in as {username!r}",
-            method="POST",
-            path=SIGN_IN_PATH,
-            body={"username": username, "password": password},
-            url=f"{self.settings.fl_url}{SIGN_IN_PATH}",
-            headers=self.settings.headers,
-            timeout=self.settings.timeout,
-            redact=self.settings.redact,
-            has_envelope=False,
-        )
 
     def _parse_token(self, request: Request, response: Response) -> str:
         match = re.search(rf"(?:^|[,;\s]){COOKIE}=\"?([^;,\s\"]+)", response.headers.get("set-cookie", ""))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from string import Formatter
 from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from airflow_provider_flowengine.protocol.arguments import parse_zone
 from airflow_provider_flowengine.protocol.content import MAX_RESPONSE_SIZE
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+from airflow_provider_flowengine.protocol.http import Request, address
 from airflow_provider_flowengine.protocol.redaction import Redactor
 from airflow_provider_flowengine.protocol.status import RunState, StatusVocabulary, fold
 from airflow_provider_flowengine.protocol.versions import API_VERSIONS, KERNEL, ApiVersion
@@ -141,9 +143,19 @@ class Settings:
             engine_patience=_seconds("engine_patience", engine_patience, DEFAULT_ENGINE_PATIENCE, may_be_zero=True),
             vocabulary=_vocabulary(status_words),
             ui_url=_template(_text("ui_url", ui_url)),
-            max_response_size=_mebibytes(max_response_size),
+            max_response_size=_bytes(max_response_size),
             redact=Redactor(_secrets(account[1] or access_key, {name: sent[name.strip()] for name in headers or {}})),
             source=source,
+        )
+
+    def prepare(self, request: Request) -> Request:
+        """Make a request ready for the wire; no secret of the connection is quoted in an error about it."""
+        return replace(
+            request,
+            url=address(self.fl_url, request.path, tuple(request.query.items())),
+            headers=self.headers,
+            timeout=self.timeout,
+            redact=self.redact,
         )
 
     def run_url(self, engine: Engine, pipeline_id: Identifier, run_id: Identifier) -> str:
@@ -259,20 +271,14 @@ def _verify(value: object) -> bool | str:
     raise ConfigurationError(f"verify: {value!r} must be true, false, or the path of a CA bundle")
 
 
-_STATUS_WORDS_KEYS = {
-    "running": RunState.RUNNING,
-    "success": RunState.SUCCEEDED,
-    "succeeded": RunState.SUCCEEDED,
-    "failed": RunState.FAILED,
-    "failure": RunState.FAILED,
-    "stopped": RunState.STOPPED,
-}
+_STATES: dict[str, RunState] = {state: state for state in RunState if state is not RunState.UNKNOWN}
+_STATES |= {"success": RunState.SUCCEEDED, "failure": RunState.FAILED}
 
 
 def _vocabulary(status_words: Mapping[str, str | Sequence[str]] | None) -> StatusVocabulary:
     more: dict[RunState, list[str | int]] = {}
     for key, words in (status_words or {}).items():
-        state = _STATUS_WORDS_KEYS.get(str(key).casefold())
+        state = _STATES.get(str(key).casefold())
         if state is None:
             keys = known("keys", ("running", "success", "failed", "stopped"), wanted=key)
             raise ConfigurationError(f"status_words has the key {key!r}; {keys}")
@@ -300,10 +306,7 @@ def _refuse_contradictions(more: Mapping[RunState, Sequence[str | int]]) -> None
 
 
 def _seconds(name: str, value: object, default: float, *, may_be_zero: bool = False) -> float:
-    try:
-        seconds = default if value in (None, "") else float(str(value))
-    except ValueError:
-        seconds = -1.0
+    seconds = _number(value, default)
     if not 0 <= seconds <= MAX_SECONDS or not (seconds or may_be_zero):
         least = "at least 0" if may_be_zero else "more than 0"
         raise ConfigurationError(
@@ -312,14 +315,19 @@ def _seconds(name: str, value: object, default: float, *, may_be_zero: bool = Fa
     return seconds
 
 
-def _mebibytes(value: object) -> int:
+def _bytes(mebibytes: object) -> int:
+    size = _number(mebibytes, MAX_RESPONSE_SIZE / 2**20) * 2**20
+    if not 1 <= size < math.inf:
+        raise ConfigurationError(f"max_response_size: {mebibytes!r} must be a number of MiB, more than 0")
+    return int(size)
+
+
+def _number(value: object, default: float) -> float:
+    """Return a number; one that no setting allows for what is none."""
     try:
-        size = MAX_RESPONSE_SIZE if value in (None, "") else int(float(str(value)) * 2**20)
-    except (ValueError, OverflowError):
-        size = 0
-    if size <= 0:
-        raise ConfigurationError(f"max_response_size: {value!r} must be a number of MiB, more than 0")
-    return size
+        return default if value in (None, "") else float(str(value))
+    except ValueError:
+        return -1.0
 
 
 def _template(template: str) -> str:

@@ -10,6 +10,7 @@ sent again only if the run still needs it.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -145,16 +146,14 @@ def _retry_until_settled(
     :return: the run that needs no such request any more, and whether one that went unanswered may be why; None if the
         request was accepted.
     """
-    history = None if pipeline_id is None else History(api, pipeline_id)
+    read = partial(api.read_run, "") if pipeline_id is None else History(api, pipeline_id).find
     deadline, rejection, was_unanswered = api.now() + timeout, None, False
     for attempt in count(1):
         is_sent = False
         try:
-            run = yield from history.find(run_id) if history else api.read_run("", run_id)
+            run = yield from read(run_id)
             if is_settled(run):
-                if rejection:
-                    log.info("Run %s needs it no longer: %s", run_id, rejection.msg)
-                return run, was_unanswered and not rejection
+                return run, was_unanswered
             if rejection:
                 raise rejection
             is_sent = True
@@ -166,7 +165,8 @@ def _retry_until_settled(
             if is_sent:
                 was_unanswered = error.may_have_been_processed
                 if isinstance(error, RequestRejectedError):
-                    rejection = error  # reading the run decides whether it matters
+                    log.info("%s Reading run %s, which may have ended meanwhile.", error, run_id)
+                    rejection = error
                     continue
             pause = _RETRY.delay(attempt, error.retry_after)
             if api.now() + pause >= deadline:

@@ -252,7 +252,7 @@ class Conversation:
     def send(self, method="GET", path="/x", **call):
         """Send a call and return the bare answer."""
         return self.client.run(
-            self.api.send_once(self.api.prepare(Request(name="try it", method=method, path=path, **call)))
+            self.api.send_once(self.api.settings.prepare(Request(name="try it", method=method, path=path, **call)))
         )
 
     def upload(self, path):

@@ -336,7 +336,7 @@ def test_without_a_body_none_is_sent(conversation, method):
     [("demo", 19), ("a b&c=中/文?#%+", "../19 x"), ("100%", "a%2Fb"), ("~a-b_c.d", "中;x,y=z@:!")],
 )
 def test_an_address_arrives_as_it_was_written(conversation, key, pipeline_id):
-    request = conversation.api.prepare(endpoints.list_runs(Engine(key, "/engine/15/x", 6), pipeline_id, 1, 20))
+    request = conversation.api.settings.prepare(endpoints.list_runs(Engine(key, "/engine/15/x", 6), pipeline_id, 1, 20))
 
     conversation.client.run(conversation.api.send_once(request))
 

@@ -80,7 +80,7 @@ def test_an_engines_address_of_half_a_character_fails_as_a_request_or_an_answer(
 
 @pytest.mark.parametrize("value", ["\ud800", "a\r\nX-Evil: 1", "中"])
 def test_a_header_that_cannot_be_sent_shows_no_value(conversation, value):
-    url = conversation.api.prepare(Request("try it", "GET", "/x")).url
+    url = conversation.api.settings.prepare(Request("try it", "GET", "/x")).url
     request = Request("try it", "GET", "/x", url=url, headers={"X-Key": f"s3cret-{value}"}, body={})
     request = replace(request, redact=Redactor([f"s3cret-{value}"]))
 

@@ -213,7 +213,8 @@ def test_a_hurried_view_asks_once_and_briefly(server):
     api = server.api()
     without_retries = api.without_retries(4)
 
-    assert (without_retries.prepare(endpoints.engine_info("demo")).timeout, without_retries.retry) == (4, NO_RETRY)
+    prepared = without_retries.settings.prepare(endpoints.engine_info("demo"))
+    assert (prepared.timeout, without_retries.retry) == (4, NO_RETRY)
     assert api.without_retries(90).settings.timeout == 30
     assert (api.settings.timeout, api.retry.attempts) == (30, 5)
 

@@ -13,7 +13,7 @@ from .conftest import NOW
 
 MOMENT = datetime.fromtimestamp(NOW, UTC)
 HOUR = 3600
-AN_HOUR_BEFORE = (MOMENT - timedelta(hours=1)).isoformat()
+AN_HOUR_BEFORE = MOMENT - timedelta(hours=1)
 
 
 def a_run(run_id, seconds=0.0, **content):
@@ -23,7 +23,7 @@ def a_run(run_id, seconds=0.0, **content):
 
 
 def an_intent(*, dated=True, **fields):
-    return Intent(19, 5, server_time=MOMENT.isoformat() if dated else "", recorded_at=NOW, **fields)
+    return Intent(19, 5, server_time=MOMENT if dated else None, recorded_at=NOW, **fields)
 
 
 def noted_of(*run_ids, **fields):
@@ -68,23 +68,23 @@ def test_a_run_that_has_not_begun_says_nothing_of_the_order_or_the_time():
     intent = Intent.from_baseline(19, LatestRuns(runs), NOW, MOMENT)
 
     assert intent.ids_grow is True
-    assert intent.latest_start == (MOMENT + timedelta(minutes=5)).isoformat()
+    assert intent.latest_start == MOMENT + timedelta(minutes=5)
 
 
 def test_a_request_that_is_sent_later_notes_the_servers_time_then():
     later = an_intent().sent_at(NOW + 20)
 
-    assert (later.sent, later.recorded_at) == (MOMENT + timedelta(seconds=20), NOW + 20)
+    assert (later.server_time, later.recorded_at) == (MOMENT + timedelta(seconds=20), NOW + 20)
 
 
 def test_a_clock_that_was_set_back_meanwhile_does_not_change_the_servers_time():
-    assert an_intent().sent_at(NOW - 20).sent == MOMENT
+    assert an_intent().sent_at(NOW - 20).server_time == MOMENT
 
 
 def test_a_request_that_is_sent_later_to_a_server_without_a_date_notes_none():
     later = an_intent(dated=False).sent_at(NOW + 20)
 
-    assert (later.sent, later.recorded_at) == (None, NOW + 20)
+    assert (later.server_time, later.recorded_at) == (None, NOW + 20)
 
 
 # --- what is new ------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def golden(generation):
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("generation", ENGINES)
 def test_a_call_is_sent_as_the_sources_say(generation, call):
-    request = Api(Settings.build(fl_url=GATEWAY, engine_key="demo")).prepare(CALLS[call](ENGINES[generation]))
+    request = Api(Settings.build(fl_url=GATEWAY, engine_key="demo")).settings.prepare(CALLS[call](ENGINES[generation]))
     address, expected = urlsplit(request.url), golden(generation)[call]
 
     assert {
@@ -83,7 +83,7 @@ def test_what_makes_a_difference_twice_is_never_repeated():
 def test_a_path_of_the_gateway_is_kept_and_its_slash_is_not_doubled():
     api = Api(Settings.build(fl_url="https://gw.example.com/fl/", engine_key="demo"))
 
-    assert api.prepare(endpoints.engine_info("demo")).url == (
+    assert api.settings.prepare(endpoints.engine_info("demo")).url == (
         "https://gw.example.com/fl/engine-manager/v1/k8s/info/?engineKey=demo"
     )
 
@@ -91,14 +91,16 @@ def test_a_path_of_the_gateway_is_kept_and_its_slash_is_not_doubled():
 def test_a_path_that_no_address_may_hold_is_escaped_once():
     api = Api(Settings.build(fl_url="https://gw/流|/%E6%B5%81", engine_key="demo"))
 
-    assert api.prepare(endpoints.engine_info("demo")).url.startswith("https://gw/%E6%B5%81%7C/%E6%B5%81/engine-manager")
+    assert api.settings.prepare(endpoints.engine_info("demo")).url.startswith(
+        "https://gw/%E6%B5%81%7C/%E6%B5%81/engine-manager"
+    )
 
 
 def test_an_odd_key_and_an_odd_id_are_escaped():
     engine = Engine("a b&c=中", "/engine/1/x", "6/7")
     api = Api(Settings.build(fl_url=GATEWAY, engine_key="demo"))
 
-    url = api.prepare(endpoints.get_pipeline(engine, "../19?x#y")).url
+    url = api.settings.prepare(endpoints.get_pipeline(engine, "../19?x#y")).url
 
     assert url == (
         f"{GATEWAY}/engine/1/x/kernel/v1/pipeline/template/6%2F7/..%2F19%3Fx%23y/get?engineKey=a+b%26c%3D%E4%B8%AD"
