@@ -1038,10 +1038,9 @@ def test_whatever_happens_one_start_is_sent_and_nobody_elses_run_is_taken(
 
 
 def test_an_intent_goes_through_json_and_comes_back():
+    sent, earlier = datetime.fromtimestamp(NOW, UTC), datetime.fromtimestamp(NOW - 8000, UTC)
     for intent in (
-        Intent(
-            19, 5, frozenset(), True, datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), datetime(2023, 11, 14, tzinfo=UTC)
-        ),
+        Intent(19, 5, frozenset(), True, sent, earlier, NOW),
         Intent("p-1", "run-b", frozenset({"run-b", "run-a"}), False),
         Intent(19),
     ):
