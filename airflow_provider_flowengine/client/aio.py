@@ -135,10 +135,9 @@ class AsyncClient:
                 await asyncio.to_thread(upload.close)
 
     async def _open(self) -> _Connections:
-        if self._connections is None:
-            async with self._opening:
-                self._connections = self._connections or await self._connect()
-        return self._connections
+        async with self._opening:
+            self._connections = self._connections or await self._connect()
+            return self._connections
 
     async def _connect(self) -> _Connections:
         # Once a session: aiohttp's own trust_env reads files in a thread for every single request.

@@ -45,7 +45,7 @@ class SharedConnection:
     node_details: NodeDetails = field(default_factory=NodeDetails)
     users: int = 0
     _current: tuple[Settings, AsyncClient] | None = None
-    _retired: list[AsyncClient] = field(default_factory=list)
+    _retired: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _loaded_at: float = 0.0
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -63,12 +63,12 @@ class SharedConnection:
     async def _renewed(self) -> tuple[Settings, AsyncClient]:
         settings = await self._load()
         self._loaded_at = time.monotonic()
-        await self._close_retired()  # their last requests have had a minute to finish
+        await self._retired.aclose()  # their last requests have had a minute to finish
         if self._current:
             if settings == self._current[0]:
                 return self._current
             log.info("The connection has changed; using its new settings.")
-            self._retired.append(self._current[1])
+            self._retired.push_async_callback(self._current[1].close)
         return settings, self.connect(settings)
 
     async def _load(self) -> Settings:
@@ -87,13 +87,9 @@ class SharedConnection:
         """Close the sessions."""
         await self.node_details.stop()
         if self._current:
-            self._retired.append(self._current[1])
+            self._retired.push_async_callback(self._current[1].close)
             self._current = None
-        await self._close_retired()
-
-    async def _close_retired(self) -> None:
-        while self._retired:
-            await self._retired.pop().close()
+        await self._retired.aclose()
 
 
 _connections: dict[tuple[asyncio.AbstractEventLoop, str], SharedConnection] = {}

@@ -11,6 +11,7 @@ import logging
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_flowengine.protocol import endpoints, handshake
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.settings import Settings
-    from airflow_provider_flowengine.protocol.versions import ApiVersion
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +98,13 @@ class Api:
 
     def send_once(self, request: Request) -> Flow[Response]:
         """Send a prepared request once; redirects are followed for reads, and on the same host only."""
-        for _ in range(_MAX_REDIRECTS):
+        for redirects in range(_MAX_REDIRECTS + 1):
             response = cast("Response", (yield request))
-            target = redirect_target(request.url, response) if request.method == "GET" else None
+            may_follow = request.method == "GET" and redirects < _MAX_REDIRECTS
+            target = redirect_target(request.url, response) if may_follow else None
             if target is None:
                 break
             request = replace(request, url=target)
-        else:
-            response = cast("Response", (yield request))
         self.server_time = response.server_time
         return response
 
@@ -302,22 +301,15 @@ class Api:
     def set_schedule(self, pipeline_id: Identifier, enabled: bool) -> Flow[None]:
         """08: turn the pipeline's own schedule on or off; by the root's other dialect if one has no such call."""
         engine = yield from self.resolve()
-        *others, last = sorted(self.settings.versions, key=lambda version: version == engine.version, reverse=True)
-        for version in others:
+        versions = sorted(self.settings.versions, key=lambda version: version != engine.version)
+        for version in versions:
+            build = partial(endpoints.set_schedule, pipeline_id=pipeline_id, enabled=enabled, version=version)
             try:
-                yield from self._set_schedule(pipeline_id, enabled, version)
+                yield from self.call(build)
                 return
             except RequestRejectedError as error:
-                if error.http_status not in MISSING_CALL_STATUSES:
+                if error.http_status not in MISSING_CALL_STATUSES or version is versions[-1]:
                     raise
-        yield from self._set_schedule(pipeline_id, enabled, last)
-
-    def _set_schedule(self, pipeline_id: Identifier, enabled: bool, version: ApiVersion) -> Flow[Reply]:
-        return (
-            yield from self.call(
-                lambda engine: endpoints.set_schedule(replace(engine, version=version), pipeline_id, enabled)
-            )
-        )
 
     def upload_file(self, path: Path, target: Identifier = 1) -> Flow[Json]:
         """

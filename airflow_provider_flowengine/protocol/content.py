@@ -38,9 +38,13 @@ class Content:
 
     def __init__(self, headers: Mapping[str, str], limit: int = MAX_RESPONSE_SIZE) -> None:
         names = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
-        self._decompressors = [_Decompressor(name) for name in reversed(names) if name not in ("", "identity")]
-        if len(self._decompressors) > 1:
-            raise ContentError(f"its content is compressed {len(self._decompressors)} times: {', '.join(names)}")
+        encodings = [name for name in names if name not in ("", "identity")]
+        if len(encodings) > 1:
+            raise ContentError(f"its content is compressed {len(encodings)} times: {', '.join(names)}")
+        self._encoding = "".join(encodings)
+        if self._encoding not in ("", "gzip", "x-gzip", "deflate"):
+            raise ContentError(f"its content is compressed as {self._encoding!r}, which was not asked for")
+        self._stream: zlib._Decompress | None = None
         self._limit = limit
         self._body = bytearray()
 
@@ -50,8 +54,8 @@ class Content:
 
         :raises ContentError: when there is more than the limit allows, or it cannot be decompressed.
         """
-        for decompressor in self._decompressors:
-            chunk = decompressor.decompress(chunk, self._limit - len(self._body) + 1)
+        if self._encoding:
+            chunk = self._decompress(chunk, self._limit - len(self._body) + 1)
         if len(self._body) + len(chunk) > self._limit:
             raise ContentError(
                 f"the answer is larger than {self._limit / 2**20:g} MiB; max_response_size in the connection's extra "
@@ -65,43 +69,28 @@ class Content:
 
         :raises ContentError: when compressed content ends too early.
         """
-        for decompressor in self._decompressors:
-            decompressor.finish()
+        if self._stream and not self._stream.eof:
+            raise ContentError("its compressed content ends too early")
         return bytes(self._body)
 
-
-class _Decompressor:
-    """Decompresses gzip, of one part or several, and deflate, with zlib's header or without."""
-
-    def __init__(self, name: str) -> None:
-        if name not in ("gzip", "x-gzip", "deflate"):
-            raise ContentError(f"its content is compressed as {name!r}, which was not asked for")
-        self._is_gzip = name != "deflate"
-        self._stream = self._open(b"\x78")
-        self._began = False
-
-    def _open(self, first: bytes) -> zlib._Decompress:
-        if self._is_gzip:
-            return zlib.decompressobj(zlib.MAX_WBITS | 16)
-        return zlib.decompressobj(zlib.MAX_WBITS if first[0] & 0x0F == 8 else -zlib.MAX_WBITS)
-
-    def decompress(self, chunk: bytes, limit: int) -> bytes:
-        """Return what a chunk holds, at most so many bytes."""
+    def _decompress(self, chunk: bytes, limit: int) -> bytes:
+        """Return what a chunk of gzip, of one part or several, or of deflate holds, at most so many bytes."""
+        is_gzip = self._encoding != "deflate"
         plain = bytearray()
         try:
             while chunk and len(plain) < limit:
-                if not self._began or (self._stream.eof and self._is_gzip):
-                    self._stream, self._began = self._open(chunk), True
+                if self._stream is None or (self._stream.eof and is_gzip):
+                    self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16 if is_gzip else _deflate_bits(chunk[0]))
                 plain += self._stream.decompress(chunk, limit - len(plain))
-                chunk = self._stream.unused_data if self._is_gzip else b""
+                chunk = self._stream.unused_data if is_gzip else b""
         except zlib.error as error:
             raise ContentError(f"its content cannot be decompressed: {error}") from None
         return bytes(plain)
 
-    def finish(self) -> None:
-        """Check that the content was whole."""
-        if self._began and not self._stream.eof:
-            raise ContentError("its compressed content ends too early")
+
+def _deflate_bits(first: int) -> int:
+    """Return how deflate is to be read, by its first byte: with zlib's header or without."""
+    return zlib.MAX_WBITS if first & 0x0F == 8 else -zlib.MAX_WBITS
 
 
 def decode(body: bytes, content_type: str = "", limit: int | None = None) -> str:

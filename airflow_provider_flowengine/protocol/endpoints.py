@@ -8,6 +8,7 @@ generations stands in :mod:`.versions`. Each call says what its answer holds in 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -163,13 +164,14 @@ def update_pipeline(engine: Engine, pipeline: dict[str, Json]) -> Request:
     return _request(engine, name, "PUT", "pipeline", "template", engine.id, "update", body=pipeline)
 
 
-def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool) -> Request:
+def set_schedule(engine: Engine, pipeline_id: Identifier, enabled: bool, version: ApiVersion | None = None) -> Request:
     """
-    08: turn the pipeline's own schedule on or off.
+    08: turn the pipeline's own schedule on or off, in the engine's dialect or another one.
 
     :answer: not read.
     :source: the vendor's API page.
     """
+    engine = replace(engine, version=version or engine.version)
     path = ("pipeline", engine.id, pipeline_id)
     name = f"turn the schedule of pipeline {pipeline_id} {'on' if enabled else 'off'}"
     if enabled:
