@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, AnyStr, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_flowengine.protocol.content import decode, storable
 from airflow_provider_flowengine.protocol.errors import (
@@ -188,7 +188,7 @@ def _raise_redirected(request: Request, response: Response) -> NoReturn:
 def _raise_unreadable(request: Request, response: Response) -> NoReturn:
     text = excerpt(request, response)
     hint = ""
-    if _containers(response.body, b"{", b"[") > MAX_CONTAINERS:
+    if _holds_too_many(_text(response)):
         hint = f" An answer may hold at most {MAX_CONTAINERS:,} lists and objects."
     if _WEB_PAGE.match(text):
         hint = (
@@ -254,7 +254,7 @@ def _where(request: Request) -> str:
 def json_object(response: Response) -> JsonObject | None:
     """Return the JSON object that a response is; None if it is none."""
     text = _text(response)
-    if _containers(text, "{", "[") > MAX_CONTAINERS:
+    if _holds_too_many(text):
         return None
     try:
         content = _load(text)
@@ -263,9 +263,9 @@ def json_object(response: Response) -> JsonObject | None:
     return content if isinstance(content, dict) else None
 
 
-def _containers(content: AnyStr, *openings: AnyStr) -> int:
-    """Return how many lists and objects JSON holds at most: what opens one may also stand in a text."""
-    return sum(map(content.count, openings))
+def _holds_too_many(text: str) -> bool:
+    """Whether JSON may hold too many lists and objects: what opens one may also stand in a text."""
+    return text.count("{") + text.count("[") > MAX_CONTAINERS
 
 
 def _load(text: str) -> Json:

@@ -33,6 +33,7 @@ call, pipeline and run, what FlowEngine said (as it wrote it), and what to do.
 from __future__ import annotations
 
 import difflib
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ConfigurationError(FlowEngineError, ValueError):
     """The connection or an argument can't be right; nothing was sent."""
 
 
+@dataclass(eq=False, repr=False)
 class ServiceUnavailableError(FlowEngineError):
     """
     FlowEngine gave no usable answer.
@@ -69,22 +71,15 @@ class ServiceUnavailableError(FlowEngineError):
     :param http_status: the HTTP status, where there was an answer at all.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        request: Request | None = None,
-        may_have_been_processed: bool = True,
-        retry_after: float | None = None,
-        http_status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.request = request
-        self.may_have_been_processed = may_have_been_processed
-        self.retry_after = retry_after
-        self.http_status = http_status
+    message: str
+    _: KW_ONLY
+    request: Request | None = None
+    may_have_been_processed: bool = True
+    retry_after: float | None = None
+    http_status: int | None = None
 
 
+@dataclass(eq=False, repr=False)
 class UnexpectedResponseError(FlowEngineError):
     """
     FlowEngine, or something in front of it, gave an answer that was not expected.
@@ -95,15 +90,14 @@ class UnexpectedResponseError(FlowEngineError):
     :param excerpt: the first 500 characters of the answer, secrets masked.
     """
 
-    def __init__(
-        self, message: str, *, request: Request | None = None, http_status: int | None = None, excerpt: str = ""
-    ) -> None:
-        super().__init__(message)
-        self.request = request
-        self.http_status = http_status
-        self.excerpt = excerpt
+    message: str
+    _: KW_ONLY
+    request: Request | None = None
+    http_status: int | None = None
+    excerpt: str = ""
 
 
+@dataclass(eq=False, repr=False)
 class RequestRejectedError(FlowEngineError):
     """
     FlowEngine read the request and rejected it.
@@ -117,20 +111,12 @@ class RequestRejectedError(FlowEngineError):
 
     may_have_been_processed = False
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        request: Request | None = None,
-        status: int | str | None = None,
-        msg: str = "",
-        http_status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.request = request
-        self.status = status
-        self.msg = msg
-        self.http_status = http_status
+    message: str
+    _: KW_ONLY
+    request: Request | None = None
+    status: int | str | None = None
+    msg: str = ""
+    http_status: int | None = None
 
 
 class AccessDeniedError(RequestRejectedError):

@@ -138,12 +138,15 @@ class Reply:
 
     def listed(self) -> list[Json]:
         """Return the same, whatever each row is."""
-        rows = self._only_list(self._listing) if isinstance(self.data, dict) else self.data
-        if rows is None and "data" in self.payload:
+        data = self.data
+        lists = [data] if isinstance(data, list) else _lists(self._listing)
+        if len(lists) > 1:
+            lists = _named_lists(self._listing)
+        if not lists and self._may_lack_list():
             return []
-        if not isinstance(rows, list):
+        if len(lists) != 1:
             raise self.unexpected(_EXPECTED_LIST, self.payload)
-        return rows
+        return lists[0]
 
     def total(self) -> int | None:
         """Return how many rows there are in all, if the answer says so."""
@@ -157,19 +160,13 @@ class Reply:
         nested = [] if _lists(data) else [each for each in objects(list(data.values())) if _named_lists(each)]
         return nested[0] if len(nested) == 1 else data
 
-    def _only_list(self, data: JsonObject) -> Json:
-        lists = _lists(data)
-        if len(lists) > 1:
-            lists = _named_lists(data)
-        if len(lists) == 1:
-            return lists[0]
-        return [] if not lists and self._may_lack_list(data) else "no list"
-
-    def _may_lack_list(self, data: JsonObject) -> bool:
+    def _may_lack_list(self) -> bool:
         """Whether no list means no rows: a page beyond the end may still say how many rows there are in all."""
+        if not isinstance(self.data, dict):
+            return self.data is None and "data" in self.payload
         if self.request.query.get("page", 1) != 1:
             return True
-        return self.total() == 0 or (self.total() is None and None in data.values())
+        return self.total() == 0 or (self.total() is None and None in self._listing.values())
 
     # --- pipelines ------------------------------------------------------------------------------------------------
 
@@ -334,11 +331,11 @@ def local_start(row: JsonObject) -> datetime | None:
     return local_time(_first(row, *_STARTED))
 
 
-def _lists(data: JsonObject) -> list[Json]:
+def _lists(data: JsonObject) -> list[list[Json]]:
     return [value for value in data.values() if isinstance(value, list)]
 
 
-def _named_lists(data: JsonObject) -> list[Json]:
+def _named_lists(data: JsonObject) -> list[list[Json]]:
     return [value for name in _LIST_NAMES if isinstance(value := data.get(name), list)]
 
 

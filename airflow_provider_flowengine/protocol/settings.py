@@ -169,9 +169,9 @@ class Settings:
         )
 
 
-def _secrets(access_key: str, headers: Mapping[str, str]) -> tuple[str, ...]:
+def _secrets(access_key: str, headers: Mapping[str, str]) -> set[str]:
     """
-    Return what must not be seen, the longest first: values, and the long words in a header's, such as a token.
+    Return what must not be seen: values, and the long words in a header's, such as a token.
 
     A value of up to eight characters is a secret only where its header's name sounds so: others are words such as
     ``pipeline``, which messages are full of.
@@ -181,7 +181,7 @@ def _secrets(access_key: str, headers: Mapping[str, str]) -> tuple[str, ...]:
         shortest = 3 if _SECRET_NAME.search(name) else 9
         words = [word for word in re.split(r"[\s;,=]+", value) if len(word) >= max(shortest, 8)]
         secrets.update(words, [value] if len(value) >= shortest else [])
-    return tuple(sorted(secrets, key=lambda secret: (-len(secret), secret)))
+    return secrets
 
 
 def _gateway(url: str) -> str:

@@ -41,7 +41,7 @@ def caught(answer, request=REQUEST):
 
 def carried(error):
     """What an error carries beside its message and its request."""
-    return {name: value for name, value in vars(error).items() if name != "request"}
+    return {name: value for name, value in vars(error).items() if name not in ("message", "request")}
 
 
 @pytest.mark.parametrize("name", ["get", "history.plain", "start.empty", "upload", "resume"])
