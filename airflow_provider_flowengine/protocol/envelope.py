@@ -79,7 +79,8 @@ def hint_for(reason: str) -> str:
 def excerpt(request: Request, response: Response) -> str:
     """Return the first 500 characters of a response, secrets masked and white space folded."""
     text = _text(response, EXCERPT_CHARACTERS * 16)
-    return " ".join(request.redact(text).split())[:EXCERPT_CHARACTERS]
+    folded = " ".join(request.redact(text).split())
+    return request.redact(folded)[:EXCERPT_CHARACTERS]  # again: a secret with a space may have been wrapped at it
 
 
 def _text(response: Response, limit: int | None = None) -> str:

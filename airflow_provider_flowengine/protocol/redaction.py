@@ -45,10 +45,10 @@ _MAX_ESCAPE = 12
 
 _AMPERSAND = "&(?:amp;){0,3}"
 _ENCODED_BACKSLASH = (
-    r"(?:%(?:25){0,3}|\\x|\\u00|\\U000000|=)5[cC]|\\134"
+    r"(?:%(?:25){0,3}|\\{1,16}(?:x|u00|U000000)|=)5[cC]|\\134"
     rf"|{_AMPERSAND}(?:bsol;|#0{{0,6}}92(?!\d);?|#[xX]0{{0,6}}5[cC];)"
 )
-_ESCAPE = r"(?:\\{1,8}|(?:%(?:25){0,3}5[cC]){1,8})"
+_ESCAPE = r"(?:\\{1,16}|(?:%(?:25){0,3}5[cC]){1,8})"
 """What escapes the next character: backslashes, also within a URL."""
 
 _NAMED_ESCAPES = {"\n": "n", "\r": "r", "\t": "t"}
@@ -164,6 +164,8 @@ def _quoted(character: str, either: str) -> str:
     """Return what matches a character within a quoted text too: doubled, or after an escape."""
     if character in "\"'":  # doubled, as SQL, CSV and YAML escape them
         either = f"{either}{{1,2}}"
+    if character == "'":  # as a shell does, whose quotes end for it
+        either = rf"(?:'\\{{1,16}}''|'\\{{0,16}}\"'\\{{0,16}}\"'|{either})"
     return rf"(?:{_ESCAPE}{either}|{either})" if character in "\"'/`" else either
 
 

@@ -24,6 +24,7 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.http import Request, Response
+from airflow_provider_flowengine.protocol.redaction import Redactor
 
 from .conftest import answer, refused, sample
 
@@ -529,3 +530,12 @@ def test_whatever_comes_is_an_object_or_an_error_of_ours(status, body, headers, 
     assert 200 <= status < 300
     assert isinstance(whole, dict)
     assert not has_envelope or str(whole["status"]).strip() == "0"
+
+
+def test_a_secret_that_a_server_has_wrapped_at_its_space_is_hidden():
+    request = replace(REQUEST, redact=Redactor(["correct horse battery"]))
+
+    with pytest.raises(RequestRejectedError) as raised:
+        parse_envelope(request, Response(400, b"bad key correct\n  horse battery, sorry"))
+
+    assert raised.value.msg == "bad key ***, sorry"

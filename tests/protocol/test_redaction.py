@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import time
+from functools import reduce
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -26,6 +27,7 @@ PLAIN_FORMS = {
     "JSON that keeps Unicode": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     "JSON that escapes slashes": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "JSON in JSON, four deep": lambda text: reduce(lambda text, _: json.dumps(text)[1:-1], range(4), text),
     "HTML": html.escape,
     "HTML, decimal": lambda text: "".join(f"&#{ord(c)};" for c in text),
     "HTML, hexadecimal": lambda text: "".join(f"&#x{ord(c):X};" for c in text),
@@ -35,6 +37,8 @@ PLAIN_FORMS = {
     "Unicode escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
     "octal": lambda text: "".join(f"\\{octet:03o}" for octet in text.encode()),
     "SQL, CSV or YAML": lambda text: text.replace("'", "''").replace('"', '""'),
+    "a shell, escaped": lambda text: text.replace("'", "'\\''"),
+    "a shell, quoted": lambda text: text.replace("'", "'\"'\"'"),
     "a URL": lambda text: quote(text, safe=""),
     "a URL, in lower case": lambda text: quote(text, safe="").replace("%2B", "%2b").replace("%C3%A9", "%c3%a9"),
     "a URL's query": quote_plus,
