@@ -77,8 +77,10 @@ mutate: $(READY) ## Change the code in a thousand places, and see which change n
 	@$(BIN)/mutmut results
 
 docs: $(READY) ## Build the documentation, English and Chinese, into docs/_build/html
-	@for language in en:en zh_CN:zh; do DOCS_LANGUAGE=$${language%:*} $(BIN)/sphinx-build -q -W --keep-going \
-		-d docs/_build/$${language#*:} docs docs/_build/html/$${language#*:} || exit 1; done
+	@for language in en:en zh_CN:zh; do \
+		echo "Building docs/_build/html/$${language#*:} …"; \
+		DOCS_LANGUAGE=$${language%:*} $(BIN)/sphinx-build -q -W --keep-going \
+			-d docs/_build/$${language#*:} docs docs/_build/html/$${language#*:} || exit 1; done
 	@cp docs/_root/index.html docs/_build/html/
 
 translations: $(READY) ## Bring the Chinese catalogues up to date with the English pages
