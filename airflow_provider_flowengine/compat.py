@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, conf
 
 from airflow_provider_flowengine.protocol.errors import TaskInterruptedError
 
@@ -86,6 +86,12 @@ def allow_in_xcom(classes: Iterable[type]) -> None:
         return
     for each in classes:
         allow_class(each)
+
+
+def has_custom_xcom_backend() -> bool:
+    """Whether a deployment keeps its XComs its own way; the default is called alike in each Airflow."""
+    path: str = conf.get_mandatory_value("core", "xcom_backend")
+    return path.rpartition(".")[2] != "BaseXCom"
 
 
 def has_tabs() -> bool:

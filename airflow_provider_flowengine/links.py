@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
+from airflow_provider_flowengine import compat
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
@@ -26,9 +28,16 @@ class FlowEngineRunLink(BaseOperatorLink):
 
     name = "FlowEngine run"
 
-    # Airflow 3 reads the link under this key. With ours, what the operator pushed right after the start
-    # is the link from then on, and not only once the task has ended.
-    xcom_key = RUN_URL_KEY
+    @property
+    def xcom_key(self) -> str:
+        """
+        The XCom that Airflow 3's page reads the link from.
+
+        It is the one that tasks push right after the start, so that the link is there while they wait. What a custom
+        XCom backend has put there, the page cannot read: so there it is one of Airflow's own, which Airflow writes past
+        the backend when the task is deferred or ends.
+        """
+        return "_link_FlowEngineRunLink" if compat.has_custom_xcom_backend() else RUN_URL_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """

@@ -44,6 +44,7 @@ def messages(page):
 
 OTHERS = ("Connection refused", "certificate verify failed")
 SYMPTOMS = {
+    "A deferred task fails without an error in its log, though its run succeeded",
     "The tab FlowEngine is missing",
     "The task stays deferred, and its log ends with “waiting in the triggerer”",
     "The task's link is missing",

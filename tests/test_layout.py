@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "protocol": {""},
     "client": {"", "protocol"},
     "hooks": {"", "protocol", "client", "connection_form", "definitions"},
-    "links": set(),
+    "links": {"compat"},
     "assets": set(),
     "compat": {"protocol"},
     "definitions": {"protocol"},

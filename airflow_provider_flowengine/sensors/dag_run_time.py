@@ -24,7 +24,7 @@ ADVICE = """\
 This DAG run is {run_type} and its data interval has no length, as with a plain cron in Airflow 3. So it cannot be \
 determined whether a FlowEngine run from before the DAG run counts. Give the sensor one of:
     started_within=timedelta(hours=24),  # the first run started in the 24 hours before the DAG run was due, or later
-    started_after="{{{{ data_interval_end }}}}",  # the first run started after the DAG run was due"""
+    started_after="{{{{ data_interval_end | default(dag_run.run_after) }}}}",  # … after the DAG run was due"""
 
 
 class DagRunTime(NamedTuple):

@@ -38,6 +38,12 @@ __all__ = ["FlowEnginePipelineRunEventTrigger", "FlowEnginePipelineRunTrigger"]
 KILL_TIMEOUT = 20.0
 """Seconds to stop a run when the user ends the task: Airflow allows ``[triggerer] on_kill_timeout``, 30 by default."""
 
+MIN_DEFERRAL = 3.0
+"""
+Seconds before which a triggerer gets no event. If a task is queued again before Airflow's scheduler has noticed that
+its first process has ended, the scheduler takes that end for the second process's and fails the task.
+"""
+
 OUTCOMES: dict[str, type[RunError]] = {
     "unreachable": StatusUnavailableError,  # before the more general one
     "timeout": RunTimeoutError,
@@ -122,6 +128,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         from airflow_provider_flowengine.protocol.models import Pipeline
         from airflow_provider_flowengine.protocol.zone import offset_from
 
+        earliest = time.monotonic() + (MIN_DEFERRAL if self.task_instance else 0.0)  # none: dag.test() runs it
         pipeline = Pipeline(self.pipeline_id, name=self.pipeline_name, key=self.pipeline_key)
         progress = ProgressWriter(self.task_instance if self.writes_progress else None, pipeline)
         monitor = self._monitor()
@@ -152,6 +159,7 @@ class FlowEnginePipelineRunTrigger(BaseTrigger):
         if run:
             event["run"], event["published"] = await progress.finish(run)
         engine = {"url": self.engine_url, "id": self.engine_id, "utc_offset": self.utc_offset}
+        await asyncio.sleep(earliest - time.monotonic())
         yield TriggerEvent({**event, "run_url": monitor.run_url, "engine": engine})
 
     async def on_kill(self) -> None:

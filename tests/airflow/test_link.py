@@ -1,11 +1,16 @@
 """The task's button “FlowEngine run” and its XComs: there as soon as there is a run, and whatever becomes of it."""
 
+from importlib.metadata import version
+
 import pytest
 
 from airflow_provider_flowengine.operators.flowengine import (
     FlowEngineResumePipelineRunOperator,
     FlowEngineStartPipelineOperator,
 )
+from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
@@ -41,6 +46,43 @@ def test_a_resumed_run_has_its_link_too(run_task, emulator, pipeline):
     task = run_task(FlowEngineResumePipelineRunOperator, pipeline_id=1, run_id=1, poll_interval=0.05)
 
     assert task.link == emulator.run_url(1, 1)
+
+
+class ReferenceBackend:
+    """An XCom backend that keeps the values itself, and leaves Airflow a reference to each."""
+
+    def __init__(self):
+        self.values = []
+
+    def serialize_value(self, value, **where):
+        self.values.append(value)
+        return f"reference {len(self.values) - 1}"
+
+    def deserialize_value(self, result):
+        return self.values[int(result.value.removeprefix("reference "))]
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2.11's page reads XComs through their backend")
+@pytest.mark.parametrize("operator", [FlowEngineStartPipelineOperator, FlowEnginePipelineRunSensor])
+def test_the_link_leads_to_the_run_where_a_backend_keeps_the_xcoms(
+    run_task, emulator, pipeline, deferrable, operator, monkeypatch
+):
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    backend = ReferenceBackend()
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "deployment.ReferenceBackend")
+    monkeypatch.setattr(BaseXCom, "serialize_value", backend.serialize_value)
+    monkeypatch.setattr(BaseXCom, "deserialize_value", backend.deserialize_value)
+    pipeline_id = pipeline(duration=0.1)
+    which = {}
+    if operator is FlowEnginePipelineRunSensor:
+        which = {"run_id": emulator.engine.start(pipeline_id).id}
+    task = run_task(operator, pipeline_id=pipeline_id, deferrable=deferrable, **which)
+
+    assert task.state == "success"
+    assert task.link == emulator.run_url(1, 1)
+    assert task.xcoms["flowengine_run_url"].startswith("reference ")
+    assert emulator.run_url(1, 1) in backend.values
 
 
 class TaskInstance:

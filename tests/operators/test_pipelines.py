@@ -143,6 +143,27 @@ def test_a_file_whose_path_is_a_template_is_read_when_the_task_runs(dag, run, em
     assert script(emulator, 1) == SCRIPT
 
 
+def test_a_file_may_be_in_a_folder_beside_the_dags_own(dag, run, emulator, tmp_path):
+    for folder in ("dags", "pipelines"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "pipelines" / "nightly.json").write_text(json.dumps(PIPELINE))
+    dag.template_searchpath = [str(tmp_path / "dags")]
+    FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="../pipelines/nightly.json")
+
+    assert run(dag)["task"].returned == 1
+
+
+def test_a_file_that_is_no_utf_8_is_named(dag, run, emulator, tmp_path):
+    (tmp_path / "nightly.json").write_bytes('{"name": "流失模型"}'.encode("gbk"))
+    dag.template_searchpath = [str(tmp_path)]
+    FlowEngineCreatePipelineOperator(task_id="task", dag=dag, pipeline="nightly.json", retries=2)
+    task = run(dag)["task"]
+
+    assert isinstance(task.errors[-1], ConfigurationError)
+    assert task.tries == 1
+    assert f"{tmp_path / 'nightly.json'}: not UTF-8 text" in task.error
+
+
 def test_a_file_that_is_not_there_is_named(create, emulator):
     task = create(pipeline="{{ dag_run.conf['day'] }}.json")
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
-from airflow_provider_flowengine.sensors.dag_run_time import DagRunTime
+from airflow_provider_flowengine.sensors.dag_run_time import ADVICE, DagRunTime
 
 DUE = datetime(2026, 11, 26, 6, tzinfo=UTC)
 LENGTHS = {"hourly": timedelta(hours=1), "daily": timedelta(days=1), "weekly": timedelta(days=7)}
@@ -50,7 +50,16 @@ def test_a_planned_run_whose_interval_has_no_length_is_refused_with_the_two_line
 
     lines = [line.strip() for line in str(refused.value).splitlines()]
     assert lines[1].startswith("started_within=timedelta(hours=24),")
-    assert lines[2].startswith('started_after="{{ data_interval_end }}",')
+    assert lines[2].startswith('started_after="{{ data_interval_end | default(dag_run.run_after) }}",')
+
+
+def test_the_advised_template_means_the_time_of_a_dag_run_that_has_no_data_interval(dag):
+    template = ADVICE.format(run_type="scheduled").splitlines()[2].split('"')[1]
+    advised = dag.get_template_env().from_string(template)
+    by_asset = SimpleNamespace(run_after=DUE)
+
+    assert advised.render(dag_run=by_asset) == str(DUE)
+    assert advised.render(dag_run=by_asset, data_interval_end=DUE - DAY) == str(DUE - DAY)
 
 
 @over_lengths

@@ -5,10 +5,13 @@ import json
 import threading
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunTrigger
+
+TASK = SimpleNamespace(dag_id="train", task_id="start", run_id="manual", map_index=-1)
 
 
 @pytest.fixture
@@ -38,6 +41,21 @@ async def fired(trigger):
     events = [event async for event in trigger.run()]
     (payload,) = [json.loads(json.dumps(event.payload)) for event in events]
     return payload
+
+
+@pytest.mark.parametrize("task_instance", [TASK, None], ids=["in a triggerer", "in dag.test()"])
+async def test_a_triggerer_gets_no_event_before_the_scheduler_has_seen_the_deferral(
+    trigger, emulator, pipeline, monkeypatch, task_instance
+):
+    monkeypatch.setattr("airflow_provider_flowengine.triggers.flowengine.MIN_DEFERRAL", 2.0)
+    emulator.engine.start(pipeline(duration=0.1))
+    waiting = trigger(writes_progress=False)
+    waiting.task_instance = task_instance
+    began = time.monotonic()
+    event = await fired(waiting)
+
+    assert event["outcome"] == "ended"
+    assert task_instance is None or time.monotonic() - began >= 2.0
 
 
 def test_airflow_can_keep_it_and_build_it_again(trigger):

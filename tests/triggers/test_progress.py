@@ -72,6 +72,7 @@ def trigger(emulator, monkeypatch):
     """Build a task's trigger; nodes are asked for as often as it polls."""
     monkeypatch.setenv("AIRFLOW__FLOWENGINE__NODE_REQUESTS_PER_SECOND", "100")
     monkeypatch.setenv("AIRFLOW__FLOWENGINE__NODE_REQUEST_INTERVAL", "0")
+    monkeypatch.setattr("airflow_provider_flowengine.triggers.flowengine.MIN_DEFERRAL", 0.0)
 
     def trigger(task_instance=TASK, **arguments):
         trigger = FlowEnginePipelineRunTrigger(

@@ -44,16 +44,12 @@ def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObjec
 
 def _find_file(operator: FlowEngineOperator, path: str) -> str:
     """Return a file's path: beside the DAG, in its template_searchpath, or as it is given."""
-    environment = operator.get_template_env()
-    if environment.loader is not None:
-        try:
-            _, found, _ = environment.loader.get_source(environment, path)
-            return found or path
-        except LookupError:
-            pass
-    if not Path(path).is_file():
-        raise ConfigurationError(f"pipeline: no file {path!r} beside the DAG or in its template_searchpath")
-    return path
+    # Only where Airflow looks for templates: its loader would take no path with "..", and decode what it finds.
+    folders = getattr(operator.get_template_env().loader, "searchpath", ())
+    for file in (Path(folder, path) for folder in (*folders, "")):
+        if file.is_file():
+            return str(file)
+    raise ConfigurationError(f"pipeline: no file {path!r} beside the DAG or in its template_searchpath")
 
 
 def create_pipeline(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_flowengine.assets import attach_run_to_outlet_events
-from airflow_provider_flowengine.links import RUN_KEY, push_run_link
+from airflow_provider_flowengine.links import RUN_KEY, RUN_URL_KEY, FlowEngineRunLink, push_run_link
 from airflow_provider_flowengine.protocol.errors import FlowEngineError
 from airflow_provider_flowengine.protocol.progress import describe_progress
 
@@ -156,7 +156,8 @@ class RunReport:
 
     def _hide_link(self) -> None:
         """Keep Airflow from reading the link and writing it once more when this part of the task ends."""
-        self.operator.operator_extra_links = ()
+        if FlowEngineRunLink().xcom_key == RUN_URL_KEY:
+            self.operator.operator_extra_links = ()
 
 
 def lineage_of(operator: FlowEnginePipelineOperator, report: RunReport | None) -> OperatorLineage[Any, Any]:
