@@ -131,17 +131,18 @@ def _plan(arguments: argparse.Namespace) -> tuple[Engine, list[Step]]:
     definitions = read_definitions(arguments.files, arguments.overlay, arguments.plan_file)
     uploads = read_uploads(arguments.uploads, definitions)
     engine = connect(arguments)
-    return engine, make_plan(engine, definitions, uploads)
+    check_files(definitions, uploads)
+    pipelines = engine.current(definitions)
+    return engine, [plan_step(*each, uploads) for each in zip(definitions, pipelines, strict=True)]
 
 
-def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mapping[str, str]) -> list[Step]:
+def check_files(definitions: Iterable[Definition], uploads: Mapping[str, str]) -> None:
     """
-    Return what is to be done to an engine.
+    Check that each FILE param has a file.
 
-    :param engine: the engine, which is only read.
     :param definitions: the pipelines as they should be.
-    :param uploads: the files to upload, by ``node.key``; with one definition only.
-    :raises ConfigurationError: if a FILE param has no file.
+    :param uploads: the files to upload, by ``node.key``.
+    :raises ConfigurationError: if one has none.
     """
     for definition in definitions:
         without_file = [name for name in missing_files(definition.content) if name not in uploads]
@@ -150,14 +151,16 @@ def make_plan(engine: Engine, definitions: Sequence[Definition], uploads: Mappin
                 f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
                 "Nothing was sent"
             )
-    existing_ones = engine.existing(key_and_name(definition.content) for definition in definitions)
-    return [
-        _plan_step(definition, engine.pipeline(existing.id) if existing else None, uploads)
-        for definition, existing in zip(definitions, existing_ones, strict=True)
-    ]
 
 
-def _plan_step(definition: Definition, current: Pipeline | None, uploads: Mapping[str, str]) -> Step:
+def plan_step(definition: Definition, current: Pipeline | None, uploads: Mapping[str, str]) -> Step:
+    """
+    Return what is to be done to one pipeline.
+
+    :param definition: the pipeline as it should be.
+    :param current: the whole pipeline that the engine has (call 06), None if it has none.
+    :param uploads: the files to upload first, by ``node.key``.
+    """
     wanted = definition.content
     found = diff(current.content if current else {}, wanted)
     differs = bool(uploads) or not found.is_empty

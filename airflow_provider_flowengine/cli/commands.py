@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """
     One argument, as :meth:`argparse.ArgumentParser.add_argument` takes it.
 
@@ -23,26 +18,24 @@ class Argument:
     """
 
     flags: tuple[str, ...]
-    options: Mapping[str, Any]
+    options: dict[str, Any]
 
 
-@dataclass(frozen=True)
 class Command:
     """
     One command.
 
     :param name: what the user types.
-    :param help: what it does, in a line.
+    :param about: what it does, in a sentence; then what is worth knowing before one uses it.
     :param function: ``module:function`` in this package, which takes the parsed arguments and returns an exit code.
     :param arguments: its arguments.
-    :param description: what is worth knowing before one uses it.
     """
 
-    name: str
-    help: str
-    function: str
-    arguments: tuple[Argument, ...]
-    description: str = ""
+    def __init__(self, name: str, about: str, function: str, *arguments: Argument) -> None:
+        self.name = name
+        self.help, _, self.description = about.partition(". ")
+        self.function = function
+        self.arguments = arguments
 
 
 def text(given: str) -> str:
@@ -115,129 +108,115 @@ WAIT = (
 )
 
 COMMANDS = (
-    Command("check", "check the connection step by step, and say what to do", "inspecting:check", ENGINE_AND_OUTPUT),
-    Command("pipelines", "list the engine's pipelines", "inspecting:pipelines", ENGINE_AND_OUTPUT),
+    Command("check", "check the connection step by step, and say what to do", "inspecting:check", *ENGINE_AND_OUTPUT),
+    Command("pipelines", "list the engine's pipelines", "inspecting:pipelines", *ENGINE_AND_OUTPUT),
     Command(
         "runs",
         "list a pipeline's runs, newest first",
         "runs:runs",
-        (
-            PIPELINE,
-            _argument("--limit", type=count, default=20, help="how many (default: 20)"),
-            *ENGINE_AND_OUTPUT,
-        ),
+        PIPELINE,
+        _argument("--limit", type=count, default=20, help="how many (default: 20)"),
+        *ENGINE_AND_OUTPUT,
     ),
     Command(
         "show",
         "show a run and its nodes",
         "runs:show",
-        (
-            RUN,
-            OF_PIPELINE,
-            _argument("--watch", dest="wait", action="store_true", help="draw the nodes live until the run ends"),
-            *WAIT[1:],
-            *ENGINE_AND_OUTPUT,
-        ),
+        RUN,
+        OF_PIPELINE,
+        _argument("--watch", dest="wait", action="store_true", help="draw the nodes live until the run ends"),
+        *WAIT[1:],
+        *ENGINE_AND_OUTPUT,
     ),
     Command(
         "run",
-        "start a pipeline, exactly once",
-        "runs:run",
-        (
-            PIPELINE,
-            _repeatable("--param", "params", "NODE.KEY=VALUE", "a param's value for this run; repeat for more"),
-            *WAIT,
-            *ENGINE_AND_OUTPUT,
-        ),
+        "start a pipeline, exactly once. "
         "The start is sent once. If its answer is lost, the run is looked for in the history; if none can be found, "
         "the exit code is 4, and it is not sent again.",
+        "runs:run",
+        PIPELINE,
+        _repeatable("--param", "params", "NODE.KEY=VALUE", "a param's value for this run; repeat for more"),
+        *WAIT,
+        *ENGINE_AND_OUTPUT,
     ),
-    Command("stop", "stop a run", "runs:stop", (RUN, OF_PIPELINE, *ENGINE_AND_OUTPUT)),
+    Command("stop", "stop a run", "runs:stop", RUN, OF_PIPELINE, *ENGINE_AND_OUTPUT),
     Command(
         "resume",
         "continue a failed or stopped run from where it ended",
         "runs:resume",
-        (RUN, OF_PIPELINE, *WAIT, *ENGINE_AND_OUTPUT),
+        RUN,
+        OF_PIPELINE,
+        *WAIT,
+        *ENGINE_AND_OUTPUT,
     ),
     Command(
         "export",
-        "write definitions to files that are fit for review",
+        "write definitions to files that are fit for review. A file whose pipeline has not changed is left as it is.",
         "exporting:export",
-        (
-            PIPELINES,
-            ALL,
-            _argument("--dir", default=".", metavar="D", help="the folder (default: the current one)"),
-            _argument("--inline", action="store_true", help="keep scripts in the JSON: one file a pipeline"),
-            *ENGINE_AND_OUTPUT,
-        ),
-        "A file whose pipeline has not changed is left as it is.",
+        PIPELINES,
+        ALL,
+        _argument("--dir", default=".", metavar="D", help="the folder (default: the current one)"),
+        _argument("--inline", action="store_true", help="keep scripts in the JSON: one file a pipeline"),
+        *ENGINE_AND_OUTPUT,
     ),
     Command(
         "plan",
-        "say what apply would do; exit 2 if anything differs",
-        "applying:plan",
-        (
-            FILES,
-            OVERLAY,
-            UPLOADS,
-            _argument("--plan-file", metavar="FILE", help="write the plan here, for apply --plan-file"),
-            *ENGINE_AND_OUTPUT,
-        ),
+        "say what apply would do; exit 2 if anything differs. "
         "Exit codes: 0 nothing differs, 1 an error, 2 something differs.",
+        "applying:plan",
+        FILES,
+        OVERLAY,
+        UPLOADS,
+        _argument("--plan-file", metavar="FILE", help="write the plan here, for apply --plan-file"),
+        *ENGINE_AND_OUTPUT,
     ),
     Command(
         "apply",
-        "create and change pipelines as their files say",
-        "applying:apply",
-        (
-            FILES,
-            OVERLAY,
-            UPLOADS,
-            _argument("--plan-file", metavar="FILE", help="refuse what has changed since this plan was made"),
-            FORCE,
-            *ENGINE_AND_OUTPUT,
-        ),
+        "create and change pipelines as their files say. "
         "Each pipeline is read again right before it is written. FlowEngine's API has no version of a pipeline, so a "
         "change that somebody saves in that very moment can still be lost.",
+        "applying:apply",
+        FILES,
+        OVERLAY,
+        UPLOADS,
+        _argument("--plan-file", metavar="FILE", help="refuse what has changed since this plan was made"),
+        FORCE,
+        *ENGINE_AND_OUTPUT,
     ),
     Command(
         "promote",
-        "carry pipelines from one engine to another, by pipelineKey",
-        "promoting:promote",
-        (
-            PIPELINES,
-            ALL,
-            _argument(
-                "--from", dest="source", required=True, metavar="CONN", help="the engine to read: a connection or URL"
-            ),
-            _argument(
-                "--to", dest="target", required=True, metavar="CONN", help="the engine to write: a connection or URL"
-            ),
-            _argument("--from-engine-key", dest="source_engine_key", metavar="KEY", help="the engine to read"),
-            _argument("--to-engine-key", dest="target_engine_key", metavar="KEY", help="the engine to write"),
-            _argument("--apply", action="store_true", help="write; without it, only the plan is shown"),
-            OVERLAY,
-            UPLOADS,
-            FORCE,
-            OUTPUT,
-        ),
+        "carry pipelines from one engine to another, by pipelineKey. "
         "With URLs, FLOWENGINE_FROM_… and FLOWENGINE_TO_… hold USER_ID, ACCESS_KEY and the like. Exit codes as plan's, "
         "with --apply as apply's.",
+        "promoting:promote",
+        PIPELINES,
+        ALL,
+        _argument(
+            "--from", dest="source", required=True, metavar="CONN", help="the engine to read: a connection or URL"
+        ),
+        _argument(
+            "--to", dest="target", required=True, metavar="CONN", help="the engine to write: a connection or URL"
+        ),
+        _argument("--from-engine-key", dest="source_engine_key", metavar="KEY", help="the engine to read"),
+        _argument("--to-engine-key", dest="target_engine_key", metavar="KEY", help="the engine to write"),
+        _argument("--apply", action="store_true", help="write; without it, only the plan is shown"),
+        OVERLAY,
+        UPLOADS,
+        FORCE,
+        OUTPUT,
     ),
     Command(
         "dag",
-        "write a DAG that runs a pipeline on its own schedule",
-        "dags:dag",
-        (
-            PIPELINES,
-            ALL,
-            _argument("--dir", metavar="D", help="the folder to write to (default: standard output, for one pipeline)"),
-            _argument("--schedule", help="the DAG's schedule instead of FlowEngine's: a cron expression, or none"),
-            _argument("--zone", help="the schedule's time zone (default: the connection's)"),
-            _repeatable("--param", "params", "NODE.KEY", "offer this param in the DAG's trigger form; repeat for more"),
-            *CONNECTION,
-        ),
+        "write a DAG that runs a pipeline on its own schedule. "
         "What can't be translated is said, and no DAG is written for it. The steps to move the schedule without a "
         "doubled or missed run are written into the DAG file.",
+        "dags:dag",
+        PIPELINES,
+        ALL,
+        _argument("--dir", metavar="D", help="the folder to write to (default: standard output, for one pipeline)"),
+        _argument("--schedule", help="the DAG's schedule instead of FlowEngine's: a cron expression, or none"),
+        _argument("--zone", help="the schedule's time zone (default: the connection's)"),
+        _repeatable("--param", "params", "NODE.KEY", "offer this param in the DAG's trigger form; repeat for more"),
+        *CONNECTION,
     ),
 )

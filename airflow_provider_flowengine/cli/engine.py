@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.client.sync import Client
 from airflow_provider_flowengine.connection_form import DEFAULT_CONN_ID
+from airflow_provider_flowengine.definitions.content import key_and_name
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.creating import only_match
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineNotFoundError, known
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+    from airflow_provider_flowengine.cli.workspace import Definition
     from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
@@ -92,16 +94,18 @@ class Engine:
             f"Engine {self.api.engine_key!r} has no pipeline of key, id or name {wanted!r}; {known('pipelines', names)}"
         )
 
-    def existing(self, names: Iterable[tuple[str, str]]) -> list[Pipeline | None]:
+    def current(self, definitions: Iterable[Definition]) -> list[Pipeline | None]:
         """
-        Return the engine's pipeline for each key and name, None if it has none.
+        Return the whole pipeline that the engine has for each definition, None if it has none.
 
-        :param names: key and name; the name counts if the key is empty.
+        :param definitions: the definitions, by whose keys, or else names, the pipelines are found.
         :raises PipelineExistsError: if several have one of them.
         :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
         """
         listing = self.run(self.api.read_listing())
-        return [only_match(listing, self.api.engine_key, key=key, name=name) for key, name in names]
+        names = (key_and_name(definition.content) for definition in definitions)
+        matches = [only_match(listing, self.api.engine_key, key=key, name=name) for key, name in names]
+        return [self.pipeline(match.id) if match else None for match in matches]
 
     def run_url(self, run: PipelineRun) -> str:
         """Return the address of a run's page."""

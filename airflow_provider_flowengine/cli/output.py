@@ -50,6 +50,13 @@ def line(text: str, style: str = "") -> None:
     _write(clean(text), style, stderr=False)
 
 
+def ask(question: str) -> str:
+    """Ask the user on standard error, and return what is typed; empty at the end of standard input."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 def _write(text: str, style: str, *, stderr: bool) -> None:
     stream = sys.stderr if stderr else sys.stdout
     if style and stream.isatty():

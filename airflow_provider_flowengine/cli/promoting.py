@@ -7,20 +7,20 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import output
-from airflow_provider_flowengine.cli.applying import apply_steps, make_plan, read_uploads, show_plan
+from airflow_provider_flowengine.cli.applying import apply_steps, check_files, plan_step, read_uploads, show_plan
 from airflow_provider_flowengine.cli.engine import connect_by_name
 from airflow_provider_flowengine.cli.exporting import chosen
 from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, note_unused, read_overlay
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
-from airflow_provider_flowengine.definitions.content import execution_config, key_and_name, without_server_fields
+from airflow_provider_flowengine.definitions.content import execution_config, without_server_fields
 from airflow_provider_flowengine.definitions.overlay import overlaid
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from airflow_provider_flowengine.cli.engine import Engine
+    from airflow_provider_flowengine.protocol.models import Pipeline
 
 
 def promote(arguments: argparse.Namespace) -> int:
@@ -38,28 +38,24 @@ def promote(arguments: argparse.Namespace) -> int:
         definitions.append(Definition(f"{pipeline.key} of {source.name}", content))
     check_definitions(definitions)
     note_unused(overlay, definitions)
-    definitions = _with_targets_files(target, definitions)
+    pipelines = target.current(definitions)
+    definitions = [_with_targets_files(*each) for each in zip(definitions, pipelines, strict=True)]
     uploads = _ask_for_files(definitions, read_uploads(arguments.uploads, definitions))
-    steps = make_plan(target, definitions, uploads)
+    check_files(definitions, uploads)
+    steps = [plan_step(*each, uploads) for each in zip(definitions, pipelines, strict=True)]
     _note_what_stays_behind(definitions)
     if arguments.apply:
         return apply_steps(target, steps, arguments.output, force=arguments.force)
     return show_plan(arguments.output, steps)
 
 
-def _with_targets_files(target: Engine, definitions: Sequence[Definition]) -> list[Definition]:
+def _with_targets_files(definition: Definition, current: Pipeline | None) -> Definition:
     """Give FILE params the paths that the target has for them: the source's are on the source's own disk."""
-    result = []
-    existing_ones = target.existing(key_and_name(definition.content) for definition in definitions)
-    for definition, existing in zip(definitions, existing_ones, strict=True):
-        content = copy.deepcopy(definition.content)
-        params = file_params(content)
-        theirs = file_params(target.pipeline(existing.id).content) if existing and params else []
-        paths = {name: param.get("value") for name, param in theirs}
-        for name, param in params:
-            param["value"] = paths.get(name)
-        result.append(Definition(definition.source, content))
-    return result
+    content = copy.deepcopy(definition.content)
+    paths = {name: param.get("value") for name, param in file_params(current.content if current else {})}
+    for name, param in file_params(content):
+        param["value"] = paths.get(name)
+    return Definition(definition.source, content)
 
 
 def _ask_for_files(definitions: list[Definition], uploads: dict[str, str]) -> dict[str, str]:
@@ -67,11 +63,7 @@ def _ask_for_files(definitions: list[Definition], uploads: dict[str, str]) -> di
     missing = [name for definition in definitions for name in missing_files(definition.content) if name not in uploads]
     if not missing or len(definitions) != 1 or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return uploads
-    answers = []
-    for name in missing:
-        sys.stderr.write(f"File to upload for FILE param {name}: ")
-        sys.stderr.flush()
-        answers.append(f"{name}={sys.stdin.readline().strip()}")
+    answers = [f"{name}={output.ask(f'File to upload for FILE param {name}: ')}" for name in missing]
     return uploads | read_uploads(answers, definitions)
 
 

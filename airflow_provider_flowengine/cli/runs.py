@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.cli import exit_codes, output
 from airflow_provider_flowengine.cli.engine import connect
 from airflow_provider_flowengine.cli.watching import watch
-from airflow_provider_flowengine.protocol.errors import ConfigurationError, NodeNotFoundError, RunNotFoundError, known
+from airflow_provider_flowengine.protocol.errors import ConfigurationError, RunNotFoundError
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.http import objects
 from airflow_provider_flowengine.protocol.identifiers import identifier
+from airflow_provider_flowengine.protocol.job_params import resolve_job_params
 from airflow_provider_flowengine.protocol.outcomes import check_success
 from airflow_provider_flowengine.protocol.progress import describe_progress
 from airflow_provider_flowengine.protocol.starting import start_once
@@ -20,7 +21,7 @@ from airflow_provider_flowengine.protocol.stopping import stop as stop_run
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_flowengine.cli.engine import Engine
     from airflow_provider_flowengine.protocol.http import Json
@@ -133,35 +134,27 @@ def _show(form: str, run: PipelineRun, pipeline: Pipeline | None) -> None:
     output.rows(form, objects(progress["nodes"]), NODE_COLUMNS)
 
 
-def _read_params(pipeline: Pipeline, given: Iterable[str]) -> dict[str, dict[str, Json]]:
-    """Return job params from ``node.key=value``; names may hold dots, as long as one reading of them exists."""
-    names = _params_by_name(pipeline)
+def _read_params(pipeline: Pipeline, given: Sequence[str]) -> dict[str, dict[str, Json]]:
+    """Return job params from ``node.key=value``; names may hold dots, so the longest node that fits is meant."""
     params: dict[str, dict[str, Json]] = {}
     for argument in given:
-        name, equals, value = argument.partition("=")
-        if not equals or "." not in name:
+        path, equals, value = argument.partition("=")
+        if not equals or "." not in path:
             raise ConfigurationError(f"--param {argument!r} must be NODE.KEY=VALUE")
-        matches = names.get(name, set())
-        if not matches:
-            raise NodeNotFoundError(f"--param: the pipeline has no {name!r}; {known('params', names, wanted=name)}")
-        if len(matches) > 1:
-            ids = ", ".join(sorted(node for node, _ in matches))
-            raise NodeNotFoundError(f"--param: {name!r} is of several nodes: name one by its id, {ids}")
-        ((node_id, key),) = matches
-        if key in params.setdefault(node_id, {}):
-            raise ConfigurationError(f"--param: {name!r} is given twice")
-        params[node_id][key] = value
-    return params
+        node = _node_of(path, pipeline)
+        key = path.removeprefix(f"{node}.")
+        if key in params.setdefault(node, {}):
+            raise ConfigurationError(f"--param: {path!r} is given twice")
+        params[node][key] = value
+    resolved = resolve_job_params(pipeline, params)
+    if sum(map(len, resolved.values())) < len(given):
+        raise ConfigurationError("--param: a param is given twice, by its node's id and by its name")
+    return resolved
 
 
-def _params_by_name(pipeline: Pipeline) -> dict[str, set[tuple[str, str]]]:
-    """Return each ``node.key`` that a user may write, with the node's id and the key that it can mean."""
-    names: dict[str, set[tuple[str, str]]] = {}
-    for node in pipeline.nodes:
-        for param in node.params:
-            for name in {node.id, node.name}:
-                names.setdefault(f"{name}.{param.key}", set()).add((node.id, param.key))
-    return names
+def _node_of(path: str, pipeline: Pipeline) -> str:
+    names = [name for node in pipeline.nodes for name in (node.id, node.name) if path.startswith(f"{name}.")]
+    return max(names, key=len, default=path.partition(".")[0])
 
 
 def _wait(
@@ -200,8 +193,7 @@ def _ask(run: PipelineRun) -> str:
     if not sys.stdin.isatty():
         return ""
     try:
-        sys.stderr.write(f"\nRun {run.id} has not ended. [s]top it, [c]ontinue waiting, or [l]eave it running? ")
-        sys.stderr.flush()
-        return sys.stdin.readline().strip().lower()
+        question = f"\nRun {run.id} has not ended. [s]top it, [c]ontinue waiting, or [l]eave it running? "
+        return output.ask(question).lower()
     except KeyboardInterrupt:
         return ""

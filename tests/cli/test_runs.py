@@ -268,7 +268,7 @@ def test_run_whose_answer_is_lost_starts_no_second_one(flowengine, flowengine_em
     [
         (
             "train.tree=7",
-            "has no 'train.tree'; did you mean 'train.trees'? params there are: train.trees, train.duration",
+            "has no parameter 'tree'; did you mean 'trees'? parameters there are: trees, duration",
         ),
         ("trees=7", "must be NODE.KEY=VALUE"),
     ],
@@ -281,11 +281,21 @@ def test_a_param_that_does_not_exist_starts_nothing(flowengine, flowengine_emula
     assert flowengine_emulator.count("start") == 0
 
 
-def test_a_param_that_is_given_twice_starts_nothing(flowengine, flowengine_emulator, existing):
-    result = flowengine("run", "churn", "--param", "train.trees=1", "--param", "train.trees=2")
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("train.trees=2", "--param: 'train.trees' is given twice"),
+        ("trainer.v1.trees=2", "given twice, by its node's id and by its name"),
+    ],
+)
+def test_a_param_that_is_given_twice_starts_nothing(flowengine, flowengine_emulator, churn, second, said):
+    churn["data"]["nodes"][1]["name"] = "trainer.v1"
+    flowengine_emulator.engine.create_pipeline(churn)
+
+    result = flowengine("run", "churn", "--param", "train.trees=1", "--param", second)
 
     assert result.code == 1
-    assert "--param: 'train.trees' is given twice" in result.err
+    assert said in result.err
     assert flowengine_emulator.count("start") == 0
 
 
