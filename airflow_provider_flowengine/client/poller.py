@@ -258,11 +258,10 @@ class PipelinePoller:
 
     async def _connect(self) -> tuple[History, AsyncClient]:
         settings, client = await self.connection.acquire()
-        if self._history is None:
+        if self._history is None or self._history.api.settings is not settings:
             address = (self.engine.url, self.engine.id)
             api = Api(settings, self.engine.key, address=address, retry=NO_RETRY, offset=self.engine.offset)
             self._history = History(api, self.pipeline_id, MIN_PAGE_SIZE)
-        self._history.api.settings = settings
         return self._history, client
 
     def _waiting(self) -> list[_Subscriber]:

@@ -87,14 +87,14 @@ class PipelineWatcher:
 
     async def observations(self) -> AsyncGenerator[Observation]:
         """Poll without end. A failed poll is logged, once for many of its kind, and repeated later."""
-        poll_number = failures = 0
+        failures = 0
         reported: type[Exception] | None = None
         # Jitter the second poll to prevent a thundering herd.
         pause = self.interval * random.uniform(0.5, 1.0)
         while True:
             self.poll_now.clear()
             try:
-                observation = await self._poll(poll_number)
+                observation = await self._poll()
             except Exception as error:
                 failures += 1
                 level = logging.DEBUG if type(error) is reported else logging.WARNING
@@ -110,7 +110,7 @@ class PipelineWatcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.poll_now.wait()
-            poll_number, pause = poll_number + 1, self.interval
+            pause = self.interval
 
     def _pause_after(self, failures: int, error: Exception) -> float:
         """Return the seconds until a failed poll is repeated."""
@@ -118,7 +118,7 @@ class PipelineWatcher:
         asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
         return max(self.interval, backoff, asked)
 
-    async def _poll(self, poll_number: int) -> Observation:
+    async def _poll(self) -> Observation:
         settings, client = await self.connection.acquire()
         if self._api is None or self._api.settings != settings:
             self._api, self._history = Api(settings, self.engine_key, retry=NO_RETRY), None
@@ -129,7 +129,7 @@ class PipelineWatcher:
                 self._history = History(api, found)
             history = self._history
             engine = await client.run(api.resolve())
-            snapshot = await client.run(take_snapshot(history, frozenset(self.pending_cursors), poll_number))
+            snapshot = await client.run(take_snapshot(history, frozenset(self.pending_cursors)))
         except Exception:
             self._history = None  # a pipeline that was created anew has the same key or name, and another id
             raise

@@ -38,9 +38,6 @@ MAX_OPEN_RUNS = 500
 MAX_ENDS = 100
 """Of how many runs a cursor remembers how they ended: of the newest that a snapshot shows."""
 
-_MAX_SEARCHES = 3
-"""How many older runs, which no page holds, a snapshot asks for one by one; others have their turn in the next ones."""
-
 
 @dataclass(frozen=True)
 class Cursor:
@@ -147,13 +144,12 @@ def outcomes_of(wanted: str | Iterable[str]) -> frozenset[RunState]:
     return frozenset(map(RunState, words))
 
 
-def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: int) -> Flow[Snapshot]:
+def take_snapshot(history: History, cursors: Collection[Cursor]) -> Flow[Snapshot]:
     """
     Poll a history once, as far back as some watchers need: in one request if its first page reaches back to them.
 
     :param history: the pipeline's history.
     :param cursors: how far the watchers have come; without any, the newest runs are enough.
-    :param poll_number: which poll this is, so that each of many older runs has its turn.
     """
     runs, reached = yield from history.latest_until(lambda run: all(cursor.has_seen(run) for cursor in cursors))
     if not reached:
@@ -164,19 +160,10 @@ def take_snapshot(history: History, cursors: Collection[Cursor], poll_number: in
             runs[-1].id,
         )
     under_way = {run_id for cursor in cursors for run_id in cursor.open}
-    older, missing = [], set()
-    for run_id in _rotate(sorted(under_way - {run.id for run in runs}, key=str), poll_number):
-        run = yield from history.find_older(run_id)
-        if run:
-            older.append(run)
-        else:
-            missing.add(run_id)
-    return Snapshot((*runs, *older), frozenset(cursors), frozenset(missing))
-
-
-def _rotate(run_ids: list[Identifier], poll_number: int) -> list[Identifier]:
-    start = poll_number * _MAX_SEARCHES % len(run_ids) if run_ids else 0
-    return (run_ids[start:] + run_ids[:start])[:_MAX_SEARCHES]
+    older = yield from history.find_older(under_way - {run.id for run in runs})
+    found = [run for run in older.values() if run]
+    missing = frozenset(run_id for run_id, run in older.items() if run is None)
+    return Snapshot((*runs, *found), frozenset(cursors), missing)
 
 
 def initial_cursor(

@@ -12,13 +12,13 @@ never end, and ``total`` may lie. A page that adds nothing new ends a search.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
 from airflow_provider_flowengine.protocol.history_pages import HistoryPages
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.latest_runs import (
+    FIRST_SIZE,
     GROWN_SIZE,
     MAX_RUNS_BACK,
     LatestRuns,
@@ -27,12 +27,11 @@ from airflow_provider_flowengine.protocol.latest_runs import (
 )
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.older_runs import OlderRunsReader
-from airflow_provider_flowengine.protocol.page_order import FIRST_SIZE, Order, ids_of
+from airflow_provider_flowengine.protocol.page_order import Order, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
-    from typing import Self
 
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.flow import Flow
@@ -58,20 +57,17 @@ class History:
 
     @property
     def api(self) -> Api:
-        """The engine's API client."""
+        """The engine's API client; one that is set later, such as one without retries, is used from then on."""
         return self._pages.api
+
+    @api.setter
+    def api(self, api: Api) -> None:
+        self._pages.api = api
 
     @property
     def pipeline_id(self) -> Identifier:
         """The pipeline."""
         return self._pages.pipeline_id
-
-    def with_api(self, api: Api) -> Self:
-        """Return the same history, with what is known of it, for another API client, such as one without retries."""
-        other = type(self)(api, self.pipeline_id)
-        other._newest = replace(self._newest, pages=other._pages)
-        other._older = replace(self._older, pages=other._pages)
-        return other
 
     def latest(self, number: int = 0) -> Flow[LatestRuns]:
         """
@@ -88,8 +84,7 @@ class History:
 
     def find(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return one run, or None if the history doesn't hold it; in a few requests, however long it is."""
-        run_id = _normalize(run_id)
-        return (yield from self.find_all([run_id])).get(run_id)
+        return (yield from self.find_all([run_id])).get(_normalize(run_id))
 
     def find_all(self, run_ids: Collection[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
         """
@@ -102,10 +97,9 @@ class History:
         """
         return (yield from self._pages.limited(self._find_all(set(map(_normalize, run_ids)))))
 
-    def find_older(self, run_id: Identifier) -> Flow[PipelineRun | None]:
-        """Return a run that the newest page doesn't hold: by its id, or by bisection."""
-        run_id = _normalize(run_id)
-        return (yield from self._pages.limited(self._older.find([run_id], self._newest.order))).get(run_id)
+    def find_older(self, run_ids: Collection[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
+        """Look up runs that the newest page doesn't hold, as :meth:`find_all`: by their ids, or by bisection."""
+        return self._pages.limited(self._older.find(run_ids))
 
     def read_own_run(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return a run by the one-run call, if it says that it is this pipeline's: ids are shared by all pipelines."""
@@ -149,8 +143,8 @@ class History:
         :param wanted: a run that is enough if the first page shows it.
         :raises AmbiguousRunError: if there are more than can be looked through.
         """
-        if wanted is not None and self._newest.order is Order.NEWEST_FIRST:
-            first = yield from self._pages.read_first(self._newest.size, [wanted])
+        if wanted is not None and self._pages.order is Order.NEWEST_FIRST:
+            first = yield from self._pages.read(1, self._newest.size, [wanted])
             if wanted in ids_of(first.runs):
                 return [run for run in newest_first(first.runs) if is_new(run)]
         runs, reached = yield from self._scan_back_until(lambda run: not is_new(run))
@@ -174,10 +168,8 @@ class History:
             # Ask next time for no more than what holds the oldest run that was found now.
             needed = 1 + max(place for place, run in enumerate(latest.runs) if run.id in found)
             self._newest.request_size(page_size_for(needed))
-        missing = sorted(wanted - found.keys(), key=str)
-        if latest.is_complete:
-            return found | dict.fromkeys(missing)
-        return found | (yield from self._older.find(missing, self._newest.order))
+        missing = wanted - found.keys()
+        return found | (dict.fromkeys(missing) if latest.is_complete else (yield from self._older.find(missing)))
 
     def _too_many(self, runs: list[PipelineRun], since: object, advice: str) -> AmbiguousRunError:
         return AmbiguousRunError(

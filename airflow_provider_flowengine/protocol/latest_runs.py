@@ -12,32 +12,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.protocol.models import HistoryPage, newest_first
-from airflow_provider_flowengine.protocol.page_order import (
-    FIRST_SIZE,
-    Order,
-    continues,
-    ids_are_ordered,
-    ids_of,
-    order_of,
-)
-from airflow_provider_flowengine.protocol.page_search import last_page_of, read_until_ordered
+from airflow_provider_flowengine.protocol.history_pages import MAX_PAGE_NUMBER
+from airflow_provider_flowengine.protocol.models import newest_first
+from airflow_provider_flowengine.protocol.page_order import Order, continues, ids_are_ordered, ids_of, order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
 
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.history_pages import HistoryPages
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import PipelineRun
+    from airflow_provider_flowengine.protocol.models import HistoryPage, PipelineRun
     from airflow_provider_flowengine.protocol.page_order import Runs
 
 MIN_PAGE_SIZE = 2
+
+FIRST_SIZE = 20
+"""How many runs a first page is asked for. A server's pages may be shorter than that."""
+
 GROWN_SIZE = 100
 MAX_RUNS_BACK = 5_000
 
 _SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MAX_PAGES_BACK = 80
+_MAX_UNORDERED_PAGES = 20
+"""How many pages are read of a history that tells no order."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +68,16 @@ class LatestRunsReader:
 
     :param pages: the history's pages.
     :param size: how many runs a page is asked for: to begin with, then as many as were needed.
-    :param last_page: the history's last page as it was last seen, if it begins with its oldest run; else None.
-    :param longest_page: how long the pages of such a history get: a shorter one is its last.
+    :param longest_page: how long the pages of a history get that begins with its oldest run: a shorter one is its last.
     """
 
     pages: HistoryPages
     size: int = FIRST_SIZE
-    last_page: int | None = None
     longest_page: int = 0
-
-    @property
-    def order(self) -> Order:
-        """The order of the history's pages, as far as is known: newest first unless they proved otherwise."""
-        return Order.NEWEST_FIRST if self.last_page is None else Order.OLDEST_FIRST
 
     def request_size(self, size: int) -> None:
         """Set how many runs a page is asked for; of pages that begin with the oldest run, the size stays."""
-        if self.last_page is None:
+        if self.pages.last_page is None:
             self.size = size
 
     def read(self, wanted: Collection[Identifier] | None = None) -> Flow[LatestRuns]:
@@ -96,79 +88,101 @@ class LatestRunsReader:
             determined, so is what was read. None demands the newest.
         :raises UnexpectedResponseError: if they cannot be determined.
         """
-        if self.last_page is not None:
-            tail = yield from self._read_last_pages(self.last_page)
-            if tail.runs:
-                return tail
-            self.last_page = None
-        return (yield from self._latest_from_first_page(wanted))
+        if self.pages.last_page is not None:
+            latest = yield from self._read_last_pages(self.pages.last_page)
+            if latest.runs:
+                return latest
+            self.pages.last_page = None
+        return (yield from self._read_first_pages(wanted))
 
-    def _latest_from_first_page(self, wanted: Collection[Identifier] | None) -> Flow[LatestRuns]:
-        first = yield from self.pages.read_first(self.size, wanted or ())
+    def _read_first_pages(self, wanted: Collection[Identifier] | None) -> Flow[LatestRuns]:
+        first = yield from self.pages.read(1, self.size, wanted or ())
+        runs, order = first.runs, order_of(first.runs)
         latest = LatestRuns(
-            newest_first(first.runs),
-            is_complete=not first.runs or len(first.runs) > self.size,
-            is_ordered=ids_are_ordered(first.runs),
+            newest_first(runs), is_complete=not runs or len(runs) > self.size, is_ordered=ids_are_ordered(runs)
         )
-        if latest.is_complete or _holds(first.runs, wanted):
+        if latest.is_complete or order is Order.NEWEST_FIRST or (wanted and ids_of(runs) >= set(wanted)):
             return latest
-        order = order_of(first.runs)
-        if order is Order.NEWEST_FIRST:
-            return latest
-        if self.size < FIRST_SIZE:  # short pages are for what comes first, and here that may be the oldest
-            self.size = FIRST_SIZE
-            return (yield from self._latest_from_first_page(wanted))
+        larger = self._size_that_tells_more(order, len(runs))
+        if larger > self.size:
+            self.size = larger
+            return (yield from self._read_first_pages(wanted))
         if order is Order.UNKNOWN:
-            latest, order = yield from self._read_until_ordered(first, is_required=wanted is None)
+            latest, order = yield from self._read_until_ordered(runs, is_required=wanted is None)
         if order is Order.OLDEST_FIRST and not latest.is_complete:
             return (yield from self._latest_of_ascending(first, latest))
         return latest
 
-    def _read_until_ordered(self, first: HistoryPage, *, is_required: bool) -> Flow[tuple[LatestRuns, Order]]:
+    def _size_that_tells_more(self, order: Order, length: int) -> int:
+        """Return the size of a page that may tell the order: short pages are for what comes first, maybe the oldest."""
+        if self.size < FIRST_SIZE:
+            return FIRST_SIZE
+        return _SIZES[-1] if order is Order.UNKNOWN and length == self.size else self.size
+
+    def _read_until_ordered(self, runs: Runs, *, is_required: bool) -> Flow[tuple[LatestRuns, Order]]:
         """
         Read a history whose first page tells no order, until its order or its end is known.
 
-        :param first: its first page.
+        :param runs: the runs of its first page.
         :param is_required: whether to fail if neither becomes known.
         """
-        if len(first.runs) == self.size and self.size < _SIZES[-1]:
-            self.size = _SIZES[-1]
-            first = yield from self.pages.read(1, self.size)
-        start = yield from read_until_ordered(self.pages.read, first, self.size)
-        if is_required and start.problem:
-            raise self.pages.error(f"which of its runs are the newest cannot be determined: {start.problem}")
-        runs = newest_first(start.runs)
-        is_ordered = ids_are_ordered(start.runs)
-        return LatestRuns(runs, start.is_complete, is_ordered, start.pages), start.order
+        problem = f"its first {_MAX_UNORDERED_PAGES} pages are in no order of ids or start times"
+        pages, order, is_complete = 1, Order.UNKNOWN, False
+        while order is Order.UNKNOWN and pages < _MAX_UNORDERED_PAGES:
+            there = (yield from self.pages.read(pages + 1, self.size)).runs
+            is_complete = ids_of(there) <= ids_of(runs)
+            if is_complete:
+                break
+            if not ids_of(there).isdisjoint(ids_of(runs)):
+                problem = "its pages overlap, and are in no order of ids or start times"
+                break
+            runs, pages = runs + there, pages + 1
+            order = order_of(runs)
+        if is_required and order is Order.UNKNOWN and not is_complete:
+            raise self.pages.error(f"which of its runs are the newest cannot be determined: {problem}")
+        return LatestRuns(newest_first(runs), is_complete, ids_are_ordered(runs), pages), order
 
     def _latest_of_ascending(self, first: HistoryPage, latest: LatestRuns) -> Flow[LatestRuns]:
         """Return the newest runs of a history that begins with its oldest."""
         self.longest_page = len(first.runs)
-        last = yield from last_page_of(self.pages.read, first, self.size)
+        last = yield from self._find_last_page(first)
         if last == 1:
             return replace(latest, is_complete=True)
         tail = yield from self._read_last_pages(last)
         if not tail.runs:
-            self.last_page = None
+            self.pages.last_page = None
             raise self.pages.error(f"its last page, number {last}, was empty when it was read again")
         return tail
 
+    def _find_last_page(self, first: HistoryPage) -> Flow[int]:
+        """Return the last page of a history that begins with its oldest run: as its total says, if that is true."""
+        last = -(-(first.total or 0) // len(first.runs))
+        if 0 < last < MAX_PAGE_NUMBER:
+            rows = first.runs if last == 1 else (yield from self.pages.read(last, self.size)).runs
+            after = (yield from self.pages.read(last + 1, self.size)).runs
+            # Pages that begin anew after the last one are never empty: then this number says nothing.
+            if rows and not after:
+                return last
+        last, _ = yield from self.pages.last_page_before(
+            lambda rows: False, 1, first.runs, self.size, Order.OLDEST_FIRST
+        )
+        return last
+
     def _read_last_pages(self, page: int) -> Flow[LatestRuns]:
         """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
-        size, last = self.size, page
-        rows = yield from self.pages.read(page, size)
-        runs = {run.id: run for run in rows.runs}
-        there = rows.runs
+        there = (yield from self.pages.read(page, self.size)).runs
+        runs = {run.id: run for run in there}
+        last = page
         while there and len(there) >= self.longest_page:
             self.longest_page = len(there)
-            next_rows = (yield from self.pages.read(last + 1, size)).runs
+            next_rows = (yield from self.pages.read(last + 1, self.size)).runs
             if not continues(there, next_rows, Order.OLDEST_FIRST):
                 break
             there, last = next_rows, last + 1
             runs |= {run.id: run for run in there}
-        self.last_page = last
+        self.pages.last_page = last
         if runs and len(runs) < self.longest_page:
-            before = yield from self.pages.read(last - 1, size)
+            before = yield from self.pages.read(last - 1, self.size)
             runs = {run.id: run for run in before.runs} | runs
         return LatestRuns(newest_first(runs.values()))
 
@@ -182,7 +196,7 @@ class LatestRunsReader:
         """
         latest = yield from self.read(wanted)
         for size in _SIZES:
-            if latest.is_complete or self.last_page is not None or enough(latest.runs):
+            if latest.is_complete or self.pages.last_page is not None or enough(latest.runs):
                 break
             if len(latest.runs) < self.size:  # its end, or as long as this server's pages get
                 after = (yield from self.pages.read(latest.pages + 1, self.size)).runs
@@ -205,26 +219,14 @@ class LatestRunsReader:
         latest = yield from self.grow_page_until(lambda runs: len(runs) >= number or any(map(reached, runs)))
         runs = {run.id: run for run in latest.runs}
         is_reached = latest.is_complete or any(map(reached, latest.runs))
-        for page in self._older_pages(latest):
+        last = self.pages.last_page
+        page, step = (latest.pages, 1) if last is None else (last, -1)
+        for _ in range(_MAX_PAGES_BACK):
             if is_reached or len(runs) >= number:
                 break
-            rows = yield from self._read_older(page, runs.keys())
+            page += step
+            rows = (yield from self.pages.read(page, self.size)).runs if page else ()
+            is_repeated = last is None and ids_of(rows) <= runs.keys()
+            is_reached = not rows or is_repeated or any(map(reached, rows))
             runs |= {run.id: run for run in rows}
-            is_reached = not rows or any(map(reached, rows))
         return newest_first(runs.values()), is_reached
-
-    def _read_older(self, page: int, known: Collection[Identifier]) -> Flow[Runs]:
-        """Return a page of older runs; nothing if the history had begun before it."""
-        rows = (yield from self.pages.read(page, self.size)).runs if page else ()
-        is_repeated = self.order is Order.NEWEST_FIRST and ids_of(rows) <= set(known)
-        return () if is_repeated else rows
-
-    def _older_pages(self, latest: LatestRuns) -> Iterable[int]:
-        """Return the numbers of the pages that follow, from newer runs to older ones; 0 is beyond the end."""
-        if self.last_page is None:
-            return range(latest.pages + 1, latest.pages + 1 + _MAX_PAGES_BACK)
-        return range(self.last_page - 1, max(self.last_page - 1 - _MAX_PAGES_BACK, -1), -1)
-
-
-def _holds(runs: Iterable[PipelineRun], wanted: Collection[Identifier] | None) -> bool:
-    return bool(wanted) and ids_of(runs) >= set(wanted or ())

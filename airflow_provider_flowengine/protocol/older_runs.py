@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.latest_runs import GROWN_SIZE
 from airflow_provider_flowengine.protocol.page_order import Order, ids_are_ordered, ids_of, numeric_ids
-from airflow_provider_flowengine.protocol.page_search import last_page_before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.history_pages import HistoryPages
@@ -26,11 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MAX_NEW_SEARCHES = 3
-"""How many older runs are searched for in one poll, of those whose page isn't known yet."""
-
-_MAX_KNOWN_PAGES = 20
-"""How many pages are read in one poll for older runs that were on them at the last one."""
+_MAX_SEARCHES = 3
+"""How many older runs are searched for in one poll; what their pages show besides costs nothing."""
 
 
 @dataclass
@@ -43,8 +39,8 @@ class OlderRunsReader:
 
     pages: HistoryPages
     _found_on: dict[Identifier, int] = field(default_factory=dict)
-    _next_search: int = 0  # whose turn it is, of the runs that are searched for
-    _warned: bool = False
+    _next: int = 0  # whose turn it is, of the runs that are looked up
+    _has_warned: bool = False
 
     def read_own_run(self, run_id: Identifier) -> Flow[PipelineRun | None]:
         """Return a run by the one-run call, if it says that it is this pipeline's: ids are shared by all pipelines."""
@@ -52,62 +48,61 @@ class OlderRunsReader:
         run = yield from self.pages.api.read_run(pipeline_id, run_id)
         return run if run and identifier(run.content.get("pipelineId")) == pipeline_id else None
 
-    def find(self, missing: list[Identifier], order: Order) -> Flow[dict[Identifier, PipelineRun | None]]:
+    def find(self, run_ids: Collection[Identifier]) -> Flow[dict[Identifier, PipelineRun | None]]:
         """
         Look up runs that the newest page doesn't hold: some of them, and the others at the next polls.
 
-        :param missing: the runs.
-        :param order: the history's order.
+        :param run_ids: the runs.
         :return: each run that was looked up, by its id; None for one that the history doesn't hold.
         """
-        start = self._next_search % len(missing) if missing else 0
+        missing = sorted(run_ids, key=str)
+        start = self._next % len(missing) if missing else 0
         found: dict[Identifier, PipelineRun | None] = {}
-        searches = pages = 0
-        for run_id in missing[start:] + missing[:start]:
+        searches = 0
+        for place, run_id in enumerate(missing[start:] + missing[:start]):
             if run_id in found:
                 continue
-            searches, pages = (searches, pages + 1) if run_id in self._found_on else (searches + 1, pages)
-            if searches > _MAX_NEW_SEARCHES or pages > _MAX_KNOWN_PAGES:
+            if searches == _MAX_SEARCHES:
+                self._next = start + place
                 self._warn_of_searches(len(missing))
                 break
-            rows = yield from self._read_page_of(run_id, order, by_id=len(missing) <= _MAX_NEW_SEARCHES)
+            searches += 1
+            rows = yield from self._read_page_of(run_id, by_id=len(missing) <= _MAX_SEARCHES)
             found[run_id] = None
-            found |= {run.id: run for run in rows if run.id in missing}
-            self._next_search += 1
+            found |= {run.id: run for run in rows if run.id in run_ids}
         return found
 
     def _warn_of_searches(self, number: int) -> None:
-        if not self._warned:
+        if not self._has_warned:
             log.warning(
                 "%d runs of pipeline %s that are polled are older than the newest page of its history. Each poll looks "
                 "up some of them, so their ends are noticed later.",
                 number,
                 self.pages.pipeline_id,
             )
-        self._warned = True
+        self._has_warned = True
 
-    def _read_page_of(self, run_id: Identifier, order: Order, *, by_id: bool) -> Flow[Iterable[PipelineRun]]:
+    def _read_page_of(self, run_id: Identifier, *, by_id: bool) -> Flow[Runs]:
         """Return runs among which an older run is, if there is such a run: it alone by its id, or its page."""
-        if by_id and run_id not in self._found_on:
+        if run_id not in self._found_on and (by_id or not isinstance(run_id, int)):
             run = yield from self.read_own_run(run_id)
             if run:
                 return (run,)
         if not isinstance(run_id, int):
             return ()
-        page, rows = yield from self._bisect(run_id, order)
-        for run in rows:
-            self._found_on[run.id] = page
+        page, rows = yield from self._bisect(run_id)
+        self._found_on |= dict.fromkeys(ids_of(rows), page)
         return rows
 
-    def _bisect(self, run_id: int, order: Order) -> Flow[tuple[int, Runs]]:
+    def _bisect(self, run_id: int) -> Flow[tuple[int, Runs]]:
         """
         Find the page on which a run is by its id; the next time, begin where it was found.
 
         :param run_id: the run.
-        :param order: the history's order.
         :return: the page and its rows.
         :raises UnexpectedResponseError: if the pages are in no order of ids, so that a run cannot be found.
         """
+        order = self.pages.order
 
         def is_beyond(rows: Runs) -> bool:
             ids = numeric_ids(rows)
@@ -123,4 +118,4 @@ class OlderRunsReader:
             if ids_of((yield from self.pages.read(page + 1, GROWN_SIZE)).runs) <= ids_of(rows):
                 return page, rows  # it isn't paged at all
             raise self.pages.error(f"run {run_id} is not on its first page, and its pages are in no order of ids")
-        return (yield from last_page_before(self.pages.read, is_beyond, page, rows, GROWN_SIZE, order))
+        return (yield from self.pages.last_page_before(is_beyond, page, rows, GROWN_SIZE, order))

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     Runs = tuple[PipelineRun, ...]
 
-FIRST_SIZE = 20
-"""How many runs a first page is asked for. A server's pages may be shorter than that."""
-
 
 class Order(StrEnum):
     """Which runs of a history come first."""

@@ -97,15 +97,15 @@ def start_once(
     latest = yield from history.latest()
     intent = Intent.from_baseline(pipeline_id, latest, api.now(), api.server_time, known_runs)
     body: JsonObject = {node: dict(params) for node, params in (job_params or {}).items()}
-    polls = history.with_api(api.without_retries(max(confirmation_timeout, 1.0)))
+    history.api = api.without_retries(max(confirmation_timeout, 1.0))
     for attempt in count(1):
         outcome = yield from _send_start(api, body, intent, save_intent, discard_intent, may_be_processed=attempt > 1)
-        search = _Search(polls, outcome.intent, job_params, outcome.reported, is_confirmed=not outcome.reason)
+        search = _Search(history, outcome.intent, job_params, outcome.reported, is_confirmed=not outcome.reason)
         deadline = api.now() + confirmation_timeout
         run = yield from search.poll_until_found(deadline, outcome.settled_at(deadline))
         if run:
             log.debug("Started %s.", run)  # the caller logs it, with the pipeline's name
-            return run if outcome.reason else learn_offset(api, run, outcome.intent.server_time, polls.api.server_time)
+            return run if outcome.reason else learn_offset(api, run, outcome.intent.server_time, history.api.server_time)
         intent = outcome.intent
         if outcome.resend_after is None or search.error or attempt == MAX_STARTS:
             break

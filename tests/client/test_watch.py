@@ -112,7 +112,7 @@ async def test_a_watcher_pauses_for_minutes_at_most_however_often_it_has_failed(
 ) -> None:
     pauses: list[float] = []
 
-    async def poll(self: watch.PipelineWatcher, number: int) -> watch.Observation:
+    async def poll(self: watch.PipelineWatcher) -> watch.Observation:
         retry_after = 86_400 if len(pauses) == 2000 else None
         raise ServiceUnavailableError("down", may_have_been_processed=False, retry_after=retry_after)
 

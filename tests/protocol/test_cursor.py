@@ -377,7 +377,7 @@ def test_a_snapshot_costs_one_request_while_the_first_page_reaches_back(server):
     server.drive(history.latest())
     server.forget()
 
-    shown = server.drive(take_snapshot(history, [cursor], 0))
+    shown = server.drive(take_snapshot(history, [cursor]))
 
     assert server.calls == ["history"]
     assert shown.covers(cursor)
@@ -389,7 +389,7 @@ def test_a_snapshot_reaches_back_to_the_watcher_that_has_come_least_far(server, 
     server.fill(700)
     cursors = [Cursor(latest=690), Cursor(latest=350)]
 
-    shown = server.drive(take_snapshot(server.history(), cursors, 0))
+    shown = server.drive(take_snapshot(server.history(), cursors))
 
     assert set(range(351, 701)) <= set(ids(shown))
 
@@ -397,11 +397,11 @@ def test_a_snapshot_reaches_back_to_the_watcher_that_has_come_least_far(server, 
 def test_a_snapshot_after_a_deep_one_is_short_again(server):
     server.fill(700)
     history = server.history()
-    server.drive(take_snapshot(history, [Cursor(latest=100)], 0))
+    server.drive(take_snapshot(history, [Cursor(latest=100)]))
     server.forget()
 
-    server.drive(take_snapshot(history, [Cursor(latest=700)], 1))
-    server.drive(take_snapshot(history, [Cursor(latest=700)], 2))
+    server.drive(take_snapshot(history, [Cursor(latest=700)]))
+    server.drive(take_snapshot(history, [Cursor(latest=700)]))
 
     assert server.requests[-1].query["size"] == 100
 
@@ -411,7 +411,7 @@ def test_a_run_that_is_resumed_is_noticed_as_long_as_it_is_among_the_newest_hund
     server.set(202, status="running")
     cursor = Cursor(latest=300)
 
-    moved, _ = completed_since(cursor, server.drive(take_snapshot(server.history(), [cursor], 0)), OUTCOMES)
+    moved, _ = completed_since(cursor, server.drive(take_snapshot(server.history(), [cursor])), OUTCOMES)
 
     assert moved.open == {202}
 
@@ -422,7 +422,7 @@ def test_a_run_under_way_while_many_newer_ones_start_is_still_polled(server, one
     old = server.add_run(started=server.now)
     server.fill(400)
 
-    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=400, open=frozenset({old}))], 0))
+    shown = server.drive(take_snapshot(server.history(), [Cursor(latest=400, open=frozenset({old}))]))
 
     assert old in ids(shown)
 
@@ -432,7 +432,7 @@ def test_of_many_such_runs_each_has_its_turn(server):
     server.fill(400)
     cursor, history = Cursor(latest=408, open=frozenset(old)), server.history()
 
-    shown = [set(ids(server.drive(take_snapshot(history, [cursor], turn)))) & old for turn in range(3)]
+    shown = [set(ids(server.drive(take_snapshot(history, [cursor])))) & old for _ in range(3)]
 
     assert set.union(*shown) == old
 
@@ -441,7 +441,7 @@ def test_pruned_runs_are_shown_as_missing(server):
     server.fill(150)
     cursor = Cursor(latest=150, open=frozenset({9999, "run-a"}))
 
-    assert server.drive(take_snapshot(server.history(), [cursor], 0)).missing == {9999, "run-a"}
+    assert server.drive(take_snapshot(server.history(), [cursor])).missing == {9999, "run-a"}
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -449,9 +449,9 @@ def test_whatever_the_order_of_starts_ends_and_polls_each_end_is_reported_once(s
     dice = random.Random(seed)
     server.fill(dice.choice([0, 5, 30]))
     history, running, ended, told = server.history(), set(), [], []
-    cursor, _ = initial_cursor(server.drive(take_snapshot(history, [], 0)), OUTCOMES, with_last=False)
+    cursor, _ = initial_cursor(server.drive(take_snapshot(history, [])), OUTCOMES, with_last=False)
 
-    for turn in range(40):
+    for _ in range(40):
         for _ in range(dice.choice([0, 1, 1, 3, 25])):
             running.add(server.add_run())
         for run_id in dice.sample(sorted(running), dice.randint(0, len(running))):
@@ -460,10 +460,10 @@ def test_whatever_the_order_of_starts_ends_and_polls_each_end_is_reported_once(s
             ended.append(run_id)
         server.now += 30
         if dice.random() < 0.5:
-            cursor, runs = completed_since(cursor, server.drive(take_snapshot(history, [cursor], turn)), OUTCOMES)
+            cursor, runs = completed_since(cursor, server.drive(take_snapshot(history, [cursor])), OUTCOMES)
             told += [run.id for run in runs]
-    for turn in range(40, 120):
-        cursor, runs = completed_since(cursor, server.drive(take_snapshot(history, [cursor], turn)), OUTCOMES)
+    for _ in range(80):
+        cursor, runs = completed_since(cursor, server.drive(take_snapshot(history, [cursor])), OUTCOMES)
         told += [run.id for run in runs]
 
     assert sorted(told) == sorted(ended)

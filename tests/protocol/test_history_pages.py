@@ -7,7 +7,6 @@ from airflow_provider_flowengine.protocol.flow import Sleep
 from airflow_provider_flowengine.protocol.history_pages import HistoryPages
 from airflow_provider_flowengine.protocol.http import Request
 from airflow_provider_flowengine.protocol.models import HistoryPage
-from airflow_provider_flowengine.protocol.settings import Settings
 
 from .conftest import ok, refused
 
@@ -58,10 +57,10 @@ def test_beside_a_row_that_cannot_be_parsed_only_runs_that_are_named_are_enough(
     server.fill(3)
     server.always("history", ok([*server.runs, {"status": "running"}]))
 
-    assert [run.id for run in server.drive(pages.read_first(5, [3, 1])).runs] == [1, 2, 3]
+    assert [run.id for run in server.drive(pages.read(1, 5, [3, 1])).runs] == [1, 2, 3]
     assert asked(server) == [(1, 5)]
     with pytest.raises(UnexpectedResponseError, match="expected a run with an id"):
-        server.drive(pages.read_first(5, [3, 4]))
+        server.drive(pages.read(1, 5, [3, 4]))
     with pytest.raises(UnexpectedResponseError, match="expected a run with an id"):
         server.drive(pages.read(1, 5))
 
@@ -78,24 +77,6 @@ def test_a_row_that_is_as_it_was_is_not_parsed_again(server, pages):
 
     assert now[0] is not before[0]
     assert now[1] is before[1]
-
-
-def test_other_status_words_read_the_same_rows_anew(server, pages):
-    server.fill(1)
-    before = server.drive(pages.read(1, 20)).runs
-    pages.api.settings = Settings.build(fl_url="http://gw:31101", engine_key="demo", status_words={"failed": ["ok"]})
-
-    assert server.drive(pages.read(1, 20)).runs[0] is not before[0]
-
-
-@pytest.mark.parametrize(("further", "is_kept"), [(10, True), (11, True), (12, False)])
-def test_about_a_thousand_runs_are_kept_so(server, pages, further, is_kept):
-    server.fill(1_300)
-    newest = server.drive(pages.read(1, 100)).runs
-    for page in range(2, further + 1):
-        server.drive(pages.read(page, 100))
-
-    assert (server.drive(pages.read(1, 100)).runs[0] is newest[0]) is is_kept
 
 
 # --- how many requests ------------------------------------------------------------------------------------------------
