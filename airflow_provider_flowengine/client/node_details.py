@@ -4,7 +4,7 @@ The nodes of runs whose history rows hold none, requested one run at a time with
 Waiting itself costs one request a pipeline and poll. Nodes are only shown, so requests for them must be no load for
 FlowEngine: all deferred runs of a connection take turns. The nodes of a few runs are always fresh, those of a thousand
 every few minutes. Only the vendor's older client knows the one-run call that returns nodes, so a server may not have
-it: if it returns none, it is requested once a pipeline.
+it: if it returns none, it is requested once while runs of a pipeline are waited for.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ the first waiter of its pipeline, polls the run history when the first of them i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import math
@@ -27,7 +28,7 @@ from airflow_provider_flowengine.protocol.latest_runs import MIN_PAGE_SIZE
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from datetime import timezone
 
     from airflow_provider_flowengine.protocol.flow import Flow, T
@@ -40,9 +41,6 @@ log = logging.getLogger(__name__)
 
 TICK = 0.05
 """Seconds between the moments at which polls go out: few at a time wake the event loop less often than one by one."""
-
-_without_nodes: set[tuple[str, str, Identifier]] = set()
-"""Pipelines whose server reports no nodes, by gateway, engine key and pipeline id: they aren't requested again."""
 
 
 class EngineRef(NamedTuple):
@@ -121,8 +119,9 @@ class PipelinePoller:
     pipeline_id: Identifier
     _subscribers: set[_Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
-    _sleep: asyncio.Future[None] | None = None
+    _has_changed: asyncio.Event = field(default_factory=asyncio.Event)  # a waiter has come or gone
     _history: History | None = None
+    _tells_nodes: bool = True
 
     async def wait(
         self, monitor: RunMonitor, on_observed: Callable[[PipelineRun], None] = lambda run: None
@@ -142,13 +141,13 @@ class PipelinePoller:
         self._subscribers.add(subscriber)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"FlowEngine poller of pipeline {self.pipeline_id}")
-        self._wake()
+        self._has_changed.set()
         try:
             return await subscriber.result
         finally:
             self._subscribers.discard(subscriber)
             self.connection.node_details.forget(self._run_key(monitor.run_id))
-            self._wake()
+            self._has_changed.set()
 
     def learn_offset(self, offset: timezone | None) -> None:
         """Read times that name no zone with the offset that a task has determined, from the next poll on."""
@@ -181,25 +180,16 @@ class PipelinePoller:
             self._task = None
 
     async def _until_due(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = min((subscriber.due for subscriber in self._waiting()), default=None)
+            self._has_changed.clear()
+            due = min((subscriber.due for subscriber in self._waiting()), default=math.inf)
             now = time.monotonic()
-            if due is not None and due <= now:
+            if due <= now:
                 return
             # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when it races with a result.
-            self._sleep = loop.create_future()
-            alarm = loop.call_later(math.ceil(due / TICK) * TICK - now, self._wake) if due is not None else None
-            try:
-                await self._sleep
-            finally:
-                if alarm:
-                    alarm.cancel()
-
-    def _wake(self) -> None:
-        """Let the loop check again who is due: a waiter was added or removed, or a poll is due."""
-        if self._sleep and not self._sleep.done():
-            self._sleep.set_result(None)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(math.ceil(due / TICK) * TICK - now if due < math.inf else None):
+                    await self._has_changed.wait()
 
     # --- one poll -------------------------------------------------------------------------------------------------
 
@@ -212,49 +202,51 @@ class PipelinePoller:
     async def _poll_known(self, subscribers: list[_Subscriber]) -> None:
         """Poll for runs whose ids are known."""
         wanted = {each.monitor.run_id for each in subscribers if each.monitor.run_id is not None}
-        if not wanted:
-            return
-        try:
-            found = await self._read(lambda history: history.find_all(wanted))
-        except FlowEngineError as error:
-            _report_failure(subscribers, error)
+        found = await self._read(subscribers, lambda history: history.find_all(wanted))
+        if found is None:
             return
         for subscriber in subscribers:
             subscriber.report(lambda monitor, now: monitor.observe_lookup(found, now))
             self._request_nodes(subscriber)
 
     async def _poll_expected(self, subscribers: list[_Subscriber]) -> None:
-        """Poll for runs of which only the earliest start time is known."""
-        if not subscribers:
-            return
+        """Poll for runs that are known by the moment alone at or after which they start."""
         earliest = min((each.monitor.started_after for each in subscribers if each.monitor.started_after), default=None)
         try:
-            runs = await self._read(lambda history: history.started_since(earliest))
-        except AmbiguousRunError as error:  # the earliest moment is too far back: only its own waiters fail
+            runs = await self._read(subscribers, lambda history: history.started_since(earliest))
+        except AmbiguousRunError as error:  # the earliest moment reaches too far back: that is its waiters' fault alone
             for subscriber in subscribers:
                 if subscriber.monitor.started_after == earliest and not subscriber.result.done():
                     subscriber.result.set_exception(error)
             return
-        except FlowEngineError as error:
-            _report_failure(subscribers, error)
+        if runs is None:
             return
         for subscriber in subscribers:
             subscriber.report(lambda monitor, now: monitor.observe_any(runs, now))
 
-    async def _read(self, flow: Callable[[History], Flow[T]]) -> T:
+    async def _read(self, subscribers: list[_Subscriber], flow: Callable[[History], Flow[T]]) -> T | None:
         """
-        Read something from the history.
+        Read something from the history, if somebody waits for it; report a poll that fails.
 
-        :raises FlowEngineError: whatever goes wrong; a bug too, so that it ends no wait by itself.
+        Whatever goes wrong is such a failure: a bug too is no reason to end the wait for a healthy run.
+
+        :raises AmbiguousRunError: if there are more runs than can be looked through.
         """
+        if not subscribers:
+            return None
         try:
             history, client = await self._connect()
             return await client.run(flow(history))
-        except FlowEngineError:
+        except AmbiguousRunError:
             raise
+        except FlowEngineError as error:
+            failure = error
         except Exception as error:
             log.exception("A poll of pipeline %s broke", self.pipeline_id)
-            raise FlowEngineError(f"The poll broke: {type(error).__name__}: {error}") from error
+            failure = FlowEngineError(f"The poll broke: {type(error).__name__}: {error}")
+        for subscriber in subscribers:
+            subscriber.report(lambda monitor, now: monitor.record_failure(failure, now))
+        return None
 
     async def _connect(self) -> tuple[History, AsyncClient]:
         settings, client = await self.connection.acquire()
@@ -272,28 +264,23 @@ class PipelinePoller:
     def _request_nodes(self, subscriber: _Subscriber) -> None:
         """Request the nodes of a run that is under way, if the history holds none."""
         run = subscriber.monitor.last
-        if self._history is None or run is None or run.nodes or not run.started or subscriber.result.done():
-            return
-        if (self._history.api.settings.fl_url, self.engine.key, self.pipeline_id) not in _without_nodes:
+        if self._tells_nodes and run and run.started and not run.nodes and not subscriber.result.done():
             self.connection.node_details.request(self._run_key(run.id), lambda: self._fetch_nodes(run.id))
 
     async def _fetch_nodes(self, run_id: Identifier) -> None:
+        if not self._tells_nodes:  # as another run's answer has shown meanwhile
+            return
         history, client = await self._connect()
         run = await client.run(history.api.read_run(self.pipeline_id, run_id))
-        if run is None or not run.nodes:
-            _without_nodes.add((history.api.settings.fl_url, self.engine.key, self.pipeline_id))
+        self._tells_nodes = bool(run and run.nodes)
+        if run is None or not run.nodes or run.state is RunState.UNKNOWN:
             return
         for subscriber in self._waiting():
-            if subscriber.monitor.run_id == run_id and run.state is not RunState.UNKNOWN:
+            if subscriber.monitor.run_id == run_id:
                 subscriber.report(lambda monitor, now: monitor.observe(run, now))
 
     def _run_key(self, run_id: Identifier | None) -> tuple[str, Identifier, Identifier | None]:
         return (self.engine.key, self.pipeline_id, run_id)
-
-
-def _report_failure(subscribers: Iterable[_Subscriber], error: FlowEngineError) -> None:
-    for subscriber in subscribers:
-        subscriber.report(lambda monitor, now: monitor.record_failure(error, now))
 
 
 _pollers: dict[tuple[asyncio.AbstractEventLoop, str, str, Identifier], PipelinePoller] = {}

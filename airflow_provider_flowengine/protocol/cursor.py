@@ -10,7 +10,7 @@ the history is.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
@@ -38,6 +38,9 @@ MAX_OPEN_RUNS = 500
 MAX_ENDS = 100
 """Of how many runs a cursor remembers how they ended: of the newest that a snapshot shows."""
 
+_POLLS_TO_RESTART = 3
+"""How many polls must show only ids below a cursor before it starts anew."""
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -62,8 +65,7 @@ class Cursor:
 
     def is_beyond(self, snapshot: Snapshot) -> bool:
         """Whether a snapshot shows only runs with ids below the latest one: the database may have been restored."""
-        ids = [run.id for run in snapshot.runs]
-        return self.latest > 0 and not any(not isinstance(run_id, int) or run_id >= self.latest for run_id in ids)
+        return self.latest > 0 and all(isinstance(run.id, int) and run.id < self.latest for run in snapshot.runs)
 
     def as_dict(self) -> dict[str, Json]:
         """Return the cursor as plain JSON values."""
@@ -81,32 +83,28 @@ class Cursor:
         if not isinstance(content, dict):
             return None
         try:
+            ends = _parse_list(content.get("ends"))
             return cls(
                 latest=int(str(content.get("latest"))),
-                open=_parse_ids(content.get("open")),
-                known=_parse_ids(content.get("known")),
-                ends=_parse_ends(content.get("ends")),
+                open=frozenset(map(_parse_id, _parse_list(content.get("open")))),
+                known=frozenset(map(_parse_id, _parse_list(content.get("known")))),
+                ends=frozenset((_parse_id(run_id), str(end)) for run_id, end in map(_parse_list, ends)),
             )
         except ValueError:
             return None
 
 
-def _parse_ids(values: Json) -> frozenset[Identifier]:
-    if not isinstance(values, list):
+def _parse_list(value: Json) -> list[Json]:
+    if not isinstance(value, list):
         raise ValueError("not a list")
-    ids = [identifier(value) for value in values]
-    if None in ids:
+    return value
+
+
+def _parse_id(value: Json) -> Identifier:
+    run_id = identifier(value)
+    if run_id is None:
         raise ValueError("not an id")
-    return frozenset(run_id for run_id in ids if run_id is not None)
-
-
-def _parse_ends(values: Json) -> frozenset[tuple[Identifier, str]]:
-    if not isinstance(values, list):
-        raise ValueError("not a list")
-    pairs = [(identifier(value[0]), str(value[1])) for value in values if isinstance(value, list) and len(value) == 2]
-    if len(pairs) != len(values):
-        raise ValueError("not a pair")
-    return frozenset((run_id, end) for run_id, end in pairs if run_id is not None)
+    return run_id
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class Snapshot:
 
     runs: tuple[PipelineRun, ...]
     requested: frozenset[Cursor] = frozenset()
-    missing: frozenset[Identifier] = field(default=frozenset())
+    missing: frozenset[Identifier] = frozenset()
 
     def covers(self, cursor: Cursor) -> bool:
         """Whether it shows all that has come since a cursor: it reaches back to it, or as far as a snapshot can."""
@@ -205,32 +203,30 @@ class RestartDetector:
     Notices that a history's ids have begun again, as after the restore of a database.
 
     A single snapshot proves nothing: a replica may lag behind. So several in a row must lie below the cursor.
-
-    :param polls: how many, default 3.
     """
 
-    polls: int = 3
     _seen: int = 0
     _restarted: tuple[Cursor, list[PipelineRun]] | None = None
 
     def check(
         self, cursor: Cursor, snapshot: Snapshot, outcomes: Collection[RunState], *, with_last: bool
-    ) -> tuple[Cursor, list[PipelineRun]] | None:
+    ) -> tuple[Cursor, list[PipelineRun]]:
         """
         Take a snapshot into account that lies below the cursor.
 
-        :return: the cursor to continue with and what is reported at once, as :func:`restart_cursor` returns them; None
-            while nothing has restarted for sure.
+        :return: the cursor to continue with, and what is reported: the same, and nothing, while nothing has restarted
+            for sure.
         """
         # The first snapshot counts, since what ends from then on is to be reported.
         self._restarted = self._restarted or restart_cursor(cursor, snapshot, outcomes, with_last=with_last)
         self._seen += bool(snapshot.runs)  # an empty history alone may be a server that is starting
-        if self._seen < self.polls:
-            return None
+        if self._seen < _POLLS_TO_RESTART:
+            return cursor, []
         log.warning("Every run id is below %d, the latest one seen: was FlowEngine's database restored?", cursor.latest)
-        restarted = self._restarted
+        restarted, first = self._restarted
         self.reset()
-        return restarted
+        moved, runs = completed_since(restarted, snapshot, outcomes)
+        return moved, [*first, *runs]
 
     def reset(self) -> None:
         """Forget the snapshots: one has reached up to the cursor."""

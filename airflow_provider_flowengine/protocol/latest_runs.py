@@ -80,12 +80,12 @@ class LatestRunsReader:
         if self.pages.last_page is None:
             self.size = size
 
-    def read(self, wanted: Collection[Identifier] | None = None) -> Flow[LatestRuns]:
+    def read(self, wanted: Collection[Identifier] = ()) -> Flow[LatestRuns]:
         """
         Return the newest runs.
 
         :param wanted: runs that are looked for: a page that holds them is enough, and if the order cannot be
-            determined, so is what was read. None demands the newest.
+            determined, so is what was read. Without any it demands the newest.
         :raises UnexpectedResponseError: if they cannot be determined.
         """
         if self.pages.last_page is not None:
@@ -95,8 +95,8 @@ class LatestRunsReader:
             self.pages.last_page = None
         return (yield from self._read_first_pages(wanted))
 
-    def _read_first_pages(self, wanted: Collection[Identifier] | None) -> Flow[LatestRuns]:
-        first = yield from self.pages.read(1, self.size, wanted or ())
+    def _read_first_pages(self, wanted: Collection[Identifier]) -> Flow[LatestRuns]:
+        first = yield from self.pages.read(1, self.size, wanted)
         runs, order = first.runs, order_of(first.runs)
         latest = LatestRuns(
             newest_first(runs), is_complete=not runs or len(runs) > self.size, is_ordered=ids_are_ordered(runs)
@@ -108,7 +108,7 @@ class LatestRunsReader:
             self.size = larger
             return (yield from self._read_first_pages(wanted))
         if order is Order.UNKNOWN:
-            latest, order = yield from self._read_until_ordered(runs, is_required=wanted is None)
+            latest, order = yield from self._read_until_ordered(runs, is_required=not wanted)
         if order is Order.OLDEST_FIRST and not latest.is_complete:
             return (yield from self._latest_of_ascending(first, latest))
         return latest
@@ -187,7 +187,7 @@ class LatestRunsReader:
         return LatestRuns(newest_first(runs.values()))
 
     def grow_page_until(
-        self, enough: Callable[[list[PipelineRun]], bool], wanted: Collection[Identifier] | None = None
+        self, enough: Callable[[list[PipelineRun]], bool], wanted: Collection[Identifier] = ()
     ) -> Flow[LatestRuns]:
         """
         Return the newest runs, of a page that grows until it holds enough, or all, or as many as it can.
@@ -225,8 +225,13 @@ class LatestRunsReader:
             if is_reached or len(runs) >= number:
                 break
             page += step
-            rows = (yield from self.pages.read(page, self.size)).runs if page else ()
-            is_repeated = last is None and ids_of(rows) <= runs.keys()
-            is_reached = not rows or is_repeated or any(map(reached, rows))
+            rows = yield from self._read_older(page, runs.keys())
+            is_reached = not rows or any(map(reached, rows))
             runs |= {run.id: run for run in rows}
         return newest_first(runs.values()), is_reached
+
+    def _read_older(self, page: int, known: Collection[Identifier]) -> Flow[Runs]:
+        """Return a page of older runs; nothing if the history had begun before it: before page 1, or with it again."""
+        rows = (yield from self.pages.read(page, self.size)).runs if page else ()
+        is_repeated = self.pages.last_page is None and ids_of(rows) <= set(known)
+        return () if is_repeated else rows

@@ -183,16 +183,20 @@ def run_from_dict(content: Mapping[str, Json]) -> PipelineRun:
 
     :param content: at least ``run_id`` and ``pipeline_id``.
     """
-    started, ended = (str(content[name]) if content.get(name) else None for name in ("started", "ended"))
     return PipelineRun(
         id=cast("Identifier", content["run_id"]),
         pipeline_id=cast("Identifier", content["pipeline_id"]),
         status=str(content.get("status") or ""),
         state=RunState(str(content.get("state") or RunState.UNKNOWN)),
-        started=datetime.fromisoformat(started) if started else None,
-        ended=datetime.fromisoformat(ended) if ended else None,
+        started=parse_moment(content.get("started")),
+        ended=parse_moment(content.get("ended")),
         trigger=str(content.get("trigger") or ""),
     )
+
+
+def parse_moment(text: Json) -> datetime | None:
+    """Return the time that ISO 8601 text says; None for no text."""
+    return datetime.fromisoformat(text) if isinstance(text, str) and text else None
 
 
 @dataclass(frozen=True)

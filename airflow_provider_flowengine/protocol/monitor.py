@@ -169,7 +169,7 @@ class RunMonitor:
             self.last = run
             if run.state.is_final and not self._is_old_end(run, now):
                 return run
-        self._check_suspicion(self._suspicion_about(run), now, gone=run is None)
+        self._check_suspicion(run, now)
         self._check_deadline(now)
         return None
 
@@ -187,7 +187,7 @@ class RunMonitor:
             started, first = min(fitting, key=lambda pair: pair[0])
             self.run_id = first.id
             self.run_url = self.run_url.replace("{run_id}", str(first.id))
-            self.started_at = now - max(0.0, now - started.timestamp())
+            self.started_at = min(started.timestamp(), now)
             return self.observe(first, now)
         self._answered()
         self._check_deadline(now)
@@ -221,12 +221,8 @@ class RunMonitor:
         if self.unavailable_since is None:
             self.unavailable_since = now if since is None else since
         silent = now - self.unavailable_since
-        log.log(
-            logging.WARNING if self.failures == 1 else logging.INFO,
-            "Status poll failed (attempt %d): %s",
-            self.failures,
-            error,
-        )
+        level = logging.WARNING if self.failures == 1 else logging.INFO
+        log.log(level, "Status poll failed (attempt %d): %s", self.failures, error)
         if silent >= self.options.unreachable_timeout:
             raise StatusUnavailableError(
                 f"FlowEngine gives no usable answer: {closed(str(error))} {sentence(self.name)} may still be running; "
@@ -266,7 +262,8 @@ class RunMonitor:
     def _answered(self) -> None:
         self.failures, self.unavailable_since = 0, None
 
-    def _check_suspicion(self, reason: str, now: float, *, gone: bool) -> None:
+    def _check_suspicion(self, run: PipelineRun | None, now: float) -> None:
+        reason = self._suspicion_about(run)
         if not reason:
             self.suspect_since = None
             return
@@ -278,7 +275,7 @@ class RunMonitor:
                 f"{reason}: {self.name}, for {self.options.grace:g} s now.",
                 run=self.last,
                 run_url=self.known_url,
-                gone=gone,
+                gone=run is None,
             )
 
     def _check_deadline(self, now: float) -> None:

@@ -8,7 +8,6 @@ start was sent, and when the run was seen first. Nothing else tells the zone sur
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,6 @@ def learn_offset(api: Api, run: PipelineRun, sent: datetime | None, seen: dateti
     :param seen: what it said when the history showed the run, aware.
     """
     settings = api.settings
-    reply = Reply(endpoints.engine_info(api.engine_key), settings)
     local = local_start(run.content)
     offset = offset_of(local, sent, seen) if local and sent and seen else None
     if offset is None or local is None or api.offset:
@@ -62,7 +60,7 @@ def learn_offset(api: Api, run: PipelineRun, sent: datetime | None, seen: dateti
         return run
     api.offset = offset
     log.info("FlowEngine gives its times at %s, which the start of %s shows.", offset.tzname(None), run)
-    return replace(reply, offset=offset).run(run.content, run.pipeline_id)
+    return Reply(endpoints.engine_info(api.engine_key), settings, offset=offset).run(run.content, run.pipeline_id)
 
 
 def offset_of(local: datetime, earliest: datetime, latest: datetime) -> timezone | None:

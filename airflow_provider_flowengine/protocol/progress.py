@@ -8,18 +8,18 @@ one shape, whoever wrote it last.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.http import objects
-from airflow_provider_flowengine.protocol.models import NodeRun, run_from_dict
+from airflow_provider_flowengine.protocol.models import NodeRun, Pipeline, parse_moment, run_from_dict
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
-    from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 MAX_MESSAGE_LENGTH = 1000
 """Characters of a node's message that are kept: XCom is no place for a log."""
@@ -43,20 +43,17 @@ def describe_progress(
         ISO 8601 text or None.
     """
     known = previous if previous and previous.get("run_id") == run.id else {}
+    pipeline = pipeline or Pipeline(run.pipeline_id)
     about_run = run.as_dict()
     return {
         "run_id": about_run.pop("run_id"),
         "pipeline_id": about_run.pop("pipeline_id"),
-        "pipeline_key": _known_text(pipeline.key if pipeline else "", known.get("pipeline_key")),
-        "pipeline_name": _known_text(pipeline.name if pipeline else "", known.get("pipeline_name")),
+        "pipeline_key": pipeline.key or known.get("pipeline_key") or "",
+        "pipeline_name": pipeline.name or known.get("pipeline_name") or "",
         **about_run,
         "nodes": _nodes(run, pipeline, objects(known.get("nodes"))),
         "edges": _edges(pipeline) or known.get("edges") or [],
     }
-
-
-def _known_text(text: str, earlier: Json) -> Json:
-    return text or earlier or ""
 
 
 def run_from_progress(content: Mapping[str, Json]) -> PipelineRun:
@@ -71,8 +68,8 @@ def run_from_progress(content: Mapping[str, Json]) -> PipelineRun:
             name=str(node.get("name") or ""),
             status=str(node["state"]),
             state=RunState(str(node["state"])),
-            started=_parse_moment(node.get("started")),
-            ended=_parse_moment(node.get("ended")),
+            started=parse_moment(node.get("started")),
+            ended=parse_moment(node.get("ended")),
             message=str(node.get("message") or ""),
         )
         for node in objects(content.get("nodes"))
@@ -81,11 +78,9 @@ def run_from_progress(content: Mapping[str, Json]) -> PipelineRun:
     return replace(run_from_dict(content), nodes=nodes)
 
 
-def _nodes(run: PipelineRun, pipeline: Pipeline | None, known: Iterable[JsonObject]) -> list[Json]:
+def _nodes(run: PipelineRun, pipeline: Pipeline, known: Iterable[JsonObject]) -> list[Json]:
     """List the nodes in the definition's order, each as the run tells it, or else as it was known."""
-    planned: dict[str, JsonObject] = {
-        node.id: _node(node.id, node.name) for node in (pipeline.nodes if pipeline else ())
-    }
+    planned: dict[str, JsonObject] = {node.id: _node(node.id, node.name) for node in pipeline.nodes}
     shown: dict[str, JsonObject] = {
         node.id: _node(node.id, node.name, node.state.value, node.started, node.ended, node.message)
         for node in run.nodes
@@ -111,14 +106,10 @@ def _node(
     }
 
 
-def _edges(pipeline: Pipeline | None) -> list[Json]:
+def _edges(pipeline: Pipeline) -> list[Json]:
     """Return the node ids that edges connect (``srcNodeId``, ``destNodeId``: the vendor's API page)."""
-    definition = pipeline.content.get("data") if pipeline else None
+    definition = pipeline.content.get("data")
     edges = objects(definition.get("edges")) if isinstance(definition, dict) else ()
     pairs = [(edge.get("srcNodeId"), edge.get("destNodeId")) for edge in edges]
     unique = dict.fromkeys((str(source), str(target)) for source, target in pairs if source and target)
     return [list(pair) for pair in unique]
-
-
-def _parse_moment(value: Json) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) and value else None

@@ -67,13 +67,12 @@ def poll_once(history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]
     """
     api, started = history.api, history.api.now()
     try:
-        run = yield from with_deadline(_poll(history, monitor), monitor.poll_deadline(started), api.now)
+        return (yield from with_deadline(_poll(history, monitor), monitor.poll_deadline(started), api.now))
     except TRANSIENT_ERRORS as error:
         if isinstance(error, RequestRejectedError) and monitor.last is None and not monitor.failures:
             yield from _check_pipeline(api, monitor.pipeline_id)
         monitor.record_failure(error, api.now(), since=started)
         return None
-    return run
 
 
 def _poll(history: History, monitor: RunMonitor) -> Flow[PipelineRun | None]:
@@ -105,11 +104,9 @@ def _poll_run_itself(history: History, monitor: RunMonitor, run_id: Identifier) 
     Only the vendor's older client has the one-run call, so a server need not. It takes the place of a poll of the
     history, and costs no request more.
     """
-    fetch_nodes, monitor.fetch_nodes = monitor.fetch_nodes, bool(monitor.last and monitor.last.nodes)
-    read = history.api.read_run(monitor.pipeline_id, run_id) if monitor.last else history.read_own_run(run_id)
-    run = yield from read
-    if run and run.nodes and run.started and run.state is not RunState.UNKNOWN:
-        monitor.fetch_nodes = fetch_nodes
-        return run
-    monitor.fetch_nodes = False
-    return None
+    monitor.fetch_nodes = bool(monitor.last and monitor.last.nodes)  # if the call fails
+    run = yield from (
+        history.api.read_run(monitor.pipeline_id, run_id) if monitor.last else history.read_own_run(run_id)
+    )
+    monitor.fetch_nodes = bool(run and run.nodes and run.started and run.state is not RunState.UNKNOWN)
+    return run if monitor.fetch_nodes else None

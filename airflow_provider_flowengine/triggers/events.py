@@ -220,12 +220,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
             observation.require(cursor, immediate=True)
             return cursor, []
         if cursor.is_beyond(snapshot):
-            restarted = self._restarts.check(cursor, snapshot, self.outcomes, with_last=with_last)
-            if restarted is None:
-                return cursor, []
-            cursor, first = restarted
-            cursor, runs = completed_since(cursor, snapshot, self.outcomes)
-            return cursor, [*first, *runs]
+            return self._restarts.check(cursor, snapshot, self.outcomes, with_last=with_last)
         self._restarts.reset()
         return completed_since(cursor, snapshot, self.outcomes)
 

@@ -73,7 +73,6 @@ class Waiting:
 
 @pytest.fixture
 def waiting(flowengine_emulator: Emulator) -> Waiting:
-    poller._without_nodes.clear()  # the next emulator has the same address, and pipelines with the same ids
     return Waiting(flowengine_emulator)
 
 
@@ -439,15 +438,13 @@ async def test_all_runs_of_a_connection_take_turns_in_its_budget(waiting, emulat
         task.cancel()
 
 
-async def test_a_server_that_tells_no_nodes_is_asked_once_a_pipeline(waiting, emulator):
+async def test_a_server_that_tells_no_nodes_is_asked_once_while_a_pipelines_runs_are_waited_for(waiting, emulator):
     emulator.options.one_run_call = False
     one = pipeline(emulator)
-    for _ in range(2):
-        [run] = start(emulator, one)
-        task = waiting.task(one, run, node_budget=NodeBudget(100, 0.0))
-        await polls(emulator, 4)
-        emulator.engine.finish(run)
-        await task
+    tasks = [waiting.task(one, run, node_budget=NodeBudget(100, 0.0)) for run in start(emulator, one, 2)]
+    await polls(emulator, 4)
+    for task in tasks:
+        task.cancel()
     assert [call["path"] for call in emulator.calls() if call["name"] != "history"] == [
         f"{emulator.options.engine_url}/kernel/v1/pipeline/1/get"
     ]

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_flowengine.client import poller
 from airflow_provider_flowengine.protocol.models import Node, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.progress import describe_progress
 from airflow_provider_flowengine.protocol.status import RunState
@@ -60,7 +59,6 @@ class Supervisor:
 
 @pytest.fixture
 def supervisor(monkeypatch, airflow_db):
-    poller._without_nodes.clear()
     supervisor = Supervisor()
     if AIRFLOW >= (3, 0):
         monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
@@ -228,7 +226,6 @@ async def test_a_write_that_hangs_holds_the_end_up_for_a_bounded_time(
 
 
 async def test_the_log_of_a_deferred_task_tells_its_nodes(trigger, emulator, pipeline, log):
-    poller._without_nodes.clear()
     texts = {"load": "0.1", "train": "forever"}
     job = {"type": "TASK", "indexType": "SHELL"}
     nodes = [
