@@ -119,9 +119,9 @@ class PipelinePoller:
     pipeline_id: Identifier
     _subscribers: set[_Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
-    _has_changed: asyncio.Event = field(default_factory=asyncio.Event)  # a waiter has come or gone
+    _has_changed: asyncio.Event = field(default_factory=asyncio.Event)  # a waiter was added or removed
     _history: History | None = None
-    _tells_nodes: bool = True
+    _returns_nodes: bool = True
 
     async def wait(
         self, monitor: RunMonitor, on_observed: Callable[[PipelineRun], None] = lambda run: None
@@ -210,11 +210,11 @@ class PipelinePoller:
             self._request_nodes(subscriber)
 
     async def _poll_expected(self, subscribers: list[_Subscriber]) -> None:
-        """Poll for runs that are known by the moment alone at or after which they start."""
+        """Poll for runs of which only the earliest start time is known."""
         earliest = min((each.monitor.started_after for each in subscribers if each.monitor.started_after), default=None)
         try:
             runs = await self._read(subscribers, lambda history: history.started_since(earliest))
-        except AmbiguousRunError as error:  # the earliest moment reaches too far back: that is its waiters' fault alone
+        except AmbiguousRunError as error:  # the earliest moment is too far back: only its own waiters fail
             for subscriber in subscribers:
                 if subscriber.monitor.started_after == earliest and not subscriber.result.done():
                     subscriber.result.set_exception(error)
@@ -226,9 +226,9 @@ class PipelinePoller:
 
     async def _read(self, subscribers: list[_Subscriber], flow: Callable[[History], Flow[T]]) -> T | None:
         """
-        Read something from the history, if somebody waits for it; report a poll that fails.
+        Read from the history for some waiters; report it to them if that fails.
 
-        Whatever goes wrong is such a failure: a bug too is no reason to end the wait for a healthy run.
+        Whatever goes wrong is a failed poll, a bug too, so that it ends no wait by itself.
 
         :raises AmbiguousRunError: if there are more runs than can be looked through.
         """
@@ -264,15 +264,15 @@ class PipelinePoller:
     def _request_nodes(self, subscriber: _Subscriber) -> None:
         """Request the nodes of a run that is under way, if the history holds none."""
         run = subscriber.monitor.last
-        if self._tells_nodes and run and run.started and not run.nodes and not subscriber.result.done():
+        if self._returns_nodes and run and run.started and not run.nodes and not subscriber.result.done():
             self.connection.node_details.request(self._run_key(run.id), lambda: self._fetch_nodes(run.id))
 
     async def _fetch_nodes(self, run_id: Identifier) -> None:
-        if not self._tells_nodes:  # as another run's answer has shown meanwhile
+        if not self._returns_nodes:  # another run's answer has shown it meanwhile
             return
         history, client = await self._connect()
         run = await client.run(history.api.read_run(self.pipeline_id, run_id))
-        self._tells_nodes = bool(run and run.nodes)
+        self._returns_nodes = bool(run and run.nodes)
         if run is None or not run.nodes or run.state is RunState.UNKNOWN:
             return
         for subscriber in self._waiting():

@@ -445,9 +445,7 @@ async def test_a_server_that_tells_no_nodes_is_asked_once_while_a_pipelines_runs
     await polls(emulator, 4)
     for task in tasks:
         task.cancel()
-    assert [call["path"] for call in emulator.calls() if call["name"] != "history"] == [
-        f"{emulator.options.engine_url}/kernel/v1/pipeline/1/get"
-    ]
+    assert [call["name"] for call in emulator.calls() if call["name"] != "history"] == ["run"]
 
 
 async def test_a_budget_of_nothing_asks_for_no_nodes(waiting, emulator, one, run):
