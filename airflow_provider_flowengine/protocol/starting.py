@@ -105,7 +105,8 @@ def start_once(
         run = yield from search.poll_until_found(deadline, outcome.settled_at(deadline))
         if run:
             log.debug("Started %s.", run)  # the caller logs it, with the pipeline's name
-            return run if outcome.reason else learn_offset(api, run, outcome.intent.server_time, history.api.server_time)
+            seen_at = history.api.server_time
+            return run if outcome.reason else learn_offset(api, run, outcome.intent.server_time, seen_at)
         intent = outcome.intent
         if outcome.resend_after is None or search.error or attempt == MAX_STARTS:
             break
