@@ -367,25 +367,25 @@ def pipeline(flowengine_emulator: Any) -> Any:
 
 
 @pytest.fixture
-def after_looks(emulator: Any) -> Any:
-    """Do something once the runs have been looked at so many times more: at that moment, however slow the machine."""
+def after_polls(emulator: Any) -> Any:
+    """Do something after so many more polls: at that moment, however slow the machine is."""
     over = threading.Event()
 
-    def looks() -> int:
+    def polls() -> int:
         return emulator.count("history") + emulator.count("run")
 
-    def after_looks(number: int, what: Callable[..., object], *arguments: object) -> None:
-        enough = looks() + number
+    def after_polls(number: int, what: Callable[..., object], *arguments: object) -> None:
+        enough = polls() + number
 
         def wait() -> None:
             while not over.wait(0.01):
-                if looks() >= enough:
+                if polls() >= enough:
                     what(*arguments)
                     return
 
         threading.Thread(target=wait, daemon=True).start()
 
-    yield after_looks
+    yield after_polls
     over.set()
 
 

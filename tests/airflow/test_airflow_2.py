@@ -76,14 +76,14 @@ def _signals():
 
 @pytest.mark.usefixtures("_signals")
 @pytest.mark.parametrize("state", ["success", "failed"])
-def test_what_the_user_marks_a_running_task_as_is_left_so(task, emulator, after_looks, state):
+def test_what_the_user_marks_a_running_task_as_is_left_so(task, emulator, after_polls, state):
     marked = task(retries=1)
 
     def mark():
         marked.set(state=state)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    after_looks(3, mark)
+    after_polls(3, mark)
     marked.run()
 
     assert marked.instance.state == state

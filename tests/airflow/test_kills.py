@@ -114,13 +114,13 @@ def test_a_run_keeps_running_when_the_user_ends_its_task_if_cancel_on_kill_is_of
 
 @pytest.mark.needs_task_state_store
 def test_a_worker_that_is_shut_down_leaves_the_run_to_the_next_try(
-    start, end_task, emulator, pipeline, after_looks, log
+    start, end_task, emulator, pipeline, after_polls, log
 ):
     end_task()
     task = start(
         pipeline_id=pipeline(duration="forever"),
         retries=1,
-        between_tries=lambda: after_looks(6, emulator.engine.finish, 1),
+        between_tries=lambda: after_polls(6, emulator.engine.finish, 1),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 1, 2)
@@ -160,14 +160,14 @@ def test_a_run_is_stopped_when_the_end_comes_from_another_thread(emulator, pipel
 
 
 def test_a_worker_that_is_shut_down_stops_the_run_where_no_later_try_can_know_of_it(
-    start, end_task, emulator, pipeline, after_looks
+    start, end_task, emulator, pipeline, after_polls
 ):
     end_task()
     task = start(
         pipeline_id=pipeline(duration="forever"),
         durable=False,
         retries=1,
-        between_tries=lambda: after_looks(7, emulator.engine.finish, 2),
+        between_tries=lambda: after_polls(7, emulator.engine.finish, 2),
     )
 
     assert (task.state, task.returned, task.tries) == ("success", 2, 2)

@@ -96,13 +96,13 @@ class TaskInstance:
         self.pushed.setdefault(key, [call["name"] for call in self.emulator.calls()])
 
 
-def test_the_link_is_pushed_before_the_run_is_waited_for(emulator, pipeline, after_looks):
+def test_the_link_is_pushed_before_the_run_is_waited_for(emulator, pipeline, after_polls):
     ti = TaskInstance(emulator)
     pipeline()  # so that the run's id is not its pipeline's, which an answer to a start may mean too
     operator = FlowEngineStartPipelineOperator(
         task_id="task", pipeline_id=pipeline(duration="forever"), poll_interval=0.05, durable=False
     )
-    after_looks(8, emulator.engine.finish, 1)
+    after_polls(8, emulator.engine.finish, 1)
     operator.execute({"ti": ti})
 
     known = ["engine_url", "engine_id", "history", "start", "history"]

@@ -1,4 +1,4 @@
-"""How many requests a task sends: two to find the engine, one before the start, the start, and one a look."""
+"""How many requests a task sends: two to find the engine, one before the start, the start, and one a poll."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def names(emulator):
 
 
 def assert_only_looks(calls):
-    """See that these are looks at the run, and no more than one an interval; the first comes at once."""
+    """Check that these are polls of the run, no more than one an interval; the first comes at once."""
     moments = [call["at"] for call in calls]
 
     assert {call["name"] for call in calls} <= {"history", "run"}

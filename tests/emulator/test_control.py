@@ -164,18 +164,20 @@ def test_the_connection_leads_an_airflow_here(emulator):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"generation": "automl"}, {"api_root": "automl/v1"}),
-        ({"generation": "kernel"}, {}),
+        ({"like": "2020"}, {"password": "emulator-key", "api_root": "automl/v1"}),
+        ({"like": "0.0.3.2"}, {"api_root": "automl/v1"}),
+        ({"like": "0.0.3.4"}, {}),
         ({"times": "text", "timezone": "Asia/Shanghai"}, {"timezone": "Asia/Shanghai"}),
         ({"timezone": "Asia/Shanghai"}, {}),  # epoch milliseconds have no zone
     ],
 )
-def test_the_connection_tells_what_an_airflow_has_to_know(emulator, options, told):
+def test_the_connection_holds_what_a_client_needs_for_such_an_engine(emulator, options, told):
     emulator.reset(**options)
 
-    extra = json.loads(emulator.connection())["extra"]
+    connection = json.loads(emulator.connection())
+    fields = {**connection, **connection["extra"]}
 
-    assert {name: extra[name] for name in ("api_root", "timezone") if name in extra} == told
+    assert {name: fields[name] for name in ("api_root", "timezone", "password") if name in fields} == told
 
 
 def test_a_pipeline_is_deleted_with_its_runs_over_http(emulator, call):
@@ -201,22 +203,6 @@ def test_the_connection_is_given_over_http_by_the_name_that_was_asked(emulator, 
 
     assert json.loads(answer["connection"])["host"] == "localhost"
     assert answer["export"].startswith("export AIRFLOW_CONN_FLOWENGINE_DEFAULT='{")
-
-
-@pytest.mark.parametrize(
-    ("like", "told"),
-    [
-        ("2020", {"password": "emulator-key", "api_root": "automl/v1"}),
-        ("0.0.3.2", {"api_root": "automl/v1"}),
-        ("0.0.3.4", {}),
-    ],
-)
-def test_the_connection_leads_to_each_generation(emulator, like, told):
-    emulator.reset(like=like)
-    connection = json.loads(emulator.connection())
-
-    found = {"password": connection.get("password"), "api_root": connection["extra"].get("api_root")}
-    assert {name: value for name, value in found.items() if value} == told
 
 
 def test_the_connection_tells_the_account_of_a_session(emulator):

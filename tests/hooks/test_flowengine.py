@@ -179,16 +179,11 @@ def test_what_is_no_file_is_refused_before_anything_is_sent(hook, emulator, tmp_
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_is_started(hook, emulator, pipeline):
-    run = hook.start_pipeline(pipeline(epochs=3), {"n1": {"epochs": 5}})
+@pytest.mark.parametrize("node", ["n1", "train"], ids=["by its id", "by its name"])
+def test_a_pipeline_is_started_with_params_for_a_node(hook, emulator, pipeline, node):
+    run = hook.start_pipeline(pipeline(epochs=3), {node: {"epochs": 5}})
 
     assert (run.id, run.pipeline_id, run.state) == (1, 1, "succeeded")
-    assert emulator.engine.run(run.id).params == {"n1": {"epochs": "5"}}
-
-
-def test_a_node_may_be_named_by_its_name_when_a_pipeline_is_started(hook, emulator, pipeline):
-    run = hook.start_pipeline(pipeline(epochs=3), {"train": {"epochs": 5}})
-
     assert emulator.engine.run(run.id).params == {"n1": {"epochs": "5"}}
 
 

@@ -127,8 +127,8 @@ def test_xcom_holds_each_node_of_a_short_run_as_it_has_ended(start, emulator, tw
     assert {node["state"] for node in task.xcoms["flowengine_run"]["nodes"]} == {"succeeded"}
 
 
-def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, after_looks, deferrable):
-    after_looks(6, emulator.clock.advance, 60)
+def test_xcom_holds_each_node_as_it_has_ended(start, emulator, two_nodes, after_polls, deferrable):
+    after_polls(6, emulator.clock.advance, 60)
     task = start(pipeline_id=two_nodes(duration=60), deferrable=deferrable)
 
     told = {node["id"]: node["state"] for node in task.xcoms["flowengine_run"]["nodes"]}

@@ -16,8 +16,8 @@ from airflow_provider_flowengine.protocol.errors import (
     RunTimeoutError,
 )
 
-LOOKS_TO_START = 3
-"""The baseline, and the look that shows the new run."""
+READS_TO_START = 3
+"""Requests for the run that a start makes: for the baseline, and to find its run."""
 
 
 def names(emulator):
@@ -269,7 +269,7 @@ def test_a_start_that_was_surely_not_processed_is_sent_again(start, emulator, pi
 
 @pytest.mark.parametrize("kind", ["status", "broken_json", "envelope"])
 def test_a_poll_that_fails_does_not_fail_the_task(start, emulator, pipeline, kind, deferrable):
-    emulator.fail("history", "run", kind=kind, skip=LOOKS_TO_START)
+    emulator.fail("history", "run", kind=kind, skip=READS_TO_START)
     task = start(pipeline_id=pipeline(duration=0.1), deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)

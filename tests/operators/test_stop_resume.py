@@ -218,10 +218,10 @@ def test_a_run_that_is_still_stopping_is_resumed_once_it_has_stopped(resume, emu
     assert emulator.count("resume") == 1
 
 
-def test_a_run_that_is_already_running_is_only_waited_for(resume, emulator, pipeline, after_looks, log, deferrable):
+def test_a_run_that_is_already_running_is_only_waited_for(resume, emulator, pipeline, after_polls, log, deferrable):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
-    after_looks(2, emulator.engine.finish, 1)
+    after_polls(2, emulator.engine.finish, 1)
     task = resume(pipeline_id=pipeline_id, run_id=1, deferrable=deferrable)
 
     assert (task.state, task.returned) == ("success", 1)

@@ -35,8 +35,8 @@ in_both_modes_anew = pytest.mark.parametrize(
     ids=["sync", "deferrable"],
 )
 """For a try that fails after it was deferred, and a next one that begins anew."""
-LOOKS_TO_START = 3
-"""The baseline, and the look that shows the new run."""
+READS_TO_START = 3
+"""Requests for the run that a start makes: for the baseline, and to find its run."""
 needs_task_state_store = pytest.mark.needs_task_state_store
 
 
@@ -70,12 +70,12 @@ def state(emulator, run_id):
 
 
 @needs_task_state_store
-def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, after_looks, log, deferrable):
+def test_a_try_goes_on_with_the_run_of_one_that_gave_up(start, emulator, pipeline, after_polls, log, deferrable):
     def go_on():
         emulator.faults.clear()
-        after_looks(6, emulator.engine.finish, 2)
+        after_polls(6, emulator.engine.finish, 2)
 
-    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    emulator.fail("history", "run", status=500, skip=READS_TO_START, times=100)
     task = start(
         pipeline_id=pipeline(duration="forever"), unreachable_timeout=0.01, deferrable=deferrable, between_tries=go_on
     )
@@ -93,7 +93,7 @@ def test_a_try_takes_the_result_of_a_run_that_has_succeeded_meanwhile(start, emu
         emulator.faults.clear()
         emulator.engine.finish(2)
 
-    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    emulator.fail("history", "run", status=500, skip=READS_TO_START, times=100)
     task = start(
         pipeline_id=pipeline(duration="forever"),
         unreachable_timeout=0.01,
@@ -128,7 +128,7 @@ def test_the_last_try_that_gives_up_stops_the_run(start, emulator, pipeline):
         emulator.faults.clear()
         emulator.fail("history", "run", status=500, skip=1, times=2)  # the first finds the run
 
-    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    emulator.fail("history", "run", status=500, skip=READS_TO_START, times=100)
     task = start(pipeline_id=pipeline(duration="forever"), unreachable_timeout=0.01, between_tries=let_it_be_stopped)
 
     assert task.state == "failed"
@@ -145,7 +145,7 @@ def test_the_last_try_stops_the_run_of_before_though_it_cant_even_find_the_pipel
         emulator.faults.clear()
         emulator.fail("list", times=100, **fault)
 
-    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    emulator.fail("history", "run", status=500, skip=READS_TO_START, times=100)
     task = start(pipeline_key="nightly", unreachable_timeout=0.01, between_tries=lose_the_pipelines)
 
     assert task.state == "failed"
@@ -160,7 +160,7 @@ def test_a_try_that_fails_for_good_by_its_retry_policy_stops_the_run_of_before(s
         emulator.faults.clear()
         emulator.fail("engine_id", status=403, times=1)
 
-    emulator.fail("history", "run", status=500, skip=LOOKS_TO_START, times=100)
+    emulator.fail("history", "run", status=500, skip=READS_TO_START, times=100)
     task = start(
         pipeline_id=pipeline(duration="forever"),
         unreachable_timeout=0.01,
@@ -181,8 +181,8 @@ def test_a_try_that_leaves_nothing_behind_stops_the_run_that_it_gives_up(
     # Without a record the next try would start a second run beside the first.
     pipeline_id = pipeline(duration="forever")
     emulator.fail(
-        "history", "run", status=500, skip=LOOKS_TO_START, times=3 if deferrable else 2
-    )  # deferred, the operator looks first
+        "history", "run", status=500, skip=READS_TO_START, times=3 if deferrable else 2
+    )  # deferred, the operator polls first
     task = start(
         pipeline_id=pipeline_id,
         unreachable_timeout=0.01,

@@ -1,4 +1,4 @@
-"""Waiting: how long until the next look, and when it is over, lost, out of reach or too late."""
+"""Waiting: how long until the next poll, and when it is over, lost, out of reach or too late."""
 
 import logging
 
@@ -62,7 +62,7 @@ def later(server, seconds, **changes):
     server.always("history", act)
 
 
-# --- how long until the next look -------------------------------------------------------------------------------------
+# --- how long until the next poll -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -725,13 +725,13 @@ def fetch_nodes(monitor):
 
 def test_a_poll_of_the_run_itself_takes_the_place_of_one_of_the_history(server):
     wait_for(server, a_run_with_nodes(server))
-    looks = server.count("history")
+    polls = server.count("history")
     closer = type(server)()
 
     run = wait_for(closer, fetch_nodes(a_run_with_nodes(closer)))
 
     assert (run.status, [node.status for node in run.nodes]) == ("succeeded", ["succeeded"])
-    assert (closer.count("one run"), closer.count("history")) == (looks, 0)
+    assert (closer.count("one run"), closer.count("history")) == (polls, 0)
 
 
 @pytest.mark.parametrize(("last", "is_read"), [(a_run(), True), (None, False)])
@@ -777,8 +777,8 @@ def test_a_server_without_the_one_run_call_is_asked_for_it_once(server, trouble)
 def test_a_poll_of_the_run_itself_that_fails_once_it_has_worked_is_made_again_later(server):
     monitor = a_run_with_nodes(server, seconds=9)
     [act] = server._script["one run"]
-    looks = iter([act, no_reply])
-    server.always("one run", lambda request: next(looks, act)(request))
+    answers = iter([act, no_reply])
+    server.always("one run", lambda request: next(answers, act)(request))
 
     run = wait_for(server, fetch_nodes(monitor))
 
@@ -803,10 +803,10 @@ def test_a_poll_of_the_run_itself_that_fails_once_it_has_worked_is_made_again_la
         max_size=60,
     )
 )
-def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_its_limits(looks):
+def test_success_is_only_what_was_seen_to_succeed_and_the_wait_never_outlasts_its_limits(polls):
     monitor = a_monitor(deadline=NOW + 5_000, unreachable_timeout=300)
     now = NOW
-    for seconds, status in looks:
+    for seconds, status in polls:
         now += seconds
         try:
             if status == "silent":

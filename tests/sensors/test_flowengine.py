@@ -24,7 +24,7 @@ AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
 needs_task_state_store = pytest.mark.needs_task_state_store
 in_all_modes = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
-# Rescheduled, each look is a process of its own, and the store is where these tell each other what they have seen.
+# Rescheduled, each poll has its own process; they share what they know in the store.
 in_modes_that_remember = pytest.mark.parametrize(
     "mode",
     [pytest.param(mode, marks=[needs_task_state_store] * (name == "reschedule")) for name, mode in MODES.items()],
@@ -34,7 +34,7 @@ in_modes_that_remember = pytest.mark.parametrize(
 
 @pytest.fixture
 def sense(run_task):
-    """Run the sensor, which looks often so that the tests are short."""
+    """Run the sensor, which polls often so that the tests are short."""
 
     def sense(**arguments):
         return run_task(FlowEnginePipelineRunSensor, **{"poke_interval": 0.1, "timeout": 30, **arguments})
@@ -46,10 +46,10 @@ def sense(run_task):
 
 
 @in_all_modes
-def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, after_looks, mode):
+def test_it_waits_for_a_run_and_returns_it(sense, emulator, pipeline, after_polls, mode):
     pipeline_id = pipeline(duration="forever")
     run_id = emulator.engine.start(pipeline_id).id
-    after_looks(2, emulator.engine.finish, run_id)
+    after_polls(2, emulator.engine.finish, run_id)
     task = sense(pipeline_id=pipeline_id, run_id=run_id, **mode)
 
     assert task.state == "success"
@@ -83,10 +83,10 @@ def test_a_failed_run_fails_it_at_once_and_not_at_its_timeout(sense, emulator, p
 
 
 @in_all_modes
-def test_the_error_names_the_node_that_failed_after_it_was_seen_running(sense, emulator, pipeline, after_looks, mode):
+def test_the_error_names_the_node_that_failed_after_it_was_seen_running(sense, emulator, pipeline, after_polls, mode):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
-    after_looks(4, emulator.engine.finish, 1, "failed", "no data")
+    after_polls(4, emulator.engine.finish, 1, "failed", "no data")
     task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
 
     assert "Node train (n1) failed: no data." in task.error
@@ -164,7 +164,7 @@ def test_a_timeout_skips_it_if_never_fail_is_on(sense, emulator, pipeline, mode)
 
 
 @in_all_modes
-def test_it_tolerates_that_flowengine_is_away_for_a_while(sense, emulator, pipeline, after_looks, mode):
+def test_it_tolerates_that_flowengine_is_away_for_a_while(sense, emulator, pipeline, after_polls, mode):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
 
@@ -174,24 +174,24 @@ def test_it_tolerates_that_flowengine_is_away_for_a_while(sense, emulator, pipel
         emulator.faults.clear()
         emulator.engine.finish(1)
 
-    after_looks(2, outage)
+    after_polls(2, outage)
     task = sense(pipeline_id=pipeline_id, run_id=1, **mode)
 
     assert task.state == "success"
 
 
 @in_modes_that_remember
-def test_it_gives_up_when_flowengine_is_away_for_too_long(sense, emulator, pipeline, after_looks, mode):
+def test_it_gives_up_when_flowengine_is_away_for_too_long(sense, emulator, pipeline, after_polls, mode):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
-    after_looks(2, partial(emulator.fail, kind="status", status=500, times=1000))
+    after_polls(2, partial(emulator.fail, kind="status", status=500, times=1000))
     task = sense(pipeline_id=pipeline_id, run_id=1, unreachable_timeout=1, **mode)
 
     assert isinstance(task.errors[-1], StatusUnavailableError)
 
 
 @needs_task_state_store
-def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emulator, pipeline, after_looks):
+def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emulator, pipeline, after_polls):
     pipeline_id = pipeline(duration="forever")
     emulator.engine.start(pipeline_id)
     emulator.fail("history", "run", kind="status", status=500, times=1000)
@@ -199,7 +199,7 @@ def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emu
     def later():
         emulator.faults.clear()
         emulator.fail("history", "run", kind="status", status=500)
-        after_looks(3, emulator.engine.finish, 1)
+        after_polls(3, emulator.engine.finish, 1)
         time.sleep(1)
 
     task = sense(
@@ -214,10 +214,10 @@ def test_how_long_flowengine_was_away_for_an_earlier_try_doesnt_count(sense, emu
 
 @in_all_modes
 @pytest.mark.parametrize("since", [{}, {"started_after": "{{ dag_run.start_date }}"}], ids=["interval", "template"])
-def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, after_looks, since, mode):
+def test_without_a_run_it_waits_for_the_next_one(sense, emulator, pipeline, after_polls, since, mode):
     pipeline_id = pipeline()
     emulator.engine.add_history(pipeline_id, [emulator.clock.now() - 3600])
-    after_looks(2, emulator.engine.start, pipeline_id, None, "cron")
+    after_polls(2, emulator.engine.start, pipeline_id, None, "cron")
     task = sense(pipeline_id=pipeline_id, **since, **mode)
 
     assert task.state == "success"
@@ -255,9 +255,9 @@ def test_no_run_at_all_ends_in_a_timeout(sense, emulator, pipeline, mode):
 
 
 @in_all_modes
-def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, after_looks, mode):
+def test_the_first_run_counts_even_when_it_failed(sense, emulator, pipeline, after_polls, mode):
     pipeline_id = pipeline(outcome="failed_once")
-    after_looks(1, emulator.engine.start, pipeline_id)
+    after_polls(1, emulator.engine.start, pipeline_id)
     task = sense(pipeline_id=pipeline_id, **mode)
 
     assert isinstance(task.errors[-1], RunFailedError)

@@ -82,30 +82,30 @@ class Task:
         self._run_path = f"/dags/{dag_id}/dagRuns/{run_id}"
         self._path = f"{self._run_path}/taskInstances/{self.task_id}"
 
-    # --- looking ----------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------------------------
 
-    def look(self) -> dict:
+    def details(self) -> dict:
         """The task instance as the API shows it."""
         return self.airflow.call("GET", self._path)
 
     @property
     def state(self) -> str | None:
-        return self.look()["state"]
+        return self.details()["state"]
 
     @property
     def try_number(self) -> int:
-        return self.look()["try_number"]
+        return self.details()["try_number"]
 
     @property
     def pid(self) -> int:
         """The process that executes it."""
-        return until(lambda: self.look()["pid"], 60, "The task has no process")
+        return until(lambda: self.details()["pid"], 60, "The task has no process")
 
     def until(self, *states: str, try_number: int = 0, seconds: float = 180) -> dict:
         """Wait until the task is in one of some states, in this try or a later one."""
 
         def arrived():
-            seen = self.look()
+            seen = self.details()
             return seen if seen["state"] in states and seen["try_number"] >= try_number else None
 
         return until(arrived, seconds, lambda: f"It is not {' or '.join(states)}: {self.describe()}")
@@ -137,7 +137,7 @@ class Task:
 
     def describe(self) -> str:
         """All that tells why a task isn't where it should be: its state, and the logs of its tries."""
-        seen = self.look()
+        seen = self.details()
         logs = [f"--- log of try {number}\n{self.log(number)}" for number in range(1, seen["try_number"] + 1)]
         return "\n".join([f"{self} is {seen['state']} in try {seen['try_number']}", *logs])
 

@@ -142,9 +142,9 @@ class FlowEngine:
         )
 
     def is_polled(self, pipeline_id: int, run_id: int, seconds: float = 90) -> None:
-        """Wait until somebody looks at the run, or at the pipeline's history."""
+        """Wait until the run, or the pipeline's history, is requested."""
         before = self.requests(pipeline_id, run_id).total()
-        until(lambda: self.requests(pipeline_id, run_id).total() > before, seconds, f"Nobody looks at run {run_id}")
+        until(lambda: self.requests(pipeline_id, run_id).total() > before, seconds, f"Run {run_id} is not polled")
 
     def _calls(self, name: str) -> list[dict]:
         return self._control("GET", "/calls", params={"name": name, "limit": 100_000})

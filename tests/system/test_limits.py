@@ -1,4 +1,4 @@
-"""A wait ends before its run does: the run is stopped where nobody will go on with it, and left alone otherwise."""
+"""A wait ends before its run does: the run is stopped if no try will reconnect to it, and left alone otherwise."""
 
 import pytest
 

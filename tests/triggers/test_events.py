@@ -125,7 +125,7 @@ def start(emulator):
     return lambda pipeline_id: emulator.engine.start(pipeline_id).id
 
 
-async def looks(emulator, number):
+async def polls(emulator, number):
     """Let so many looks pass: what they are to show has been shown then."""
     goal = emulator.count("history") + number
     await until(lambda: emulator.count("history") >= goal)
@@ -139,7 +139,7 @@ async def test_a_run_that_ends_makes_an_event_with_the_run(emulator, pipeline, s
     one = pipeline()
     run = start(one)
     triggerer.watch(watcher(pipeline_key="nightly"))
-    await looks(emulator, 1)
+    await polls(emulator, 1)
 
     emulator.engine.finish(run)
     await until(lambda: database.events)
@@ -163,7 +163,7 @@ async def test_each_watcher_gets_the_ends_that_it_watches_for(emulator, pipeline
     triggerer.watch(watcher(pipeline_id=one), "good")
     triggerer.watch(watcher(pipeline_id=one, outcomes=["failed", "stopped"]), "bad")
     triggerer.watch(watcher(pipeline_id=one, outcomes="all"), "any")
-    await looks(emulator, 1)
+    await polls(emulator, 1)
 
     for outcome in ("succeeded", "failed", "stopped"):
         emulator.engine.finish(start(one), outcome)
@@ -190,7 +190,7 @@ async def test_runs_that_end_in_another_order_than_they_start_are_all_reported(
     triggerer.watch(watcher(pipeline_id=one))
     runs = [start(one) for _ in range(3)]
     for run in (runs[1], runs[2], runs[0]):
-        await looks(emulator, 2)
+        await polls(emulator, 2)
         emulator.engine.finish(run)
 
     await until(lambda: len(database.events) == 3)
@@ -207,7 +207,7 @@ async def test_a_new_watcher_begins_with_what_ends_from_now_on(emulator, pipelin
     emulator.engine.finish(start(one))
     running = start(one)
     triggerer.watch(watcher(pipeline_id=one))
-    await looks(emulator, 2)
+    await polls(emulator, 2)
 
     emulator.engine.finish(running)
     await until(lambda: database.events)
@@ -223,7 +223,7 @@ async def test_a_new_watcher_can_begin_with_the_last_run(emulator, pipeline, sta
 
     triggerer.watch(watcher(pipeline_id=one, start_from="last_run"))
     await until(lambda: database.events)
-    await looks(emulator, 2)
+    await polls(emulator, 2)
 
     assert database.runs() == [2]
 
@@ -237,7 +237,7 @@ async def test_what_ends_while_no_triggerer_runs_is_reported_later(emulator, pip
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.state)
     old = [start(one) for _ in range(3)]
-    await looks(emulator, 2)
+    await polls(emulator, 2)
     told = []
 
     for run in old:
@@ -248,7 +248,7 @@ async def test_what_ends_while_no_triggerer_runs_is_reported_later(emulator, pip
             emulator.engine.finish(ended)
         triggerer.watch(watcher(pipeline_id=one))
         await stored(database, len(told))
-        await looks(emulator, 3)
+        await polls(emulator, 3)
 
     assert sorted(database.runs()) == sorted(told)
 
@@ -260,13 +260,13 @@ async def test_an_event_that_airflow_has_not_stored_is_reported_again(emulator, 
     await until(lambda: database.state)
     triggerer.sends = False
     emulator.engine.finish(start(one))
-    await looks(emulator, 3)
+    await polls(emulator, 3)
     await triggerer.die()
 
     triggerer.sends = True
     triggerer.watch(watcher(pipeline_id=one))
     await until(lambda: database.events)
-    await looks(emulator, 3)
+    await polls(emulator, 3)
 
     assert database.runs() == [1]
 
@@ -283,7 +283,7 @@ async def test_a_triggerer_that_wakes_up_beside_the_one_that_took_over_repeats_n
     emulator.engine.finish(start(one))
     await until(lambda: database.events)
 
-    await looks(emulator, 40)
+    await polls(emulator, 40)
     await asleep.die()
 
     assert database.runs() == [1]
@@ -296,7 +296,7 @@ async def test_a_watcher_of_two_assets_has_one_position_for_both(emulator, pipel
     await until(lambda: len(database.state) == 2)
     emulator.engine.finish(start(one))
     await until(lambda: len(database.events) == 2)
-    await looks(emulator, 2)
+    await polls(emulator, 2)
 
     assert (database.runs("a"), database.runs("b")) == ([1], [1])
 
@@ -363,7 +363,7 @@ async def test_nothing_is_reported_while_the_position_cannot_be_read(emulator, p
     await until(lambda: database.state)
     database.is_down = True
     emulator.engine.finish(start(one))
-    await looks(emulator, 3)
+    await polls(emulator, 3)
     untold = list(database.events)
 
     database.is_down = False
@@ -382,7 +382,7 @@ async def replace_cursor(database, triggerer, emulator, pipeline_id, content):
     await triggerer.die()
     database.state = dict.fromkeys(database.state, content)
     triggerer.watch(watcher(pipeline_id=pipeline_id))
-    await looks(emulator, 3)
+    await polls(emulator, 3)
 
 
 @shares_streams
@@ -394,7 +394,7 @@ async def test_a_cursor_that_cannot_be_parsed_starts_anew_with_a_warning(
     emulator.engine.finish(start(one))
     await replace_cursor(database, triggerer, emulator, one, content)
     run = start(one)
-    await looks(emulator, 2)
+    await polls(emulator, 2)
     emulator.engine.finish(run)
     await until(lambda: database.events)
 
