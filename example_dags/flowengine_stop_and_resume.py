@@ -26,6 +26,7 @@ with DAG(
     start = FlowEngineStartPipelineOperator(
         task_id="start_run",
         pipeline_id=create.output,
+        job_params={"train": {"duration": "60"}},  # seconds, on the emulator: it still runs when it is to be stopped
         wait_for_completion=False,  # the task ends once the run is started, and returns its id
     )
     # START stop
