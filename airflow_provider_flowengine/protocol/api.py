@@ -35,7 +35,7 @@ from airflow_provider_flowengine.protocol.http import (
 )
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
-from airflow_provider_flowengine.protocol.pages import Listing, read_pages
+from airflow_provider_flowengine.protocol.pipeline_pages import Listing, read_pages
 from airflow_provider_flowengine.protocol.pipelines import Kind, choose, matches, not_found, pipelines_of
 from airflow_provider_flowengine.protocol.reply import Reply
 from airflow_provider_flowengine.protocol.resending import is_engine_absent, may_have_moved, may_resend

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.models import Pipeline
-    from airflow_provider_flowengine.protocol.pages import Listing
+    from airflow_provider_flowengine.protocol.pipeline_pages import Listing
     from airflow_provider_flowengine.protocol.pipelines import Kind
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from airflow_provider_flowengine.protocol.flow import Step, supervise
 from airflow_provider_flowengine.protocol.http import Request
 from airflow_provider_flowengine.protocol.models import HistoryPage
 from airflow_provider_flowengine.protocol.page_order import Order, continues
-from airflow_provider_flowengine.protocol.pages import unless_refused
+from airflow_provider_flowengine.protocol.pipeline_pages import unless_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -9,7 +9,7 @@ from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, k
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline
-    from airflow_provider_flowengine.protocol.pages import Listing
+    from airflow_provider_flowengine.protocol.pipeline_pages import Listing
 
 Kind = Literal["key", "name"]
 

@@ -1,5 +1,5 @@
 """
-A list that may come in pages, read until it is known to be whole.
+Reading the list of pipelines, which may come in pages, until it is known to be complete.
 
 No source says whether the list of pipelines is paged: the vendor's page asks for it without a query, a client in the
 wild with ``page`` and ``size``. So it is asked for without; if it may have gone on, for what follows; if that shows

@@ -1,4 +1,4 @@
-"""Lists that come in pages: read whole, or far enough, in a bounded number of requests."""
+"""The list of pipelines, if it comes in pages: read whole, or far enough, in a bounded number of requests."""
 
 import logging
 from urllib.parse import parse_qsl, urlsplit
@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_flowengine.protocol.creating import find_existing
 from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, UnexpectedResponseError
-from airflow_provider_flowengine.protocol.pages import MAX_PAGES
+from airflow_provider_flowengine.protocol.pipeline_pages import MAX_PAGES
 
 from .conftest import ok, refused
 
