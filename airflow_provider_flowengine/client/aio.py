@@ -12,13 +12,13 @@ from yarl import URL
 from airflow_provider_flowengine.client import tls
 from airflow_provider_flowengine.client.exchange import headers_of, request_failed, time_limit
 from airflow_provider_flowengine.client.proxy import ProxyAddressError, proxy_for
-from airflow_provider_flowengine.client.upload import CHUNK_SIZE, Upload
+from airflow_provider_flowengine.client.upload import Upload
 from airflow_provider_flowengine.protocol.content import Content
 from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
 from airflow_provider_flowengine.protocol.session import Session
-from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
+from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -107,7 +107,6 @@ class AsyncClient:
         raise failure  # not in the handler: the library's error would be kept, with what was read so far
 
     async def _exchange(self, request: Request, connections: _Connections, exchange: SimpleNamespace) -> Response:
-        timeout = min(request.timeout, MAX_SECONDS)
         upload = await asyncio.to_thread(Upload, request.file) if request.file else None
         try:
             # A request that must not be repeated goes out on a connection of its own: the server may close one that was
@@ -120,7 +119,7 @@ class AsyncClient:
                 data=_chunks(upload) if upload else None,
                 proxy=connections.proxy,
                 timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=min(timeout, MAX_CONNECT_TIMEOUT), sock_read=timeout
+                    total=None, sock_connect=min(request.timeout, MAX_CONNECT_TIMEOUT), sock_read=request.timeout
                 ),
                 allow_redirects=False,
                 trace_request_ctx=exchange,
@@ -188,5 +187,6 @@ def _join(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def _chunks(upload: Upload) -> AsyncIterator[bytes]:
-    while len(upload) and (chunk := await asyncio.to_thread(upload.read, CHUNK_SIZE)):
-        yield chunk
+    pieces = iter(upload)
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece

@@ -20,7 +20,6 @@ import urllib3
 from airflow_provider_flowengine.client.proxy import ProxyAddressError
 from airflow_provider_flowengine.protocol.content import ACCEPT_ENCODING, ContentError
 from airflow_provider_flowengine.protocol.envelope import transport_error
-from airflow_provider_flowengine.protocol.settings import MAX_SECONDS
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.client.upload import Upload
@@ -46,7 +45,7 @@ _NETWORK: tuple[Kind, ...] = (
 
 def time_limit(request: Request) -> float:
     """Return the seconds that a request may take: the connection, the request and the whole response together."""
-    return min(MAX_SECONDS, max(request.timeout, MAX_UPLOAD_TIME if request.file else 0.0))
+    return max(request.timeout, MAX_UPLOAD_TIME if request.file else 0.0)
 
 
 def headers_of(request: Request, upload: Upload | None) -> dict[str, str]:

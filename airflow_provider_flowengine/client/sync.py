@@ -27,7 +27,7 @@ from airflow_provider_flowengine.protocol.errors import AccessDeniedError, FlowE
 from airflow_provider_flowengine.protocol.flow import Finished, Sleep, T, advance
 from airflow_provider_flowengine.protocol.http import Request, Response
 from airflow_provider_flowengine.protocol.session import Session
-from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT, MAX_SECONDS
+from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,6 @@ class Client:
         raise failure  # not in the handler: the library's error would be kept, with what was read so far
 
     def _exchange(self, request: Request) -> Response:
-        timeout = min(request.timeout, MAX_SECONDS)
         proxy = proxy_for(request.url, self._settings.redact)
         with contextlib.ExitStack() as stack:
             upload = stack.enter_context(contextlib.closing(Upload(request.file))) if request.file else None
@@ -121,7 +120,7 @@ class Client:
                     headers=headers_of(request, upload),
                     json=request.body,
                     data=upload,
-                    timeout=(min(timeout, MAX_CONNECT_TIMEOUT), timeout),
+                    timeout=(min(request.timeout, MAX_CONNECT_TIMEOUT), request.timeout),
                     allow_redirects=False,
                     verify=self._bundle,
                     proxies={"http": proxy, "https": proxy} if proxy else None,

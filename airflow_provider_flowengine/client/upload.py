@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -27,35 +27,25 @@ class Upload:
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
-        self._parts: list[tuple[io.BufferedReader | io.BytesIO, int]] = []
-        for part in (io.BytesIO(head.encode()), path.open("rb"), io.BytesIO(f"\r\n--{boundary}--\r\n".encode())):
-            self._parts.append((part, part.seek(0, io.SEEK_END)))
-            part.seek(0)
+        self._head, self._tail = head.encode(), f"\r\n--{boundary}--\r\n".encode()
+        self._file = path.open("rb")
+        self._file_size = os.fstat(self._file.fileno()).st_size
         self.headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             "Content-Length": str(len(self)),
         }
 
     def __len__(self) -> int:
-        return sum(left for _, left in self._parts)
+        return len(self._head) + self._file_size + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self.read(CHUNK_SIZE):
-            yield chunk
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next chunk, at most so many bytes; nothing at the end."""
-        while self._parts:
-            part, left = self._parts[0]
-            chunk = part.read(left if size < 0 else min(size, left))
-            if chunk:
-                self._parts[0] = (part, left - len(chunk))
-                return chunk
-            part.close()
-            del self._parts[0]
-        return b""
+        yield self._head
+        left = self._file_size
+        while left and (piece := self._file.read(min(CHUNK_SIZE, left))):
+            left -= len(piece)
+            yield piece
+        yield self._tail
 
     def close(self) -> None:
         """Close the file."""
-        for part, _ in self._parts:
-            part.close()
+        self._file.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -131,10 +131,9 @@ def is_real(moment: datetime) -> bool:
     return moment.year in YEARS
 
 
-@lru_cache(maxsize=4096)
-def address(gateway: str, path: str, query: tuple[tuple[str, str | int], ...]) -> str:
+def address(gateway: str, path: str, query: Mapping[str, str | int]) -> str:
     """
-    Put an address together; remembered, since polls ask for the same ones again and again.
+    Put an address together.
 
     :param gateway: the gateway's address, without a trailing slash.
     :param path: the path below it, with its leading slash.

@@ -24,8 +24,6 @@ from airflow_provider_flowengine.protocol.flow import Finished, Flow, SignIn, T,
 from airflow_provider_flowengine.protocol.http import REDIRECT_STATUSES, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.settings import Settings
 
@@ -50,12 +48,10 @@ class Session:
 
     :param settings: the connection, with its account; without one, nothing is signed in.
     :param token: what shows that the client is signed in; empty until it is.
-    :param clock: a monotonic clock, in seconds.
     """
 
     settings: Settings
     token: str = field(default="", repr=False)
-    clock: Callable[[], float] = time.monotonic
     _refusal: AccessDeniedError | None = None
     _refused_until: float = 0.0
 
@@ -102,7 +98,7 @@ class Session:
         """
         if self.token != stale:
             return
-        if self._refusal and self.clock() < self._refused_until:
+        if self._refusal and time.monotonic() < self._refused_until:
             raise self._refusal
         self.token, self._refusal = "", None
         username, password = self.settings.account
@@ -117,7 +113,7 @@ class Session:
             error.may_have_been_processed = False  # the request that the session is for
             raise
         except AccessDeniedError as error:
-            self._refusal, self._refused_until = error, self.clock() + REFUSAL_TTL
+            self._refusal, self._refused_until = error, time.monotonic() + REFUSAL_TTL
             raise
         self.settings.redact.learn(self.token)
 

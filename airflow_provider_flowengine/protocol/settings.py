@@ -152,7 +152,7 @@ class Settings:
         """Make a request ready for the wire; no secret of the connection is quoted in an error about it."""
         return replace(
             request,
-            url=address(self.fl_url, request.path, tuple(request.query.items())),
+            url=address(self.fl_url, request.path, request.query),
             headers=self.headers,
             timeout=self.timeout,
             redact=self.redact,
