@@ -21,6 +21,7 @@ from airflow_provider_flowengine.protocol.zone import DEFAULT_ZONE
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from airflow_provider_flowengine.cli.engine import Engine
     from airflow_provider_flowengine.protocol.models import Pipeline
@@ -46,7 +47,7 @@ def dag(arguments: argparse.Namespace) -> int:
             code = exit_codes.ERROR
             continue
         _write(file, arguments.dir)
-        for note in (*file.schedule.notes, *_zone_notes(file), *_connection_notes(file, engine)):
+        for note in _notes(file, engine):
             output.note(f"{label}: {note}")
     return code
 
@@ -74,20 +75,16 @@ def _write(file: DagFile, folder: str | None) -> None:
     output.note(f"Written: {path}")
 
 
-def _zone_notes(file: DagFile) -> list[str]:
-    if not file.schedule.timetable.startswith("Cron"):
-        return []
-    return [
-        f"its hours are those of {file.zone}; if FlowEngine keeps another clock, set timezone in the connection, "
-        "or give --zone"
-    ]
-
-
-def _connection_notes(file: DagFile, engine: Engine) -> list[str]:
-    """Say where the DAG's connection must lead to, if the command has used none."""
-    if engine.name == file.conn_id:
-        return []
-    return [f"it uses the connection {file.conn_id}, which must lead to {engine.label}"]
+def _notes(file: DagFile, engine: Engine) -> Iterator[str]:
+    """Yield what the user should know of a DAG file."""
+    yield from file.schedule.notes
+    if file.schedule.timetable.startswith("Cron"):
+        yield (
+            f"its hours are those of {file.zone}; if FlowEngine keeps another clock, set timezone in the connection, "
+            "or give --zone"
+        )
+    if engine.name != file.conn_id:  # the command has used no connection
+        yield f"it uses the connection {file.conn_id}, which must lead to {engine.label}"
 
 
 def _schedule(pipeline: Pipeline, zone: str, given: str | None) -> Schedule:

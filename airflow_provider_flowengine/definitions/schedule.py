@@ -71,54 +71,12 @@ def parse_schedule(execution: Mapping[str, Json], zone: str) -> Schedule:
     :param zone: the zone of FlowEngine's clock.
     :raises ConfigurationError: with the reason, if FlowEngine would refuse it, or Airflow can't do the same.
     """
-    if reason := schedule_problem(execution):
-        raise ConfigurationError(f"executionConfig: {reason}")
-    mode = execution.get("runMode") or "SINGLE"
-    if mode == "SINGLE":
-        return Schedule()
-    if unexplained := [name for name in _UNEXPLAINED if not is_empty(execution.get(name)) and execution[name] != 0]:
-        raise ConfigurationError(
-            f"executionConfig: {unexplained[0]} is {execution[unexplained[0]]!r}, and FlowEngine's documentation does "
-            "not say what it does; choose the DAG's schedule yourself with --schedule"
-        )
-    if mode == "CRONTAB":
-        return _translate_cron(str(execution["cronExpression"]), zone)
-    return _translate_interval(execution) if mode == "PERIODICAL" else _translate_message(execution)
-
-
-def _translate_cron(quartz: str, zone: str) -> Schedule:
     try:
-        return cron_schedule(to_cron(quartz), zone, f"{quartz} ({zone})")
+        return _translate(execution, zone)
     except UntranslatableError as error:
-        raise ConfigurationError(
-            f"cronExpression {quartz!r} can't be translated: {error}. Choose the DAG's schedule yourself with "
-            "--schedule"
-        ) from None
-
-
-def _translate_interval(execution: Mapping[str, Json]) -> Schedule:
-    amount, unit = float(str(execution["interval"])), UNITS[str(execution.get("intervalUnit") or "MINUTE")]
-    number = int(amount) if amount.is_integer() else amount
-    note = (
-        "FlowEngine counts the period from when its schedule was turned on; Airflow, from when the DAG is unpaused, "
-        "when it starts at once."
-    )
-    return Schedule(f"DeltaTriggerTimetable(timedelta({unit}={number!r}))", f"every {number} {unit}", (note,))
-
-
-def _translate_message(execution: Mapping[str, Json]) -> Schedule:
-    topics = execution.get("triggerList")
-    named = [execution.get("trigger"), *(topics if isinstance(topics, list) else [])]
-    if not any(named):
-        raise ConfigurationError(
-            "executionConfig: runMode MESSAGE names no topic (trigger or triggerList); choose the DAG's schedule "
-            "yourself with --schedule"
-        )
-    note = (
-        "Airflow can't listen to FlowEngine's topics, so FlowEngine's schedule has to stay on: the DAG runs after each "
-        "run of the pipeline. It needs Airflow 3."
-    )
-    return Schedule(notes=(note,), topics=tuple(dict.fromkeys(str(topic) for topic in named if topic)))
+        raise ConfigurationError(f"{error}. Choose the DAG's schedule yourself with --schedule") from None
+    except ValueError as error:
+        raise ConfigurationError(f"executionConfig: {error}") from None
 
 
 def schedule_problem(execution: Mapping[str, Json]) -> str:
@@ -127,35 +85,77 @@ def schedule_problem(execution: Mapping[str, Json]) -> str:
 
     :param execution: the pipeline's ``executionConfig``.
     """
-    mode = execution.get("runMode") or "SINGLE"
-    if mode not in RUN_MODES:
-        return f"runMode {mode!r} isn't known; {known('modes', RUN_MODES)}"
-    if mode == "CRONTAB":
-        expression = str(execution.get("cronExpression") or "")
-        try:
-            to_cron(expression)
-        except UntranslatableError:
-            return ""
-        except ValueError as error:
-            return f"cronExpression {expression!r}: {error}"
-    if mode == "PERIODICAL":
-        return _interval_problem(execution)
+    try:
+        _translate(execution, "UTC")
+    except UntranslatableError:
+        return ""
+    except ValueError as error:
+        return str(error)
     return ""
 
 
-def _interval_problem(execution: Mapping[str, Json]) -> str:
-    unit = execution.get("intervalUnit") or "MINUTE"
-    if not isinstance(unit, str) or unit not in UNITS:
-        return f"intervalUnit {unit!r} isn't known; {known('units', UNITS)}"
+def _translate(execution: Mapping[str, Json], zone: str) -> Schedule:
+    mode = execution.get("runMode") or "SINGLE"
+    if mode == "SINGLE":
+        return Schedule()
+    if mode == "CRONTAB":
+        schedule = _translate_cron(str(execution.get("cronExpression") or ""), zone)
+    elif mode == "PERIODICAL":
+        schedule = _translate_interval(execution.get("interval"), execution.get("intervalUnit") or "MINUTE")
+    elif mode == "MESSAGE":
+        schedule = _translate_message(execution)
+    else:
+        raise ValueError(f"runMode {mode!r} isn't known; {known('modes', RUN_MODES)}")
+    _check_explained(execution)
+    return schedule
+
+
+def _check_explained(execution: Mapping[str, Json]) -> None:
+    for name in _UNEXPLAINED:
+        if not is_empty(execution.get(name)) and execution[name] != 0:
+            raise UntranslatableError(
+                f"{name} is {execution[name]!r}, and FlowEngine's documentation does not say what it does"
+            )
+
+
+def _translate_cron(quartz: str, zone: str) -> Schedule:
     try:
-        length = timedelta(**{UNITS[unit]: float(str(execution.get("interval")))})
+        return cron_schedule(to_cron(quartz), zone, f"{quartz} ({zone})")
+    except UntranslatableError as error:
+        raise UntranslatableError(f"cronExpression {quartz!r} can't be translated: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"cronExpression {quartz!r}: {error}") from None
+
+
+def _translate_interval(interval: Json, unit: Json) -> Schedule:
+    if not isinstance(unit, str) or unit not in UNITS:
+        raise ValueError(f"intervalUnit {unit!r} isn't known; {known('units', UNITS)}")
+    try:
+        amount = float(str(interval))
+        length = timedelta(**{UNITS[unit]: amount})
     except (ValueError, OverflowError):  # no number, not a finite one, or one beyond all calendars
-        length = timedelta(0)
-    return (
-        ""
-        if length >= timedelta(seconds=1)
-        else f"interval {execution.get('interval')!r:.40} must be at least a second"
+        amount, length = 0.0, timedelta(0)
+    if length < timedelta(seconds=1):
+        raise ValueError(f"interval {interval!r:.40} must be at least a second")
+    number = int(amount) if amount.is_integer() else amount
+    note = (
+        "FlowEngine counts the period from when its schedule was turned on; Airflow, from when the DAG is unpaused, "
+        "when it starts at once."
     )
+    timetable = f"DeltaTriggerTimetable(timedelta({UNITS[unit]}={number!r}))"
+    return Schedule(timetable, f"every {number} {UNITS[unit]}", (note,))
+
+
+def _translate_message(execution: Mapping[str, Json]) -> Schedule:
+    topics = execution.get("triggerList")
+    named = [execution.get("trigger"), *(topics if isinstance(topics, list) else [])]
+    if not any(named):
+        raise UntranslatableError("runMode MESSAGE names no topic (trigger or triggerList)")
+    note = (
+        "Airflow can't listen to FlowEngine's topics, so FlowEngine's schedule has to stay on: the DAG runs after each "
+        "run of the pipeline. It needs Airflow 3."
+    )
+    return Schedule(notes=(note,), topics=tuple(dict.fromkeys(str(topic) for topic in named if topic)))
 
 
 def _changes_clocks(zone: str) -> bool:
