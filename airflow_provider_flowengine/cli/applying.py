@@ -13,9 +13,8 @@ from airflow_provider_flowengine.cli.workspace import read_definitions
 from airflow_provider_flowengine.definition_files import read_object
 from airflow_provider_flowengine.definitions.check import file_params, missing_files
 from airflow_provider_flowengine.definitions.content import fingerprint, key_and_name, without_server_fields
-from airflow_provider_flowengine.definitions.diff import diff
+from airflow_provider_flowengine.definitions.diff import diff, one_line
 from airflow_provider_flowengine.definitions.files import to_json
-from airflow_provider_flowengine.definitions.text import one_line
 from airflow_provider_flowengine.protocol.creating import create_once
 from airflow_provider_flowengine.protocol.errors import (
     AccessDeniedError,
@@ -131,36 +130,33 @@ def _plan(arguments: argparse.Namespace) -> tuple[Engine, list[Step]]:
     definitions = read_definitions(arguments.files, arguments.overlay, arguments.plan_file)
     uploads = read_uploads(arguments.uploads, definitions)
     engine = connect(arguments)
-    check_files(definitions, uploads)
-    pipelines = engine.current(definitions)
-    return engine, [plan_step(*each, uploads) for each in zip(definitions, pipelines, strict=True)]
+    return engine, make_plan(definitions, engine.current(definitions), uploads)
 
 
-def check_files(definitions: Iterable[Definition], uploads: Mapping[str, str]) -> None:
+def make_plan(
+    definitions: Iterable[Definition], current: Iterable[Pipeline | None], uploads: Mapping[str, str]
+) -> list[Step]:
     """
-    Check that each FILE param has a file.
+    Return what is to be done to an engine.
 
     :param definitions: the pipelines as they should be.
-    :param uploads: the files to upload, by ``node.key``.
-    :raises ConfigurationError: if one has none.
+    :param current: the whole pipeline that the engine has for each (call 06), None if it has none.
+    :param uploads: the files to upload first, by ``node.key``; with one definition only.
+    :raises ConfigurationError: if a FILE param has no file.
     """
-    for definition in definitions:
+    steps = []
+    for definition, pipeline in zip(definitions, current, strict=True):
         without_file = [name for name in missing_files(definition.content) if name not in uploads]
         if without_file:
             raise ConfigurationError(
                 f"{definition.source}: FILE param {without_file[0]} has no file; give --file {without_file[0]}=PATH. "
                 "Nothing was sent"
             )
+        steps.append(_plan_step(definition, pipeline, uploads))
+    return steps
 
 
-def plan_step(definition: Definition, current: Pipeline | None, uploads: Mapping[str, str]) -> Step:
-    """
-    Return what is to be done to one pipeline.
-
-    :param definition: the pipeline as it should be.
-    :param current: the whole pipeline that the engine has (call 06), None if it has none.
-    :param uploads: the files to upload first, by ``node.key``.
-    """
+def _plan_step(definition: Definition, current: Pipeline | None, uploads: Mapping[str, str]) -> Step:
     wanted = definition.content
     found = diff(current.content if current else {}, wanted)
     differs = bool(uploads) or not found.is_empty
@@ -303,12 +299,10 @@ def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:
     if step.action == "none":
         return "unchanged"
     if step.pipeline_id is not None and not force:
-        _refuse_while_running(engine, step)
+        _refuse_while_running(engine, step.label, step.pipeline_id)
     content = _with_uploads(engine, step)
-    if step.action == "create":
-        pipeline_id = _create(engine, step, content)
-    else:
-        pipeline_id = step.pipeline_id if step.pipeline_id is not None else ""
+    pipeline_id = _create(engine, step, content) if step.pipeline_id is None else step.pipeline_id
+    if step.action == "change":
         current = engine.pipeline(pipeline_id).content
         if fingerprint(current) != step.before:
             raise PipelineInUseError(
@@ -325,12 +319,11 @@ def _apply_step(engine: Engine, step: Step, *, force: bool) -> str:
     return "created" if step.action == "create" else "changed"
 
 
-def _refuse_while_running(engine: Engine, step: Step) -> None:
-    active = engine.run(active_runs(engine.api, step.pipeline_id)) if step.pipeline_id is not None else []
-    if active:
+def _refuse_while_running(engine: Engine, label: str, pipeline_id: Identifier) -> None:
+    if active := engine.run(active_runs(engine.api, pipeline_id)):
         ids = ", ".join(str(run.id) for run in active[:10])
         raise PipelineInUseError(
-            f"Pipeline {step.label!r} has an active run ({ids}), and is not written; wait, or give --force"
+            f"Pipeline {label!r} has an active run ({ids}), and is not written; wait, or give --force"
         )
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.cli import output
-from airflow_provider_flowengine.cli.applying import apply_steps, check_files, plan_step, read_uploads, show_plan
+from airflow_provider_flowengine.cli.applying import apply_steps, make_plan, read_uploads, show_plan
 from airflow_provider_flowengine.cli.engine import connect_by_name
 from airflow_provider_flowengine.cli.exporting import chosen
 from airflow_provider_flowengine.cli.workspace import Definition, check_definitions, note_unused, read_overlay
@@ -41,8 +41,7 @@ def promote(arguments: argparse.Namespace) -> int:
     pipelines = target.current(definitions)
     definitions = [_with_targets_files(*each) for each in zip(definitions, pipelines, strict=True)]
     uploads = _ask_for_files(definitions, read_uploads(arguments.uploads, definitions))
-    check_files(definitions, uploads)
-    steps = [plan_step(*each, uploads) for each in zip(definitions, pipelines, strict=True)]
+    steps = make_plan(definitions, pipelines, uploads)
     _note_what_stays_behind(definitions)
     if arguments.apply:
         return apply_steps(target, steps, arguments.output, force=arguments.force)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
 
-_SIGNS = {"running": "▶", "succeeded": "✔", "failed": "✘", "stopped": "■", "unknown": "?", None: "·"}
+_SIGNS = {"running": "▶", "succeeded": "✔", "failed": "✘", "stopped": "■", "unknown": "?", "planned": "·"}
 
 
 def watch(
@@ -98,12 +98,12 @@ def _drawing(run: PipelineRun, pipeline: Pipeline | None) -> RenderableType:
     progress = describe_progress(run, pipeline)
     state = str(progress["state"])
     name = f"run {run.id} of {progress['pipeline_key'] or run.pipeline_id}"
-    title = f"{_SIGNS.get(state, '?')} {name}: {run.status} {_took(progress)}"
+    title = f"{_SIGNS[state]} {name}: {run.status} {_took(progress)}"
     table = Table.grid(padding=(0, 2))
     table.add_row(output.styled(title, output.STATE_STYLES.get(state, "")))
     for node in objects(progress["nodes"]):
         style = output.STATE_STYLES.get(str(node["state"]), "dim")
-        sign = _SIGNS.get(node["state"] if isinstance(node["state"], str) else None, "?")
+        sign = _SIGNS[str(node["state"] or "planned")]
         message = str(node["message"]).partition("\n")[0]
         table.add_row(output.styled(f"  {sign} {node['name']} {_took(node)} {message}", style))
     return table

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FOR_ALL = "*"
 
+_NAMED_BY = {"nodes": "nodeId", "values": "key"}
+"""The field that names an item, by the list that it stands in; a param's change is that of its value."""
+
 
 def overlaid(pipeline: Mapping[str, Json], overlay: Mapping[str, Json]) -> JsonObject:
     """
@@ -52,18 +55,13 @@ def _merge(value: JsonObject, changes: JsonObject, where: str, *, strict: bool) 
             merged.pop(name, None)
         elif not is_object(change):
             merged[name] = copy.deepcopy(change)
-        elif name == "nodes":
-            merged[name] = _merge_items(old, change, "nodeId", place, strict=strict)
-        elif name == "params" and "values" not in change:
-            merged[name] = _merge_params(as_object(old), change, place, strict=strict)
+        elif name in _NAMED_BY:
+            merged[name] = _merge_items(old, change, _NAMED_BY[name], place, strict=strict)
         else:
+            if name == "params" and "values" not in change:
+                change = {"values": {key: {"value": value} for key, value in change.items()}}
             merged[name] = _merge(as_object(old), change, place, strict=strict)
     return merged
-
-
-def _merge_params(params: JsonObject, changes: JsonObject, where: str, *, strict: bool) -> JsonObject:
-    values: JsonObject = {key: {"value": value} for key, value in changes.items()}
-    return params | {"values": _merge_items(params.get("values"), values, "key", where, strict=strict)}
 
 
 def _merge_items(items: Json, changes: Mapping[str, Json], named_by: str, where: str, *, strict: bool) -> list[Json]:

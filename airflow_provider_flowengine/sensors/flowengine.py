@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -50,7 +49,7 @@ from airflow_provider_flowengine.protocol.errors import (
 )
 from airflow_provider_flowengine.retry import failing_at_once
 from airflow_provider_flowengine.sensors.dag_run_time import DagRunTime
-from airflow_provider_flowengine.sensors.outage import load_outage, save_outage
+from airflow_provider_flowengine.sensors.outage import restore_outage, save_outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.operators.execution.report import ProgressXCom
     from airflow_provider_flowengine.protocol.history import History
-    from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline, PipelineRun
     from airflow_provider_flowengine.protocol.monitor import RunMonitor
 
@@ -297,44 +295,43 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
         if self._monitor is None or self._history is None:
             from airflow_provider_flowengine.protocol.waiting import polled_history
 
-            build = self._monitor_builder(context)  # before anything that takes time
+            monitor = self._build_monitor(context)  # before anything that takes time
             hook, self._pipeline = self.hook, self.find_pipeline()
-            pipeline_id = self._pipeline.id
-            monitor = build(pipeline_id)
-            monitor.run_url = hook.run_url(pipeline_id, monitor.run_id if monitor.run_id is not None else "{run_id}")
-            self._history, self._monitor = polled_history(hook.api, pipeline_id), monitor
+            monitor.pipeline_id = self._pipeline.id
+            monitor.run_url = hook.run_url(self._pipeline.id, "{run_id}" if monitor.run_id is None else monitor.run_id)
+            self._history, self._monitor = polled_history(hook.api, self._pipeline.id), monitor
             self.log.info("Waiting for %s.", monitor.name)
         return self._monitor, self._history
 
-    def _monitor_builder(self, context: Context) -> Callable[[Identifier], RunMonitor]:
-        """Return a function that builds the monitor, as of now, once the pipeline is known."""
+    def _build_monitor(self, context: Context) -> RunMonitor:
+        """Build a monitor as of now; its pipeline has the name that the DAG gives it, until it is found."""
         from airflow_provider_flowengine.protocol.monitor import PollOptions, RunMonitor
 
         run_id = rendered_id("run_id", self.run_id) if self._waits_for_run_id else None
-        outage = load_outage(context) if self.reschedule else {}
         started_at = self._started_at(context)
-        return partial(
-            RunMonitor,
+        monitor = RunMonitor(
             run_id,
-            options=PollOptions(
+            str(self.pipeline_id or self.pipeline_key or self.pipeline_name or ""),
+            PollOptions(
                 poll_interval=_seconds(self.poke_interval),
                 unreachable_timeout=seconds("unreachable_timeout", self.unreachable_timeout),
             ).limited(*self._limit(), started_at),
             started_at=started_at,
             started_after=None if run_id is not None else self._started_after(context),
-            # Rescheduled, each poll has its own process, which would not know that the server reports no nodes.
+            # Rescheduled, each poll is the first of its process, and couldn't know that the server tells no nodes.
             fetch_nodes=not self.reschedule and not self.deferrable,
-            unavailable_since=outage.get("unavailable_since"),
-            suspect_since=outage.get("suspect_since"),
         )
+        if self.reschedule:
+            restore_outage(context, monitor)
+        return monitor
 
     def _tolerate_setup_error(self, context: Context, error: ServiceUnavailableError | UnexpectedResponseError) -> None:
         """
         Count an error before the poll as a failed poll.
 
-        An earlier process of this try has polled successfully, so the error may be transient.
+        An earlier process of this try has polled already: what is wrong now was right then, and may pass.
         """
-        monitor = self._monitor_builder(context)(str(self.pipeline_id or self.pipeline_key or self.pipeline_name or ""))
+        monitor = self._build_monitor(context)
         try:
             monitor.record_failure(error, time.time())
         except RunError as end:

@@ -15,16 +15,15 @@ OUTAGE_KEY = "flowengine_outage"
 OUTAGE_FIELDS = ("unavailable_since", "suspect_since")
 
 
-def load_outage(context: Context) -> dict[str, float]:
+def restore_outage(context: Context, monitor: RunMonitor) -> None:
     """
-    Return the fields of :class:`.RunMonitor` that the last poll saved; none without an outage, or before Airflow 3.3.
+    Let a poll know since when it lasts; it doesn't, for all that is known, before Airflow 3.3.
 
     :param context: the task's context.
+    :param monitor: what the poll is for.
     """
-    store = compat.task_state_store(context)
-    known = store.get(OUTAGE_KEY) if store else None
-    moments = known if isinstance(known, dict) and known.get("try") == context["ti"].try_number else {}
-    return {name: float(at) for name, at in moments.items() if name in OUTAGE_FIELDS and isinstance(at, int | float)}
+    for name, at in _load(context).items():
+        setattr(monitor, name, at)
 
 
 def save_outage(context: Context, monitor: RunMonitor) -> None:
@@ -40,5 +39,12 @@ def save_outage(context: Context, monitor: RunMonitor) -> None:
     moments = {name: at for name in OUTAGE_FIELDS if (at := getattr(monitor, name)) is not None}
     if moments:
         store.set(OUTAGE_KEY, {"try": context["ti"].try_number, **moments})
-    elif load_outage(context):
+    elif _load(context):
         store.delete(OUTAGE_KEY)
+
+
+def _load(context: Context) -> dict[str, float]:
+    store = compat.task_state_store(context)
+    known = store.get(OUTAGE_KEY) if store else None
+    moments = known if isinstance(known, dict) and known.get("try") == context["ti"].try_number else {}
+    return {name: float(at) for name, at in moments.items() if name in OUTAGE_FIELDS and isinstance(at, int | float)}
