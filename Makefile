@@ -28,10 +28,10 @@ CAMPAIGNS := tests/faults/test_campaign.py tests/faults/test_server_campaign.py
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Watch a DAG run a pipeline, on a stand-in for FlowEngine (under a minute)
+demo: $(READY) ## Watch a DAG run a pipeline, on the FlowEngine emulator (a minute)
 	@$(BIN)/python scripts/demo.py
 
-standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and a stand-in for FlowEngine
+standalone: $(READY) ## A whole Airflow with its web page, the example DAGs, and the FlowEngine emulator
 	@$(BIN)/python scripts/standalone.py
 
 test: lint types ## Lint, types and all tests but those with a target of their own (5 minutes)
@@ -43,7 +43,7 @@ lint: $(READY) ## Check style, format and spelling
 	@$(BIN)/ruff format --check .
 	@$(BIN)/codespell
 
-format: $(READY) ## Mend style and format
+format: $(READY) ## Fix style and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

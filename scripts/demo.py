@@ -184,7 +184,7 @@ def demonstrate(stage: Stage, home: Path) -> bool:
         settings = Settings.build(fl_url=emulator.url, engine_key=emulator.engine_key)
         with Client(settings) as client:
             stage.note("FlowEngine", f"an emulator stands in for it at {emulator.url}")
-            stage.note("Airflow", "sets up its database (SQLite, in a scratch folder)")
+            stage.note("Airflow", "sets up its database (SQLite, in a scratch folder); this takes a while")
             set_up_airflow(home, emulator.connection())
             dag_run = run_dag(stage, home / "dags" / DAG_FILE, client, Api(settings))
         starts = emulator.count("start")
@@ -204,7 +204,7 @@ def run_dag(stage: Stage, file: Path, client: Client, api: Api) -> Any:
     """Run the DAG to its end, tell what happens meanwhile and what came out, and return its DAG run."""
     from airflow import __version__ as airflow_version
 
-    stage.note("Airflow", f"{airflow_version} runs {file.name}")
+    stage.note("Airflow", f"{airflow_version} loads, and runs {file.name}; this takes a while, too")
     tell_tasks(stage)
     over = threading.Event()
     watcher = threading.Thread(target=tell_nodes, args=(stage, client, api, over))
