@@ -92,7 +92,7 @@ class Definition:
     """A checked pipeline: its nodes in an order in which they can run."""
 
     nodes: tuple[Node, ...]
-    execution: dict[str, Any]
+    config: dict[str, Any]  # its ``executionConfig``
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def _raw_edges(data: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> list[d
 
 def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]], defaults: Defaults) -> Node:
     params = _params(node, node_id, defaults.settable)
-    execution = _object(node.get("executionConfig"), f"executionConfig of node {node_id}")
+    config = _object(node.get("executionConfig"), f"executionConfig of node {node_id}")
     key_of = {param.id: param.key for param in params if param.id}
     return Node(
         id=node_id,
@@ -236,9 +236,9 @@ def _read_node(node_id: str, node: dict[str, Any], incoming: list[dict[str, Any]
         job_type=node.get("indexType") or "DAG",
         source=_text(node.get("indexSource")),
         params=params,
-        retries=_retries(execution, defaults.retry_count),
-        retry_gap=seconds(execution, "retryGapTime", "retryGapTimeUnit") or 0,
-        limit=seconds(execution, "timeOut", "timeOutUnit"),
+        retries=_retries(config, defaults.retry_count),
+        retry_gap=seconds(config, "retryGapTime", "retryGapTimeUnit") or 0,
+        limit=seconds(config, "timeOut", "timeOutUnit"),
         hooks={hook: _hook(node[hook], f"{hook} of node {node_id}") for hook in HOOKS if node.get(hook)},
         upstream=tuple(dict.fromkeys(edge["srcNodeId"] for edge in incoming)),
         wires=tuple(
@@ -284,7 +284,7 @@ def read_definition(pipeline: dict[str, Any], defaults: Defaults = Defaults()) -
         raise RequestRejected(f"the pipeline has a cycle: {' → '.join(error.args[1])}") from error
     return Definition(
         nodes=tuple(nodes[node_id] for node_id in order),
-        execution=_object(data.get("executionConfig"), "executionConfig"),
+        config=_object(data.get("executionConfig"), "executionConfig"),
     )
 
 

@@ -63,7 +63,7 @@ class Engine:
         :raises RequestRejected: when the definition is wrong, or the key is taken and ``duplicate_keys`` says no.
         """
         body = wrap_definition(body)
-        check_schedule(self._read(body).execution)
+        check_schedule(self._read(body).config)
         key = key_of(body)
         with self._locked_now() as now:
             self._check_key(key)
@@ -78,10 +78,10 @@ class Engine:
         with self._locked_now() as now:
             pipeline = self._pipeline(body.get("id"))
             definition = self._read(body)
-            check_schedule(definition.execution)
+            check_schedule(definition.config)
             key = key_of(body)
             self._check_key(key, pipeline.id)
-            fires = first_fire(definition.execution, now, self.options.timezone) if pipeline.scheduled else None
+            fires = first_fire(definition.config, now, self.options.timezone) if pipeline.scheduled else None
             self.store.change_pipeline(pipeline.id, body, key)
             self.store.schedule(pipeline.id, pipeline.scheduled, fires)
             return self._pipeline(pipeline.id)
@@ -342,7 +342,7 @@ class Engine:
         """
         with self._locked_now() as now:
             pipeline = self._pipeline(pipeline_id)
-            fires = first_fire(self._read(pipeline.body).execution, now, self.options.timezone) if enabled else None
+            fires = first_fire(self._read(pipeline.body).config, now, self.options.timezone) if enabled else None
             self.store.schedule(pipeline.id, enabled, fires)
             return self._pipeline(pipeline.id)
 
@@ -358,7 +358,7 @@ class Engine:
             return [
                 self._add_run(pipeline, definition, {}, "message", now)
                 for pipeline, definition in scheduled
-                if listens_to(definition.execution, topic)
+                if listens_to(definition.config, topic)
             ]
 
     def catch_up(self) -> None:
@@ -378,7 +378,7 @@ class Engine:
                 self._skip(pipeline, now)
 
     def _next_fire(self, definition: Definition, after: float) -> float | None:
-        return next_fire(definition.execution, after, self.options.timezone)
+        return next_fire(definition.config, after, self.options.timezone)
 
     def _skip(self, pipeline: Pipeline, now: float) -> None:
         self.store.schedule(pipeline.id, True, self._next_fire(self._read(pipeline.body), now))
@@ -396,5 +396,5 @@ class Engine:
             if self.executor and past(following, now):
                 # Real jobs can't run in the past: for all that was missed, one run starts now.
                 at, following = now, self._next_fire(definition, now)
-            self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.execution["runMode"]], at)
+            self._add_run(pipeline, definition, {}, TRIGGER_OF_MODE[definition.config["runMode"]], at)
             self.store.schedule(pipeline.id, True, following)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Really runs jobs (:mod:`.execution`); without one, runs are simulated."""
+    """Really runs jobs (:mod:`.job_executor`); without one, runs are simulated."""
 
     def begin(self, run: Run, definition: Definition) -> None:
         """Run the nodes of a run that haven't succeeded."""

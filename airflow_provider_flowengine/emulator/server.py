@@ -19,9 +19,9 @@ from .app import build_app
 from .clock import Clock
 from .connection import RUN_PAGE, connection
 from .engine import Engine
-from .execution import Execution
 from .faults import Fault, Faults, RandomFaults
 from .files import Files
+from .job_executor import JobExecutor
 from .options import Options
 from .sample import add_sample
 from .store import Store
@@ -129,8 +129,8 @@ class Emulator:
         if work_dir is None and db != ":memory:":
             work_dir = f"{db}.files"
         self.files = Files(Path(work_dir).absolute() if work_dir else None)
-        self._execution = Execution(self.engine, self.files) if execute else None
-        self.engine.executor = self._execution
+        self._job_executor = JobExecutor(self.engine, self.files) if execute else None
+        self.engine.executor = self._job_executor
         self._app, self._gateway = build_app(self.engine, self.faults, self.files, _names(host))
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -165,7 +165,7 @@ class Emulator:
     @property
     def executes(self) -> bool:
         """Whether jobs really run."""
-        return self._execution is not None
+        return self._job_executor is not None
 
     def connection(self, **extra: Any) -> str:
         """
@@ -238,8 +238,8 @@ class Emulator:
     def close(self) -> None:
         """Stop serving, end all jobs, and close the database."""
         self.stop()
-        if self._execution:
-            self._execution.close()
+        if self._job_executor:
+            self._job_executor.close()
         self.files.close()
         with self.engine.lock:
             self.engine.store.close()

@@ -425,7 +425,7 @@ def test_of_all_that_a_schedule_missed_one_run_begins(call, executing):
 
 
 def test_runs_beyond_a_number_wait_for_their_turn_and_can_be_stopped_meanwhile(monkeypatch, tmp_path):
-    monkeypatch.setattr("airflow_provider_flowengine.emulator.execution._RUNS_AT_ONCE", 1)
+    monkeypatch.setattr("airflow_provider_flowengine.emulator.job_executor._RUNS_AT_ONCE", 1)
     with Emulator(execute=True) as emulator:
         call = Caller(emulator)
         pipeline_id = call.create(shell("a", f"until test -e {tmp_path}/go; do sleep 0.05; done"))

@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
@@ -169,11 +169,7 @@ class RunTask(ABC):
                 self._restore()
                 raise
             run = run_from_progress(event["run"])
-            url, is_published = str(event.get("run_url") or ""), bool(event.get("published"))
-            if not is_published and progress is None and self.knows_definition:  # dag.test() hands on the event alone
-                progress = self.report.read_xcom()
-            known = event["run"] if is_published or not progress else progress
-            self.report.restore(run, known, url, is_published=is_published)
+            self._restore_report(run, event, progress)
             self.store.restore(Phase.DEFERRED, run.pipeline_id, run.id)
             self.owned_run, self._was_deferred = run, True
             if event.get("outcome") == "ended":
@@ -181,6 +177,14 @@ class RunTask(ABC):
             # If the task is cleared now, its run was not waited for in the triggerer.
             self.store.save(Phase.POLLING, run.pipeline_id, run.id)
             raise error_from_event(event)
+
+    def _restore_report(self, run: PipelineRun, event: dict[str, Any], progress: JsonObject | None) -> None:
+        """Continue the run's progress as the XCom shows it, else as it was before the deferral."""
+        is_published = bool(event.get("published"))
+        if progress is None and self.knows_definition and not is_published:  # dag.test() passes the event alone
+            progress = self.report.read_xcom()
+        shown = event["run"] if is_published else progress or event["run"]
+        self.report.restore(run, shown, str(event.get("run_url") or ""), is_published=is_published)
 
     def fail_deferral(self, cause: Exception) -> NoReturn:
         """

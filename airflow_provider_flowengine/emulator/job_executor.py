@@ -35,7 +35,7 @@ _AT_ONCE = 8  # nodes of one run
 _AFTER = {"succeeded": "onComplete", "failed": "onError", "timed out": "onTimeout"}
 
 
-class Execution:
+class JobExecutor:
     """
     Runs the jobs of an engine; threads of this process wait for them.
 
