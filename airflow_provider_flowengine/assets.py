@@ -72,7 +72,7 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> OpenL
     Return the OpenLineage dataset of an asset: the gateway is its namespace, engine and pipeline its name.
 
     :param asset: an asset of this scheme.
-    :param lineage_context: where it is used; unused here.
+    :param lineage_context: unused.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 

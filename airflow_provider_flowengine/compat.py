@@ -1,7 +1,7 @@
 """
 What differs between the versions of Airflow, each with the version that lets it go.
 
-Everything else is imported through ``airflow.providers.common.compat.sdk``, which knows where things stand in each.
+Everything else is imported through ``airflow.providers.common.compat.sdk``, which knows where each version has them.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def get_provider_info() -> dict[str, object]:
                 "options": {
                     "node_requests_per_second": {
                         "description": "Requests a second for each connection and triggerer, taken in turn by its "
-                        "deferred runs, if the run history tells no nodes. 0 asks for none.",
+                        "deferred runs, if the run history holds no nodes. 0 requests none.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,

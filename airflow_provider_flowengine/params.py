@@ -1,4 +1,4 @@
-"""A pipeline's params as a DAG's params, so that they stand in its trigger form."""
+"""A pipeline's params as a DAG's params: Airflow's trigger form shows them."""
 
 from __future__ import annotations
 

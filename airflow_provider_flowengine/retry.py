@@ -1,7 +1,7 @@
 """
 Which errors are worth a retry: one table, for all operators, as a retry policy (Airflow 3.3 and later), as a function.
 
-What passes by itself is retried. A mistake fails at once on every Airflow, and so does a run that somebody stopped in
+What passes by itself is retried. A mistake fails at once on every Airflow, and so does a run that was stopped in
 FlowEngine. What becomes of a failed run, and of a refused request, is the DAG's choice.
 """
 
@@ -110,7 +110,7 @@ _FAILING_AT_ONCE: dict[type[errors.FlowEngineError], type[errors.FlowEngineError
 
 
 def _failing_at_once(kind: type[errors.FlowEngineError]) -> type[errors.FlowEngineError]:
-    """Return a kind of error that is an AirflowFailException too, and looks like the kind itself."""
+    """Return a kind of error that is an AirflowFailException too, with the name of the kind itself."""
     if kind not in _FAILING_AT_ONCE:
         names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
         _FAILING_AT_ONCE[kind] = type(kind.__name__, (kind, AirflowFailException), names)

@@ -54,7 +54,7 @@ Handler = Callable[[Engine, ParsedRequest], serialization.Json]
 
 @dataclass(frozen=True)
 class Call:
-    """One call: its name in logs and faults, where it is, and its handler, which returns the whole answer."""
+    """One call: its name in logs and faults, its method and path, and its handler, which returns the whole answer."""
 
     name: str
     method: str

@@ -328,8 +328,8 @@ def build_app(engine: Engine, faults: Faults, files: Files, names: Sequence[str]
     :param engine: the engine.
     :param faults: the faults to come.
     :param files: the folder of uploads.
-    :param names: the hosts that requests may name, where only this machine can reach the emulator. Empty where others
-        can: then the control endpoints need the access key too, if there is one.
+    :param names: the hosts that requests may name, if only this machine can reach the emulator. Empty if others can:
+        then the control endpoints need the access key too, if there is one.
     :return: the application, and its part that answers FlowEngine's calls.
     """
     app = FastAPI(openapi_url=None, default_response_class=_Json)  # without pages that load scripts from the network

@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _announce(emulator: Emulator) -> None:
-    """Say where it is: the URL alone on the first line, for programs; the rest is for users."""
+    """Print the address: the URL alone on the first line, for programs; the rest is for users."""
     jobs = "SHELL and PYTHON3 jobs really run" if emulator.executes else "jobs are simulated, --execute runs them"
     lines = [
         emulator.url,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .options import Options
 
 VARIABLE = "AIRFLOW_CONN_FLOWENGINE_DEFAULT"
-# Where a run's page is below the gateway: the connection's ``ui_url``.
+# The path of a run's page below the gateway, for the connection's ``ui_url``.
 RUN_PAGE = "{engine_url}/#/offline-pipeline/{pipeline_id}/{run_id}"
 
 

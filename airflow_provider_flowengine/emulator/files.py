@@ -131,7 +131,7 @@ def open_regular(path: Path) -> BinaryIO:
     """
     Open a file of a job's for reading.
 
-    :param path: where it is.
+    :param path: its path.
     :raises OSError: when it isn't there, or no regular file: reading a FIFO that nobody writes to would never end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -76,7 +76,7 @@ def run_job(
 
     :param script: what to run; it has to be executable.
     :param values: its params.
-    :param folder: its work folder, made where there is none.
+    :param folder: its work folder, created if there is none.
     :param log: the file to which its output is appended.
     :param limit: how many seconds it may take.
     :param stop: set to end it.

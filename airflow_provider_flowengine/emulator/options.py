@@ -79,9 +79,7 @@ class Options(BaseModel):
         "/engine/15/cess-data-3", description="path of the engine behind the gateway"
     )
     engine_id: int = Field(6, description="the engine's id")
-    strict_engine_id: bool = Field(
-        False, description="check engineId in the calls where clients get away with anything"
-    )
+    strict_engine_id: bool = Field(False, description="check engineId in the query too, where FlowEngine accepts any")
     generation: Literal["both", "kernel", "automl"] = Field("both", description="which API roots the engine serves")
     automl_dialect: Literal["commercial", "open_source"] = Field(
         "commercial", description="what automl/v1 is: the commercial one of 2020, or the open source one up to 0.0.3.2"
@@ -91,12 +89,12 @@ class Options(BaseModel):
     )
     engine_running: bool = Field(True, description="false: the engine is away, and its gateway answers in its place")
     wrong_address: Literal[404, 502, 503] = Field(
-        404, description="what the gateway says where no engine is; 404: as a stock one, 405 to PUT and DELETE"
+        404, description="the gateway's status if no engine is there; 404: as a stock one, 405 to PUT and DELETE"
     )
 
     # Who may call
     authentication: Literal["user", "access_key", "session"] = Field(
-        "user", description="what a request must bring: X-FlowEngine-UserId, Access-Key, or the cookie of a session"
+        "user", description="what a request must hold: X-FlowEngine-UserId, Access-Key, or the cookie of a session"
     )
     access_key: str = Field("", description="the only access key accepted; when set, it is required")
     username: str = Field("admin", description="account of the session call")
@@ -115,18 +113,18 @@ class Options(BaseModel):
     # Shapes
     success_status: Literal[200, 201, 202] = Field(200, description="HTTP status of a success")
     envelope_status: Literal["number", "text"] = Field("number", description='0 or "0" in the envelope')
-    handshake: Literal["data", "top", "nested"] = Field("data", description="where url and engineId stand")
+    handshake: Literal["data", "top", "nested"] = Field("data", description="where the answer holds url and engineId")
     ids: Literal["number", "text"] = Field("number", description="ids as numbers or as strings")
     times: Literal["ms", "text"] = Field("ms", description="epoch milliseconds, or yyyy-MM-dd HH:mm:ss")
     timezone: Annotated[str, AfterValidator(_known_zone)] = Field("UTC", description="zone of times given as text")
     clock_skew: Annotated[float, Field(ge=-MAX_SECONDS, le=MAX_SECONDS)] = Field(
-        0, description="seconds by which the times told are ahead of the true ones"
+        0, description="seconds by which the times in answers are ahead of the true ones"
     )
     pipelines_under: str = Field(
         "", description="name that holds the list of pipelines in data; empty: data is the list"
     )
     pipelines_paging: Literal["never", "asked", "always"] = Field(
-        "never", description="whether the list of pipelines is paged: never, where page or size is asked for, or always"
+        "never", description="whether the list of pipelines is paged: never, if page or size is requested, or always"
     )
     pipelines_page_size: Annotated[int, Field(ge=1)] = Field(
         20, description="how many pipelines a page has that doesn't ask for a size"
@@ -145,9 +143,9 @@ class Options(BaseModel):
     pages: Literal["end", "wrap", "repeat"] = Field(
         "end", description="what comes after the last page: nothing, the first page again, or the last one again"
     )
-    totals: Literal["right", "none", "zero", "huge"] = Field("right", description="what a page says there is in all")
+    totals: Literal["right", "none", "zero", "huge"] = Field("right", description="the total that a page names")
     run_fields: Literal["all", "times", "bare"] = Field(
-        "all", description="what a run tells of itself: all; no trigger and params; or its id and status alone"
+        "all", description="a run's fields: all; without trigger and params; or its id and status alone"
     )
     history_delay: Seconds = Field(0, description="seconds after its start before a run appears in the history")
     start_answer: Literal["run", "run_without_id", "empty", "pipeline"] = Field(
@@ -216,6 +214,6 @@ class Options(BaseModel):
         Return FlowEngine's word for a state.
 
         :param state: one of :data:`RUN_STATES` or :data:`NODE_STATES`.
-        :return: the word that goes over the wire; the state's own name where nothing else is set.
+        :return: the word that goes over the wire; the state's own name if nothing else is set.
         """
         return self.words.get(state) or VOCABULARIES[self.vocabulary].get(state, state)

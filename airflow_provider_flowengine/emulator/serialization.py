@@ -36,7 +36,7 @@ def envelope(options: Options, data: Json, status: int = 0, msg: str = OK) -> di
 
 
 def handshake(options: Options, name: str, value: Json) -> dict[str, Json]:
-    """Return an answer to one of the two handshake calls, with its value where the options say."""
+    """Return an answer to one of the two handshake calls, with its value in the place that the options name."""
     fact = {name: value}
     if options.handshake == "top":
         return envelope(options, None) | fact

@@ -63,7 +63,7 @@ class _Server(uvicorn.Server):
 
 
 def _names(host: str) -> list[str]:
-    """Return the hosts that requests may name to an emulator on the loopback address; none where others reach it."""
+    """Return the hosts that requests may name to an emulator on the loopback address; none if others can reach it."""
     return ["127.0.0.1", "localhost", "[::1]", host] if _is_loopback(host) else []
 
 

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = "flowengine_run"
-"""Where the checkpoint stands in the task state store."""
+"""The checkpoint's key in the task state store."""
 
 TRIES_KEY = "flowengine_tries"
-"""Where the runs of earlier tries stand there, by the tries' numbers: for the user, on Airflow's page."""
+"""The key of the runs of earlier tries, by the tries' numbers: for the user, on Airflow's page."""
 
 
 class Phase(StrEnum):
@@ -122,7 +122,7 @@ def _int(value: Json) -> int | None:
 # --- the decision -----------------------------------------------------------------------------------------------------
 
 RUN_STATES = ("gone", "running", "stopping", "unknown", "succeeded", "failed", "stopped")
-"""The columns of :data:`DECISIONS`: how the run is now. Gone is a run that the history doesn't show."""
+"""The columns of :data:`DECISIONS`: the run's state now; gone if the history doesn't show it."""
 
 _SUBMIT, _RECONNECT, _TAKE = Decision.SUBMIT, Decision.RECONNECT, Decision.ALREADY_SUCCEEDED
 _RESUME, _REPLACE = Decision.RESUME, Decision.REPLACE
@@ -147,7 +147,7 @@ DECISIONS: dict[tuple[Phase, bool], tuple[Decision, ...]] = {
     (Phase.DELIVERED, False): (_TAKE, _TAKE, _TAKE, _TAKE, _TAKE, _TAKE, _TAKE),
     (Phase.DELIVERED, True): (_SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT, _SUBMIT),
 }
-"""What a try does, by what the checkpoint says, whether the user has cleared the task since, and how the run is."""
+"""What a try does, by the checkpoint's phase, whether the user has cleared the task since, and the run's state."""
 
 
 def decide(
@@ -305,7 +305,7 @@ class CheckpointStore:
         try:
             self._store.set(CHECKPOINT_KEY, self.checkpoint.as_dict())
         except Exception as error:
-            log.warning("This try may not be the task's own any more; the task state store says: %s", error)
+            log.warning("A newer try may have replaced this one; the task state store says: %s", error)
             return False
         return True
 

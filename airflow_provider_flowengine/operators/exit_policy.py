@@ -102,7 +102,7 @@ ENDINGS: tuple[tuple[tuple[type[BaseException], ...], Ending], ...] = (
     ((FlowEngineError,), Ending.GAVE_UP),
     ((Exception,), Ending.UNFORESEEN),
 )
-"""Why a try ends, by what it raises."""
+"""Why a try ends, by the exception that it raises."""
 
 
 def classify_ending(error: BaseException) -> Ending | None:

@@ -51,7 +51,7 @@ class FlowEngineCreatePipelineOperator(FlowEngineOperator):
     :param changes: what is merged into the pipeline's object, dicts deeply and lists whole, e.g.
         ``{"data": {"describe": "v2"}}``.
     :param if_exists: what to do when the engine has a pipeline of this key (of this name, if it has no key):
-        ``"fail"`` (default), ``"skip"`` and return that one, or ``"update"`` that one where it differs.
+        ``"fail"`` (default), ``"skip"`` and return that one, or ``"update"`` that one if it differs.
     :param flowengine_conn_id: the connection's id, default ``flowengine_default``.
     :param engine_key: the engine's key; default the connection's.
     :return: the pipeline's id.

@@ -318,7 +318,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             ).limited(*self._limit(), started_at),
             started_at=started_at,
             started_after=None if run_id is not None else self._started_after(context),
-            # Rescheduled, each poll is the first of its process, and couldn't know that the server tells no nodes.
+            # Rescheduled, each poll has its own process, which would not know that the server reports no nodes.
             fetch_nodes=not self.reschedule and not self.deferrable,
         )
         if self.reschedule:

@@ -44,7 +44,7 @@ def read_definition(operator: FlowEngineOperator, pipeline: object) -> JsonObjec
 
 def _find_file(operator: FlowEngineOperator, path: str) -> str:
     """Return a file's path: beside the DAG, in its template_searchpath, or as it is given."""
-    # Only where Airflow looks for templates: its loader would take no path with "..", and decode what it finds.
+    # Only the folders of Airflow's template loader: the loader itself takes no path with "..", and decodes the file.
     folders = getattr(operator.get_template_env().loader, "searchpath", ())
     for file in (Path(folder, path) for folder in (*folders, "")):
         if file.is_file():
