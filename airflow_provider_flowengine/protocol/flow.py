@@ -62,12 +62,17 @@ def advance(flow: Flow[T], outcome: Response | FlowEngineError | None) -> Step |
         return Finished(end.value)
 
 
-def supervise(flow: Flow[T], check: Callable[[Step], Step]) -> Flow[T]:
+def supervise(
+    flow: Flow[T],
+    check: Callable[[Step], Step] = lambda step: step,
+    send: Callable[[Request], Flow[Response]] | None = None,
+) -> Flow[T]:
     """
     Return a flow with a say in each of its steps.
 
     :param flow: the flow.
     :param check: is given each step before it is taken, and returns the one to take; what it raises ends the flow.
+    :param send: sends a request, by several steps if need be; default as it is.
     """
     outcome: Response | FlowEngineError | None = None
     while True:
@@ -76,7 +81,7 @@ def supervise(flow: Flow[T], check: Callable[[Step], Step]) -> Flow[T]:
             return step.value
         step = check(step)
         try:
-            outcome = yield step
+            outcome = (yield from send(step)) if send and isinstance(step, Request) else (yield step)
         except FlowEngineError as error:
             outcome = error
 

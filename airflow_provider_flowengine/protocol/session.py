@@ -20,10 +20,11 @@ from airflow_provider_flowengine.protocol.errors import (
     RequestRejectedError,
     ServiceUnavailableError,
 )
-from airflow_provider_flowengine.protocol.flow import Finished, Flow, SignIn, T, advance
+from airflow_provider_flowengine.protocol.flow import SignIn, supervise
 from airflow_provider_flowengine.protocol.http import REDIRECT_STATUSES, Request, Response
 
 if TYPE_CHECKING:
+    from airflow_provider_flowengine.protocol.flow import Flow, T
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.settings import Settings
 
@@ -57,18 +58,7 @@ class Session:
 
     def run(self, flow: Flow[T]) -> Flow[T]:
         """Return a flow whose requests are sent in the session; the flow itself if the connection needs none."""
-        return self._run(flow) if any(self.settings.account) else flow
-
-    def _run(self, flow: Flow[T]) -> Flow[T]:
-        outcome: Response | FlowEngineError | None = None
-        while True:
-            step = advance(flow, outcome)
-            if isinstance(step, Finished):
-                return step.value
-            try:
-                outcome = (yield from self._send(step)) if isinstance(step, Request) else (yield step)
-            except FlowEngineError as error:
-                outcome = error
+        return supervise(flow, send=self._send) if any(self.settings.account) else flow
 
     def _send(self, request: Request) -> Flow[Response]:
         """
