@@ -35,8 +35,8 @@ from airflow_provider_flowengine.protocol.http import (
 )
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
-from airflow_provider_flowengine.protocol.pipeline_pages import Listing, read_pages
-from airflow_provider_flowengine.protocol.pipelines import Kind, choose, matches, not_found, pipelines_of
+from airflow_provider_flowengine.protocol.pipeline_pages import Kind, Listing, read_pages
+from airflow_provider_flowengine.protocol.pipelines import choose, not_found
 from airflow_provider_flowengine.protocol.reply import Reply
 from airflow_provider_flowengine.protocol.resending import is_engine_absent, may_have_moved, may_resend
 
@@ -239,10 +239,10 @@ class Api:
             log.warning(
                 "Engine %s: only %d pipelines could be listed, and %s.",
                 self.engine_key,
-                len(listing.rows),
+                len(listing.pipelines),
                 listing.problem,
             )
-        return pipelines_of(listing)
+        return list(listing.pipelines.values())
 
     def read_listing(self, key: str = "") -> Flow[Listing]:
         """
@@ -254,7 +254,7 @@ class Api:
         def fetch(page: int, size: int) -> Flow[Reply]:
             return self.call(lambda engine: endpoints.list_pipelines(engine, page, size))
 
-        return (yield from read_pages(fetch, lambda listing: bool(key and matches(listing, "key", key))))
+        return (yield from read_pages(fetch, key))
 
     def get_pipeline(self, pipeline_id: Identifier) -> Flow[Pipeline]:
         """

@@ -18,15 +18,13 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import Sleep
-from airflow_provider_flowengine.protocol.pipelines import all_matches
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.api import Api
     from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.models import Pipeline
-    from airflow_provider_flowengine.protocol.pipeline_pages import Listing
-    from airflow_provider_flowengine.protocol.pipelines import Kind
+    from airflow_provider_flowengine.protocol.pipeline_pages import Kind, Listing
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +60,7 @@ def only_match(listing: Listing, engine_key: str, *, key: str, name: str) -> Pip
     """
     kind: Kind = "key" if key else "name"
     wanted = key or name
-    matches = all_matches(listing, kind, wanted) if wanted else []
+    matches = listing.all_matches(kind, wanted) if wanted else []
     if len(matches) > 1:
         ids = ", ".join(str(pipeline.id) for pipeline in matches)
         raise PipelineExistsError(

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_flowengine.protocol.errors import AccessDeniedError, RequestRejectedError
-from airflow_provider_flowengine.protocol.identifiers import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_flowengine.protocol.flow import Flow, T
-    from airflow_provider_flowengine.protocol.http import JsonObject
     from airflow_provider_flowengine.protocol.identifiers import Identifier
+    from airflow_provider_flowengine.protocol.models import Pipeline
     from airflow_provider_flowengine.protocol.reply import Reply
 
 log = logging.getLogger(__name__)
@@ -29,65 +28,90 @@ PAGE_SIZE = 500
 MAX_PAGES = 120
 
 
+Kind = Literal["key", "name"]
+
+
 @dataclass
 class Listing:
     """
-    What is known of a list so far.
+    What is known of the list of pipelines so far.
 
-    :param rows: its rows, by their ids.
+    :param pipelines: its pipelines, by their ids.
     :param total: how many there are in all, if the server says so.
     :param is_complete: whether these are all.
     :param problem: why it cannot be determined whether these are all; empty if it can.
+    :param first_page: its first page, for errors.
     """
 
-    rows: dict[Identifier, tuple[Reply, JsonObject]] = field(default_factory=dict)
+    pipelines: dict[Identifier, Pipeline] = field(default_factory=dict)
     total: int | None = None
     is_complete: bool = False
     problem: str = ""
+    first_page: Reply | None = None
 
-    def add(self, reply: Reply | None) -> bool:
+    def add(self, page: Reply | None) -> bool:
         """Take in a page, None if there is none; return whether it held anything new."""
-        if reply is None:
+        if page is None:
             return False
-        before = len(self.rows)
-        for place, row in enumerate(reply.rows()):
-            row_id = identifier(row.get("id"))
-            self.rows.setdefault(f"row {before + place} without an id" if row_id is None else row_id, (reply, row))
-        total = reply.total()
-        self.total = total if total is not None and total >= len(self.rows) else None
-        self.is_complete = self.total == len(self.rows) or not self.rows
-        return len(self.rows) > before
+        self.first_page = self.first_page or page
+        before = len(self.pipelines)
+        for pipeline in map(page.pipeline, page.rows()):
+            self.pipelines.setdefault(pipeline.id, pipeline)
+        total = page.total()
+        self.total = total if total is not None and total >= len(self.pipelines) else None
+        self.is_complete = self.total == len(self.pipelines) or not self.pipelines
+        return len(self.pipelines) > before
+
+    def matches(self, kind: Kind, wanted: str) -> list[Pipeline]:
+        """Return the pipelines of a key or name, as far as the list has been read."""
+        return [pipeline for pipeline in self.pipelines.values() if getattr(pipeline, kind) == wanted]
+
+    def all_matches(self, kind: Kind, wanted: str) -> list[Pipeline]:
+        """
+        Return the pipelines of a key or name, of a list that was read far enough.
+
+        :param kind: ``key`` or ``name``.
+        :param wanted: the key or the name.
+        :raises UnexpectedResponseError: if there is none, and the list is not whole.
+        """
+        found = self.matches(kind, wanted)
+        if self.problem and self.first_page and not found:
+            expected = f"a pipeline of {kind} {wanted!r}, or a list with an end ({self.problem})"
+            raise self.first_page.unexpected(expected, f"{len(self.pipelines)} pipelines")
+        return found
+
+    def is_enough(self, key: str) -> bool:
+        """Whether it is complete, or shows a pipeline of this key, if one is looked for."""
+        return self.is_complete or bool(key and self.matches("key", key))
 
 
-def read_pages(
-    fetch: Callable[[int, int], Flow[Reply]], is_enough: Callable[[Listing], bool] = lambda listing: False
-) -> Flow[Listing]:
+def read_pages(fetch: Callable[[int, int], Flow[Reply]], key: str = "") -> Flow[Listing]:
     """
-    Read a list page by page, until it is whole or enough of it is known.
+    Read the list page by page, until it is complete or enough of it is known.
 
     :param fetch: asks for one page by its number, from 1, and its size; (0, 0) asks for the list as such.
-    :param is_enough: whether what is known so far is enough.
+    :param key: the ``pipelineKey`` that is looked for: the first page that shows it is enough; default none.
     """
     listing = Listing()
     listing.add((yield from fetch(0, 0)))
-    if listing.is_complete or is_enough(listing):
+    if listing.is_enough(key):
         return listing
     if listing.total is None:
-        is_new = listing.add((yield from unless_refused(fetch(2, len(listing.rows)))))
+        is_new = listing.add((yield from unless_refused(fetch(2, len(listing.pipelines)))))
         if not is_new and listing.total is None:
             listing.is_complete = True  # what follows is nothing new, and nothing says that there is more
-        if listing.is_complete or is_enough(listing):
+        if listing.is_enough(key):
             return listing
-    return (yield from _read_long_pages(fetch, is_enough))
+    return (yield from _read_long_pages(fetch, key))
 
 
-def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], is_enough: Callable[[Listing], bool]) -> Flow[Listing]:
-    """Read a list anew that does come in pages, in long ones."""
+def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], key: str) -> Flow[Listing]:
+    """Read the list anew, which does come in pages, in long ones."""
     listing = Listing()
     for page in range(1, MAX_PAGES + 1):
         reply = fetch(page, PAGE_SIZE)
         is_new = listing.add((yield from (reply if page == 1 else unless_refused(reply))))
-        if listing.is_complete or is_enough(listing):
+        if listing.is_enough(key):
             return listing
         if not is_new:
             listing.is_complete = listing.total is None

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import PipelineNotFoundError, known
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline
-    from airflow_provider_flowengine.protocol.pipeline_pages import Listing
-
-Kind = Literal["key", "name"]
-
-
-def pipelines_of(listing: Listing) -> list[Pipeline]:
-    """Return the pipelines that a list holds, as far as it has been read."""
-    return [reply.pipeline(row) for reply, row in listing.rows.values()]
-
-
-def matches(listing: Listing, kind: Kind, wanted: str) -> list[Pipeline]:
-    """
-    Return the pipelines of a key or name.
-
-    :param listing: the list of pipelines, as far as it has been read.
-    :param kind: ``key`` or ``name``.
-    :param wanted: the key or the name.
-    """
-    return [pipeline for pipeline in pipelines_of(listing) if getattr(pipeline, kind) == wanted]
-
-
-def all_matches(listing: Listing, kind: Kind, wanted: str) -> list[Pipeline]:
-    """
-    Return the pipelines of a key or name, of a list that was read far enough.
-
-    :param listing: the list of pipelines.
-    :param kind: ``key`` or ``name``.
-    :param wanted: the key or the name.
-    :raises UnexpectedResponseError: if there is none, and the list is not whole.
-    """
-    found = matches(listing, kind, wanted)
-    if listing.problem and not found:
-        reply = next(reply for reply, _ in listing.rows.values())
-        shown = f"{len(listing.rows)} pipelines"
-        raise reply.unexpected(f"a pipeline of {kind} {wanted!r}, or a list with an end ({listing.problem})", shown)
-    return found
+    from airflow_provider_flowengine.protocol.pipeline_pages import Kind, Listing
 
 
 def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeline:
@@ -58,7 +23,7 @@ def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeli
     :raises PipelineNotFoundError: if there is none, or several.
     :raises UnexpectedResponseError: if it cannot be determined, since the list is not whole.
     """
-    found = all_matches(listing, kind, wanted)
+    found = listing.all_matches(kind, wanted)
     if len(found) == 1:
         return found[0]
     if found:
@@ -66,7 +31,7 @@ def choose(listing: Listing, engine_key: str, kind: Kind, wanted: str) -> Pipeli
             f"{len(found)} pipelines of engine {engine_key!r} have the {kind} {wanted!r}: "
             f"{', '.join(map(describe, found))}. Name it by pipeline_id"
         )
-    names = [getattr(pipeline, kind) for pipeline in pipelines_of(listing) if getattr(pipeline, kind)]
+    names = [getattr(pipeline, kind) for pipeline in listing.pipelines.values() if getattr(pipeline, kind)]
     raise PipelineNotFoundError(
         f"Engine {engine_key!r} has no pipeline of {kind} {wanted!r}; {known(f'{kind}s', names, wanted=wanted)}"
     )
