@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,10 @@ def export(arguments: argparse.Namespace) -> int:
 def _write(path: Path, pipeline: Pipeline, *, inline: bool) -> str:
     """Write a pipeline's files, and return what became of them."""
     existed = path.exists()
-    if existed and not inline and _is_up_to_date(path, pipeline):
-        return "unchanged"
+    if existed and not inline:
+        with suppress(ConfigurationError):
+            if diff(pipeline.content, read_definition(path)).is_empty:
+                return "unchanged"
     write_files(path.parent, to_files(pipeline.content, path.stem, inline=inline))
     return "overwritten" if existed else "written"
 
@@ -68,10 +71,3 @@ def chosen(engine: Engine, arguments: argparse.Namespace) -> list[Pipeline]:
         raise ConfigurationError("Name pipelines, or give --all")
     found = engine.pipelines() if arguments.all else [engine.find(name) for name in dict.fromkeys(arguments.pipelines)]
     return [engine.pipeline(pipeline.id) for pipeline in found]
-
-
-def _is_up_to_date(path: Path, pipeline: Pipeline) -> bool:
-    try:
-        return diff(pipeline.content, read_definition(path)).is_empty
-    except ConfigurationError:
-        return False

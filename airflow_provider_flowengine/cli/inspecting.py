@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowengine.cli.engine import Engine
     from airflow_provider_flowengine.protocol.http import JsonObject
-    from airflow_provider_flowengine.protocol.models import Pipeline
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -50,19 +49,18 @@ def _zone(engine: Engine) -> str:
 
 def pipelines(arguments: argparse.Namespace) -> int:
     """List the engine's pipelines."""
-    items = [_pipeline_row(pipeline) for pipeline in connect(arguments).pipelines()]
-    output.rows(arguments.output, items, ("id", "pipeline_key", "name", "nodes", "schedule"))
+    rows: list[JsonObject] = [
+        {
+            "id": pipeline.id,
+            "pipeline_key": pipeline.key,
+            "name": pipeline.name,
+            "nodes": len(pipeline.nodes),
+            "schedule": _schedule(execution_config(pipeline.content)),
+        }
+        for pipeline in connect(arguments).pipelines()
+    ]
+    output.rows(arguments.output, rows, ("id", "pipeline_key", "name", "nodes", "schedule"))
     return exit_codes.OK
-
-
-def _pipeline_row(pipeline: Pipeline) -> JsonObject:
-    return {
-        "id": pipeline.id,
-        "pipeline_key": pipeline.key,
-        "name": pipeline.name,
-        "nodes": len(pipeline.nodes),
-        "schedule": _schedule(execution_config(pipeline.content)),
-    }
 
 
 def _schedule(execution: JsonObject) -> str:

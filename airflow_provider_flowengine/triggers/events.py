@@ -126,14 +126,11 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     def shared_stream_key(self) -> Hashable:
         """Return the key that triggers sharing a poll have in common."""
-        return (
-            "flowengine",
-            self.flowengine_conn_id,
-            self.engine_key,
-            self.pipeline_field,
-            self.pipeline_value,
-            self.poll_interval,
-        )
+        return ("flowengine", *self._pipeline, self.poll_interval)
+
+    @property
+    def _pipeline(self) -> tuple[str, ...]:
+        return (self.flowengine_conn_id, self.engine_key or "", self.pipeline_field, str(self.pipeline_value))
 
     @classmethod
     def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Observation]:
@@ -226,8 +223,7 @@ class FlowEnginePipelineRunEventTrigger(BaseEventTrigger):
 
     def _state_key(self) -> str:
         """Return the cursor's key in the asset's state store: triggers for other outcomes have their own."""
-        parts = (self.flowengine_conn_id, self.engine_key or "", self.pipeline_field, str(self.pipeline_value))
-        key = "/".join(("flowengine", *parts, "+".join(sorted(self.outcomes))))
+        key = "/".join(("flowengine", *self._pipeline, "+".join(sorted(self.outcomes))))
         return key if len(key) <= _MAX_KEY_LENGTH else f"flowengine/{hashlib.sha256(key.encode()).hexdigest()}"
 
 

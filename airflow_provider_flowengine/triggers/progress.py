@@ -41,11 +41,11 @@ class ProgressWriter:
     def __init__(self, task_instance: Any, pipeline: Pipeline | None = None) -> None:
         self._pipeline = pipeline
         self._task_instance = task_instance if compat.TRIGGERS_WRITE_XCOM else None
-        self._progress: JsonObject | None = None
+        self._progress: JsonObject = {}
         self._written: JsonObject | None = None
         self._written_at = -MIN_WRITE_INTERVAL
         self._has_read = self._has_warned = False
-        self._is_writing = self._is_closing = False
+        self._write_lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def update(self, run: PipelineRun) -> None:
@@ -66,37 +66,34 @@ class ProgressWriter:
 
         :return: the progress, and whether the XCom holds it.
         """
-        self._is_closing = True
-        if self._task and self._is_writing:  # an older write must not arrive after the last one
-            await asyncio.wait({self._task}, timeout=MAX_WRITE_TIME)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MAX_WRITE_TIME), self._write_lock:
+                self.stop()  # not amid a write, which must not arrive after the last one
         self.stop()
         self._progress = describe_progress(run, self._pipeline, self._progress)
         if self._task_instance and asyncio.get_running_loop().time() - self._written_at >= MIN_WRITE_INTERVAL:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MAX_WRITE_TIME):
-                    self._progress = await self._write(self._progress)
+                    await self._write()
         return self._progress, self._progress == self._written
 
     async def _write_changes(self) -> None:
         attempted: JsonObject | None = None
-        while self._progress and self._progress not in (attempted, self._written):
-            self._is_writing = True
-            attempted = await self._write(self._progress)
-            self._is_writing = False
-            # It may have changed meanwhile; keep what the XCom held before.
-            self._progress = describe_progress(run_from_progress(self._progress), previous=attempted)
-            if self._is_closing:
-                return
+        while self._progress not in (attempted, self._written):
+            async with self._write_lock:
+                attempted = await self._write()
             await asyncio.sleep(MIN_WRITE_INTERVAL)
         self._task = None
 
-    async def _write(self, progress: JsonObject) -> JsonObject:
-        """Write progress if it differs from what the XCom holds, and return it with what the XCom held before."""
+    async def _write(self) -> JsonObject:
+        """Complete the progress by what the XCom held before, write it if it differs, and return it."""
+        progress = self._progress
         try:
             if not self._has_read:
                 self._written = await asyncio.to_thread(_read_xcom, self._task_instance)
                 self._has_read = True
-            progress = describe_progress(run_from_progress(progress), previous=self._written)
+            progress = describe_progress(run_from_progress(self._progress), self._pipeline, self._written)
+            self._progress = progress
             if progress != self._written:
                 await asyncio.to_thread(_write_xcom, self._task_instance, progress)
                 self._written = progress
