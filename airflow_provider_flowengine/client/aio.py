@@ -38,7 +38,7 @@ _LARGE = 256 * 1024
 
 class AsyncClient:
     """
-    A client for coroutines.
+    An asynchronous client.
 
     :param settings: the connection.
     """

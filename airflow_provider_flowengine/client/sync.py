@@ -7,10 +7,10 @@ import http.client
 import os
 import socket
 import threading
-import time
 from contextvars import ContextVar
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
+from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
@@ -30,23 +30,19 @@ from airflow_provider_flowengine.protocol.session import Session
 from airflow_provider_flowengine.protocol.settings import MAX_CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_flowengine.protocol.flow import Flow, Step
     from airflow_provider_flowengine.protocol.settings import Settings
 
 
 class Client:
     """
-    A client for plain code.
+    A synchronous client.
 
     :param settings: the connection.
-    :param sleep: lets seconds pass, default :func:`time.sleep`.
     """
 
-    def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._sleep = sleep
         self._connections = _Connections()
         self._session = Session(settings)
         self._signing_in = threading.Lock()
@@ -78,7 +74,7 @@ class Client:
         if isinstance(step, Request):
             return self._send(step)
         if isinstance(step, Sleep):
-            self._sleep(step.seconds)
+            sleep(step.seconds)
         else:
             with self._signing_in:
                 self._drive(step.flow)

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 _MAX_REDIRECTS = 3
 _MAX_MOVES = 3
-_ENGINE_PAUSES = Retry(first_delay=0.5, longest_delay=5.0)
+_ENGINE_PAUSES = Retry(first_delay=0.5, max_delay=5.0)
 
 
 @dataclass

@@ -122,19 +122,19 @@ class Retry:
 
     :param attempts: how often it is sent at most, default 5.
     :param first_delay: seconds before the second time, doubled for each further one, default 0.5.
-    :param longest_delay: no pause of our own is longer, in seconds, default 30; what a server asks for by
+    :param max_delay: no pause of our own is longer, in seconds, default 30; what a server asks for by
         ``Retry-After`` is obeyed up to :data:`MAX_RETRY_AFTER`.
     :param jitter: by which part a pause may be longer, so that many clients don't come back at once, default 0.25.
     """
 
     attempts: int = 5
     first_delay: float = 0.5
-    longest_delay: float = 30.0
+    max_delay: float = 30.0
     jitter: float = 0.25
 
     def delay(self, attempt: int, retry_after: float | None = None) -> float:
         """Return the seconds to pause after so many attempts, at least what the server asked for."""
-        doubled = min(self.first_delay * 2.0 ** min(attempt - 1, 32), self.longest_delay)
+        doubled = min(self.first_delay * 2.0 ** min(attempt - 1, 32), self.max_delay)
         return max(doubled, min(retry_after or 0.0, MAX_RETRY_AFTER)) * (1 + random.uniform(0, self.jitter))
 
 

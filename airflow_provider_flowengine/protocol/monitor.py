@@ -43,7 +43,7 @@ GRACE = 120.0
 _MIN_POLL_TIME = 5.0
 """Seconds that a poll is given, also if the time is over already: the run may have ended in time."""
 
-_RETRY = Retry(first_delay=1.0, longest_delay=30.0, jitter=0.0)
+_RETRY = Retry(first_delay=1.0, max_delay=30.0, jitter=0.0)
 
 
 @dataclass(frozen=True)

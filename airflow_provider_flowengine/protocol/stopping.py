@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RETRY = Retry(first_delay=0.5, longest_delay=5.0)
+_RETRY = Retry(first_delay=0.5, max_delay=5.0)
 _TRANSIENT = (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError)
 
 

@@ -25,7 +25,7 @@ from airflow_provider_flowengine.protocol.waiting import poll_until_done
 
 pytest.importorskip("fastapi")
 
-QUICK = Retry(first_delay=0.01, longest_delay=0.01)
+QUICK = Retry(first_delay=0.01, max_delay=0.01)
 
 
 def definition(key="nightly", **params):
