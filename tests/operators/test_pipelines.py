@@ -320,6 +320,25 @@ def test_a_function_that_returns_no_pipeline_changes_nothing(run_task, emulator,
     assert emulator.count("update") == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"changes": {"id": 2}},
+        {"changes": {"id": None}},
+        {"transform": lambda content: {**content, "id": "2"}},
+        {"transform": lambda content: {"data": content["data"]}},
+    ],
+    ids=["changes", "no id", "transform", "transform without it"],
+)
+def test_no_other_pipeline_is_written_over(run_task, emulator, pipeline, change):
+    pipeline("first"), pipeline("second")
+
+    task = run_task(FlowEngineUpdatePipelineOperator, pipeline_id=1, retries=1, **change)
+
+    assert "The id of pipeline 1 must stay as it is" in task.error
+    assert (task.tries, emulator.count("update")) == (1, 0)
+
+
 def test_a_pipeline_that_is_as_it_should_be_is_not_written(run_task, emulator, pipeline):
     task = run_task(FlowEngineUpdatePipelineOperator, pipeline_id=pipeline(), changes={"pipelineKey": "nightly"})
 

@@ -13,6 +13,7 @@ from airflow_provider_flowengine.definitions.diff import diff
 from airflow_provider_flowengine.operators.arguments import rendered_mapping, rendered_text
 from airflow_provider_flowengine.protocol.creating import create_once
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, PipelineExistsError
+from airflow_provider_flowengine.protocol.identifiers import identifier
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.operators.arguments import IfExists
@@ -108,7 +109,13 @@ def update_if_changed(operator: FlowEngineOperator, pipeline: Pipeline, wanted: 
     :param operator: what the DAG declares.
     :param pipeline: the pipeline as FlowEngine has it.
     :param wanted: its whole object as it should be.
+    :raises ConfigurationError: if it has another id: FlowEngine would write it over that pipeline.
     """
+    if identifier(wanted.get("id")) != pipeline.id:
+        raise ConfigurationError(
+            f"The id of pipeline {pipeline.id} must stay as it is, not {wanted.get('id')!r:.100}: FlowEngine "
+            "would write over the pipeline of that id. Remove id from changes, or keep it in transform"
+        )
     differs = diff(pipeline.content, wanted)
     if differs.is_empty and wanted == pipeline.content:
         operator.log.info("Nothing differs, nothing is written: %s", describe_pipeline(operator, pipeline))
@@ -128,7 +135,7 @@ def apply_transform(content: JsonObject, transform: Callable[[dict[str, Any]], o
     """
     changed = transform(copy.deepcopy(content))
     if not isinstance(changed, dict):
-        raise ConfigurationError(f"transform must return the changed pipeline object, not {changed!r}")
+        raise ConfigurationError(f"transform must return the changed pipeline object, not {changed!r:.200}")
     return changed
 
 
