@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEFERRAL_TIMEOUT_MARGIN = timedelta(minutes=5)
 """How much later than the trigger's own deadline Airflow may end a deferral: only for a trigger that is gone."""
 
+MAX_DEFERRAL = timedelta(days=36_500).total_seconds()
+"""Seconds after which Airflow may end a deferral at most: it adds them to a date, which has no year beyond 9999."""
+
 
 def is_deferrable(given: bool | None) -> bool:
     """Return whether a task waits in the triggerer: as it says, or else as Airflow's configuration does."""
@@ -71,7 +74,8 @@ def build_trigger(
     )
     if limits.deadline is None:
         return trigger, None
-    return trigger, timedelta(seconds=max(limits.deadline - hook.api.now(), 0.0)) + DEFERRAL_TIMEOUT_MARGIN
+    remaining = max(limits.deadline - hook.api.now(), 0.0)
+    return trigger, timedelta(seconds=min(remaining, MAX_DEFERRAL)) + DEFERRAL_TIMEOUT_MARGIN
 
 
 def parse_event(hook: FlowEngineHook, event: object) -> dict[str, Any]:

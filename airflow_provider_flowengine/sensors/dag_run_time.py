@@ -8,12 +8,13 @@ and only if it has a length.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -51,10 +52,15 @@ class DagRunTime(NamedTuple):
         due = getattr(run, "logical_date", None) or getattr(run, "run_after", None) or run.start_date
         return cls(str(getattr(run.run_type, "value", run.run_type)), start, end, due)
 
-    def started_within(self, window: timedelta) -> datetime:
-        """Return the moment a time before the DAG run's own: its data interval's end, or else when it was due."""
+    def started_within(self, window: float) -> datetime:
+        """
+        Return the moment a time before the DAG run's own: its data interval's end, or else when it was due.
+
+        :param window: seconds; the moment is in 1970 at the earliest.
+        """
         planned_end = self.interval_end if self.run_type in PLANNED else None
-        return (planned_end or self.due) - window
+        moment = planned_end or self.due
+        return moment - timedelta(seconds=min(window, moment.timestamp()))
 
     def started_after(self) -> datetime:
         """

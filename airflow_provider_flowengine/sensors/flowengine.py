@@ -375,7 +375,7 @@ class FlowEnginePipelineRunSensor(PipelineMixin, BaseSensorOperator):
             return parse_local_datetime("started_after", self.started_after, RENDERED)
         time_of_dag_run = DagRunTime.of(context)
         if self.started_within is not None:
-            return time_of_dag_run.started_within(timedelta(seconds=seconds("started_within", self.started_within)))
+            return time_of_dag_run.started_within(seconds("started_within", self.started_within))
         return time_of_dag_run.started_after()
 
 

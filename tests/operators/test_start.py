@@ -193,6 +193,13 @@ def test_a_run_that_takes_too_long_keeps_running_if_cancel_on_kill_is_off(start,
     assert "The run is left running, since cancel_on_kill is off." in task.error
 
 
+@pytest.mark.parametrize("timeout", [1e300, timedelta.max])
+def test_a_timeout_beyond_any_date_is_without_end(start, emulator, pipeline, timeout, deferrable):
+    task = start(pipeline_id=pipeline(duration=0.2), timeout=timeout, deferrable=deferrable)
+
+    assert (task.state, task.returned) == ("success", 1)
+
+
 def test_execution_timeout_stops_the_run(start, emulator, pipeline, deferrable):
     with suppress(AirflowTaskTimeout):  # the dag.test() of Airflow 2.11 doesn't hold it
         task = start(

@@ -31,9 +31,17 @@ def planned(run_type, length, *, has_length):
 @over_lengths
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
 def test_a_window_means_the_same_whether_the_interval_has_a_length_or_not(run_type, length):
-    moments = {planned(run_type, length, has_length=has_length).started_within(DAY) for has_length in (True, False)}
+    moments = {
+        planned(run_type, length, has_length=has_length).started_within(DAY.total_seconds())
+        for has_length in (True, False)
+    }
 
     assert moments == {DUE - DAY}
+
+
+@pytest.mark.parametrize("window", [1e12, 1e300, timedelta.max.total_seconds()])
+def test_a_window_beyond_all_time_begins_in_1970(window):
+    assert dag_run_time("manual", logical_date=DUE).started_within(window) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @over_lengths
@@ -73,7 +81,7 @@ def test_a_run_by_hand_counts_from_its_own_time_whatever_interval_its_airflow_gi
     ]
 
     assert {run.started_after() for run in runs} == {by_hand}
-    assert {run.started_within(DAY) for run in runs} == {by_hand - DAY}
+    assert {run.started_within(DAY.total_seconds()) for run in runs} == {by_hand - DAY}
 
 
 def test_a_run_by_an_asset_counts_from_its_own_time():
@@ -83,7 +91,7 @@ def test_a_run_by_an_asset_counts_from_its_own_time():
     ]
 
     assert {run.started_after() for run in runs} == {DUE}
-    assert {run.started_within(DAY) for run in runs} == {DUE - DAY}
+    assert {run.started_within(DAY.total_seconds()) for run in runs} == {DUE - DAY}
 
 
 @pytest.mark.parametrize("has_length", [True, False], ids=["data intervals", "plain cron"])
@@ -99,7 +107,7 @@ def test_the_intervals_are_those_of_airflows_own_timetables(airflow_db, cron, ha
     info = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
     run = dag_run_time("scheduled", tuple(info.data_interval), logical_date=info.logical_date, run_after=info.run_after)
 
-    assert run.started_within(DAY) == info.run_after - DAY
+    assert run.started_within(DAY.total_seconds()) == info.run_after - DAY
     if has_length:
         assert run.started_after() == info.data_interval.start < info.run_after
     else:
