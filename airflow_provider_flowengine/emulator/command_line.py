@@ -44,6 +44,7 @@ def _option(parser: argparse._ArgumentGroup, name: str, field: FieldInfo) -> Non
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flowengine-emulator",
+        usage="%(prog)s [--sample] [--port PORT] [--db DB] [--execute] [OPTION ...]; --help lists all options",
         description="An emulator of FlowEngine, for tests and demos.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")

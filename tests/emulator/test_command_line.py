@@ -145,7 +145,7 @@ def test_an_option_that_makes_no_sense_ends_it_with_code_2_and_a_line_that_says_
     assert ended.value.code == 2
     *usage, line = capsys.readouterr().err.splitlines()
     assert line.startswith("flowengine-emulator: ")
-    assert all(each.startswith(("usage: ", " ")) for each in usage)
+    assert [each.partition(" ")[0] for each in usage] in ([], ["usage:"])  # one line, though there are fifty options
 
 
 @pytest.mark.parametrize(
