@@ -10,6 +10,7 @@ from airflow_provider_flowengine import __version__
 from airflow_provider_flowengine.cli import exit_codes
 from airflow_provider_flowengine.cli.commands import COMMANDS
 from airflow_provider_flowengine.cli.dispatch import run_command
+from airflow_provider_flowengine.cli.output import prepare_streams
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     :param argv: its arguments, default the process's.
     :return: the exit code.
     """
+    prepare_streams()  # before --help, whose letters a terminal may lack
     parser = build_parser()
     _complete(parser)
     arguments = parser.parse_args(argv)

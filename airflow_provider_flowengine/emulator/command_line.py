@@ -85,6 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     :param argv: arguments; those of the process by default.
     :return: the exit code: 2 for options that make no sense.
     """
+    # The terminal may not be able to show the letters of a key, or of the options' list.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = read_arguments(argv)
     sample = arguments.pop("sample")
     try:
@@ -116,8 +119,5 @@ def _announce(emulator: Emulator) -> None:
     ]
     if not emulator.engine.pipelines():
         lines.append("There is no pipeline yet: create one on the page, or start it with --sample.")
-    # The terminal may not be able to show the key's letters.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()

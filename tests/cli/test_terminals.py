@@ -205,6 +205,20 @@ def test_letters_that_an_encoding_lacks_are_written_as_escapes(piped, flowengine
     assert parse is None or parse(out)[0]["name"] == "客户é🙂"
 
 
+@pytest.mark.parametrize("command", ["cli run", "emulator"])
+def test_a_terminal_that_lacks_letters_of_the_help_shows_it(environment, command):
+    shown = subprocess.run(
+        [sys.executable, "-m", *f"airflow_provider_flowengine.{command} --help".split()],
+        env={**environment, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "\\u" in shown.stdout
+
+
 def test_a_terminal_of_the_c_locale_shows_an_error_too(piped, flowengine_emulator, churn):
     churn["pipelineKey"] = "流失"
     flowengine_emulator.engine.create_pipeline(churn)
