@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -18,6 +18,7 @@ from airflow_provider_flowengine.hooks.diagnosis import describe_connection
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.arguments import Seconds, parse_id, seconds, seconds_if_given
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, FlowEngineError, run_not_found
+from airflow_provider_flowengine.protocol.flow import Client
 from airflow_provider_flowengine.protocol.history import History
 from airflow_provider_flowengine.protocol.http import Json, JsonObject
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
@@ -30,9 +31,6 @@ from airflow_provider_flowengine.protocol.starting import start_once
 from airflow_provider_flowengine.protocol.stopping import resume, stop
 from airflow_provider_flowengine.protocol.waiting import poll_until_done
 from airflow_provider_flowengine.protocol.zone import offset_from
-
-if TYPE_CHECKING:
-    from airflow_provider_flowengine.client.sync import Client
 
 log = logging.getLogger(__name__)
 

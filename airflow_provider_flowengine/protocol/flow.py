@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
 from airflow_provider_flowengine.protocol.http import Request, Response
@@ -38,6 +38,21 @@ class SignIn:
 
 Step = Request | Sleep | SignIn
 Flow = Generator[Step, Response | None, T]
+
+
+class Client(Protocol):
+    """Drives flows: the hook's type hint, without the HTTP library that :class:`.client.sync.Client` loads."""
+
+    def run(self, flow: Flow[T]) -> T:
+        """
+        Drive a flow to its end.
+
+        :param flow: the flow.
+        :return: what the flow returns.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
 
 
 @dataclass(frozen=True)
