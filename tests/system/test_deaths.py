@@ -219,3 +219,15 @@ def test_a_machine_that_was_thought_dead_wakes_up_after_its_time_for_the_run(beg
     until(lambda: is_gone(stale), 60, "The stale try goes on")
     succeeds_untouched(scenario)
     assert scenario.task.try_number == 2
+
+
+@pytest.mark.alone
+def test_a_scheduler_that_stands_still_while_a_task_is_deferred_and_resumed(begin, flowengine, stack):
+    scenario = begin("deferrable")
+    scenario.task.until("running")
+    with asleep(stack.scheduler.pid):
+        scenario.task.until("deferred")
+        flowengine.finish(scenario.starts())
+        scenario.task.until("scheduled")
+    # The scheduler may take the end of the first process for the second's, and fail the try. A retry takes the result.
+    scenario.ends("success", starts=1, stops=0, runs=["succeeded"])
