@@ -105,10 +105,10 @@ class Session:
         except AccessDeniedError as error:
             self._refusal, self._refused_until = error, time.monotonic() + REFUSAL_TTL
             raise
-        self.settings.redact.learn(self.token)
+        self.settings.redact.learn(self.token.strip('"'))
 
     def _parse_token(self, request: Request, response: Response) -> str:
-        match = re.search(rf"(?:^|[,;\s]){COOKIE}=\"?([^;,\s\"]+)", response.headers.get("set-cookie", ""))
+        match = re.search(rf"(?:^|[,;\s]){COOKIE}=({_COOKIE_VALUE})", response.headers.get("set-cookie", ""))
         if match and response.status < 400:
             return match[1]
         try:
@@ -147,6 +147,9 @@ def _is_refusal(response: Response) -> bool:
     status = text_of(content.get("status")).strip()
     return status == "401" or (status not in ("", "0") and bool(_SESSION_OVER.search(text_of(content.get("msg")))))
 
+
+_COOKIE_VALUE = r'"[^"]+"|[^;,\s"]+'
+"""A cookie's value; one in quotes is sent back in its quotes, as browsers do (RFC 6265)."""
 
 _MAX_REFUSAL = 16 * 1024
 """Bytes of a refusal at most: larger answers are not parsed for one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -153,6 +154,17 @@ def test_the_cookies_of_the_connection_are_sent_too(server, keystone, talk):
     talk(server, headers={"cookie": "lb=3"}, **account).send()
 
     assert server.requests[-1].header("Cookie") == ["lb=3; User-Token=token-1"]
+
+
+@pytest.mark.parametrize("value", ["token-1", '"dG9rZW4=="', '"a b,c;d"', "a=b=="])
+def test_a_token_is_sent_back_as_it_was_set(server, keystone, talk, value):
+    server.replies = [http(ok({}), 200, f"Set-Cookie: User-Token={value}; Path=/; HttpOnly")]
+    account = {"authentication": "session", "user": "admin", "access_key": PASSWORD}
+
+    with contextlib.suppress(FlowEngineError):
+        talk(server, **account).send()
+
+    assert server.requests[1].header("Cookie") == [f"User-Token={value}"]
 
 
 def test_neither_password_nor_token_is_seen_in_an_error(signed_in, server):
