@@ -29,7 +29,7 @@ GOOD = {
 def refused(pipeline):
     """What the emulator says of a pipeline; empty if it takes it."""
     try:
-        check_schedule(read_definition(pipeline).execution)
+        check_schedule(read_definition(pipeline).config)
     except RequestRejected as error:
         return str(error)
     return ""
