@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK = 0.05
-"""Seconds between the moments at which polls go out: few at a time wake the event loop less often than one by one."""
-
 
 class EngineRef(NamedTuple):
     """
@@ -188,7 +185,7 @@ class PipelinePoller:
                 return
             # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when it races with a result.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(math.ceil(due / TICK) * TICK - now if due < math.inf else None):
+                async with asyncio.timeout(due - now if due < math.inf else None):
                     await self._has_changed.wait()
 
     # --- one poll -------------------------------------------------------------------------------------------------

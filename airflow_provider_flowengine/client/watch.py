@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.cursor import Cursor, Snapshot, take_snapshot
-from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, NO_RETRY
+from airflow_provider_flowengine.protocol.flow import NO_RETRY, Retry
 from airflow_provider_flowengine.protocol.history import History
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_PAUSE = 60.0
-"""Seconds between two polls at most while FlowEngine gives no usable answer, unless the interval is longer or the
-server asks for more."""
+_RETRY = Retry(first_delay=2.0, longest_delay=60.0, jitter=0.0)
+"""The pauses while FlowEngine gives no usable answer, unless the interval is longer."""
 
 
 class PipelineRef(NamedTuple):
@@ -101,7 +100,8 @@ class PipelineWatcher:
                 reason = str(error).rstrip(".")
                 log.log(level, "Polling pipeline %s failed: %s. It is repeated.", self.pipeline.value, reason)
                 reported = type(error)
-                await asyncio.sleep(self._pause_after(failures, error))
+                delay = _RETRY.delay(failures, getattr(error, "retry_after", None))
+                await asyncio.sleep(max(self.interval, delay))
                 continue
             if failures:
                 log.info("Polling pipeline %s works again after %d failures.", self.pipeline.value, failures)
@@ -111,12 +111,6 @@ class PipelineWatcher:
                 async with asyncio.timeout(pause):
                     await self.poll_now.wait()
             pause = self.interval
-
-    def _pause_after(self, failures: int, error: Exception) -> float:
-        """Return the seconds until a failed poll is repeated."""
-        backoff = min(2.0 ** min(failures, 10), MAX_PAUSE)
-        asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
-        return max(self.interval, backoff, asked)
 
     async def _poll(self) -> Observation:
         settings, client = await self.connection.acquire()

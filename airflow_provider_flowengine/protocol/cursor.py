@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_flowengine.protocol.errors import ConfigurationError, known
+from airflow_provider_flowengine.protocol.history_pages import ids_of, numeric_ids
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import newest_first
-from airflow_provider_flowengine.protocol.page_order import numeric_ids
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def take_snapshot(history: History, cursors: Collection[Cursor]) -> Flow[Snapsho
             runs[-1].id,
         )
     under_way = {run_id for cursor in cursors for run_id in cursor.open}
-    older = yield from history.find_older(under_way - {run.id for run in runs})
+    older = yield from history.find_older(under_way - ids_of(runs))
     found = [run for run in older.values() if run]
     missing = frozenset(run_id for run_id, run in older.items() if run is None)
     return Snapshot((*runs, *found), frozenset(cursors), missing)
@@ -246,21 +246,16 @@ def completed_since(
     :param snapshot: a snapshot that covers it.
     :param outcomes: the ends that are watched for.
     """
-    still_open, ended = set(cursor.open - snapshot.missing), []
+    over = {run.id: _end(run) for run in snapshot.runs if run.state.is_final}
     ends = dict(cursor.ends)
-    for run in snapshot.runs:
-        if not run.state.is_final:
-            still_open.add(run.id)
-            continue
-        if _has_ended_since(run, cursor, ends):
-            ended.append(run)
-        still_open.discard(run.id)
-        ends[run.id] = _end(run)
+    ended = [run for run in snapshot.runs if run.id in over and _has_ended_since(run, cursor, ends)]
+    ends |= over
+    under_way = ids_of(snapshot.runs) - over.keys()
     newest = newest_first(snapshot.runs)[:MAX_ENDS]
     moved = Cursor(
         latest=max([cursor.latest, *numeric_ids(snapshot.runs)]),
-        open=_limit_open(still_open),
-        known=frozenset(run.id for run in snapshot.runs) - set(numeric_ids(snapshot.runs)),
+        open=_limit_open((cursor.open | under_way) - snapshot.missing - over.keys()),
+        known=frozenset(ids_of(snapshot.runs)).difference(numeric_ids(snapshot.runs)),
         ends=frozenset((run.id, ends[run.id]) for run in newest if run.id in ends),
     )
     return moved, [run for run in reversed(newest_first(ended)) if run.state in outcomes]
@@ -278,7 +273,7 @@ def _end(run: PipelineRun) -> str:
     return f"{run.state.value} {run.ended:%Y-%m-%dT%H:%M:%S.%f}" if run.ended else run.state.value
 
 
-def _limit_open(run_ids: set[Identifier]) -> frozenset[Identifier]:
+def _limit_open(run_ids: frozenset[Identifier]) -> frozenset[Identifier]:
     if len(run_ids) > MAX_OPEN_RUNS:
         log.warning("%d runs are under way at once; the oldest are watched no longer.", len(run_ids))
     return frozenset(sorted(run_ids, key=_age)[-MAX_OPEN_RUNS:])

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
-from airflow_provider_flowengine.protocol.history_pages import HistoryPages
+from airflow_provider_flowengine.protocol.history_pages import HistoryPages, Order, ids_of
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.latest_runs import (
     FIRST_SIZE,
@@ -27,7 +27,6 @@ from airflow_provider_flowengine.protocol.latest_runs import (
 )
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.older_runs import OlderRunsReader
-from airflow_provider_flowengine.protocol.page_order import Order, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -145,8 +144,8 @@ class History:
         """
         if wanted is not None and self._pages.order is Order.NEWEST_FIRST:
             first = yield from self._pages.read(1, self._newest.size, [wanted])
-            if wanted in ids_of(first.runs):
-                return [run for run in newest_first(first.runs) if is_new(run)]
+            if wanted in ids_of(first):
+                return [run for run in newest_first(first) if is_new(run)]
         runs, reached = yield from self._scan_back_until(lambda run: not is_new(run))
         new = [run for run in runs if is_new(run)]
         if not reached:

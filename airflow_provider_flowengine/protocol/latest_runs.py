@@ -12,18 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowengine.protocol.history_pages import MAX_PAGE_NUMBER
+from airflow_provider_flowengine.protocol.history_pages import Order, continues, ids_are_ordered, ids_of, order_of
 from airflow_provider_flowengine.protocol.models import newest_first
-from airflow_provider_flowengine.protocol.page_order import Order, continues, ids_are_ordered, ids_of, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from airflow_provider_flowengine.protocol.flow import Flow
-    from airflow_provider_flowengine.protocol.history_pages import HistoryPages
+    from airflow_provider_flowengine.protocol.history_pages import HistoryPages, Runs
     from airflow_provider_flowengine.protocol.identifiers import Identifier
-    from airflow_provider_flowengine.protocol.models import HistoryPage, PipelineRun
-    from airflow_provider_flowengine.protocol.page_order import Runs
+    from airflow_provider_flowengine.protocol.models import PipelineRun
 
 MIN_PAGE_SIZE = 2
 
@@ -96,8 +94,8 @@ class LatestRunsReader:
         return (yield from self._read_first_pages(wanted))
 
     def _read_first_pages(self, wanted: Collection[Identifier]) -> Flow[LatestRuns]:
-        first = yield from self.pages.read(1, self.size, wanted)
-        runs, order = first.runs, order_of(first.runs)
+        runs = yield from self.pages.read(1, self.size, wanted)
+        order = order_of(runs)
         latest = LatestRuns(
             newest_first(runs), is_complete=not runs or len(runs) > self.size, is_ordered=ids_are_ordered(runs)
         )
@@ -110,7 +108,7 @@ class LatestRunsReader:
         if order is Order.UNKNOWN:
             latest, order = yield from self._read_until_ordered(runs, is_required=not wanted)
         if order is Order.OLDEST_FIRST and not latest.is_complete:
-            return (yield from self._latest_of_ascending(first, latest))
+            return (yield from self._latest_of_ascending(runs, latest))
         return latest
 
     def _size_that_tells_more(self, order: Order, length: int) -> int:
@@ -129,7 +127,7 @@ class LatestRunsReader:
         problem = f"its first {_MAX_UNORDERED_PAGES} pages are in no order of ids or start times"
         pages, order, is_complete = 1, Order.UNKNOWN, False
         while order is Order.UNKNOWN and pages < _MAX_UNORDERED_PAGES:
-            there = (yield from self.pages.read(pages + 1, self.size)).runs
+            there = yield from self.pages.read(pages + 1, self.size)
             is_complete = ids_of(there) <= ids_of(runs)
             if is_complete:
                 break
@@ -142,10 +140,10 @@ class LatestRunsReader:
             raise self.pages.error(f"which of its runs are the newest cannot be determined: {problem}")
         return LatestRuns(newest_first(runs), is_complete, ids_are_ordered(runs), pages), order
 
-    def _latest_of_ascending(self, first: HistoryPage, latest: LatestRuns) -> Flow[LatestRuns]:
-        """Return the newest runs of a history that begins with its oldest."""
-        self.longest_page = len(first.runs)
-        last = yield from self._find_last_page(first)
+    def _latest_of_ascending(self, first: Runs, latest: LatestRuns) -> Flow[LatestRuns]:
+        """Return the newest runs of a history that begins with its oldest; its total is not believed."""
+        self.longest_page = len(first)
+        last, _ = yield from self.pages.last_page_before(lambda rows: False, 1, first, self.size, Order.OLDEST_FIRST)
         if last == 1:
             return replace(latest, is_complete=True)
         tail = yield from self._read_last_pages(last)
@@ -154,28 +152,14 @@ class LatestRunsReader:
             raise self.pages.error(f"its last page, number {last}, was empty when it was read again")
         return tail
 
-    def _find_last_page(self, first: HistoryPage) -> Flow[int]:
-        """Return the last page of a history that begins with its oldest run: as its total says, if that is true."""
-        last = -(-(first.total or 0) // len(first.runs))
-        if 0 < last < MAX_PAGE_NUMBER:
-            rows = first.runs if last == 1 else (yield from self.pages.read(last, self.size)).runs
-            after = (yield from self.pages.read(last + 1, self.size)).runs
-            # Pages that begin anew after the last one are never empty: then this number says nothing.
-            if rows and not after:
-                return last
-        last, _ = yield from self.pages.last_page_before(
-            lambda rows: False, 1, first.runs, self.size, Order.OLDEST_FIRST
-        )
-        return last
-
     def _read_last_pages(self, page: int) -> Flow[LatestRuns]:
         """Read the end of a history that begins with its oldest run: its last page, and what has come since."""
-        there = (yield from self.pages.read(page, self.size)).runs
+        there = yield from self.pages.read(page, self.size)
         runs = {run.id: run for run in there}
         last = page
         while there and len(there) >= self.longest_page:
             self.longest_page = len(there)
-            next_rows = (yield from self.pages.read(last + 1, self.size)).runs
+            next_rows = yield from self.pages.read(last + 1, self.size)
             if not continues(there, next_rows, Order.OLDEST_FIRST):
                 break
             there, last = next_rows, last + 1
@@ -183,7 +167,7 @@ class LatestRunsReader:
         self.pages.last_page = last
         if runs and len(runs) < self.longest_page:
             before = yield from self.pages.read(last - 1, self.size)
-            runs = {run.id: run for run in before.runs} | runs
+            runs = {run.id: run for run in before} | runs
         return LatestRuns(newest_first(runs.values()))
 
     def grow_page_until(
@@ -199,7 +183,7 @@ class LatestRunsReader:
             if latest.is_complete or self.pages.last_page is not None or enough(latest.runs):
                 break
             if len(latest.runs) < self.size:  # its end, or as long as this server's pages get
-                after = (yield from self.pages.read(latest.pages + 1, self.size)).runs
+                after = yield from self.pages.read(latest.pages + 1, self.size)
                 return replace(latest, is_complete=ids_of(after) <= ids_of(latest.runs))
             if size > self.size:
                 self.size = size
@@ -232,6 +216,6 @@ class LatestRunsReader:
 
     def _read_older(self, page: int, known: Collection[Identifier]) -> Flow[Runs]:
         """Return a page of older runs; nothing if the history had begun before it: before page 1, or with it again."""
-        rows = (yield from self.pages.read(page, self.size)).runs if page else ()
+        rows = (yield from self.pages.read(page, self.size)) if page else ()
         is_repeated = self.pages.last_page is None and ids_of(rows) <= set(known)
         return () if is_repeated else rows

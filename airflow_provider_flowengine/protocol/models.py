@@ -103,8 +103,8 @@ class NodeRun(Returnable):
 
     id: str
     name: str
-    status: str
-    state: RunState
+    status: str = ""
+    state: RunState = RunState.UNKNOWN
     started: datetime | None = None
     ended: datetime | None = None
     message: str = ""

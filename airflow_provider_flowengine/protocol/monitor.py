@@ -55,13 +55,11 @@ class PollOptions:
     :param deadline: when the wait is over, in seconds since the epoch; None waits without end.
     :param limit: which limit sets the deadline, for the error (:func:`describe_limit`).
     :param unreachable_timeout: seconds that FlowEngine may give no usable answer, default 900.
-    :param grace: seconds that a run may be missing, or have a status that says nothing, default 120.
     """
 
     poll_interval: float = 30.0
     deadline: float | None = None
     unreachable_timeout: float = 900.0
-    grace: float = GRACE
     limit: str = ""
 
     def limited(self, name: str, seconds: float | None, since: float) -> Self:
@@ -236,7 +234,7 @@ class RunMonitor:
         """Return the seconds until the next poll: more after failures or as the server asks; not past the deadline."""
         seconds = delay(now - self.started_at, self.options.poll_interval)
         if self.suspect_since is not None:
-            seconds = min(seconds, max(self.options.grace / 4, MIN_DELAY))
+            seconds = min(seconds, max(GRACE / 4, MIN_DELAY))
         if self.failures:
             seconds = max(seconds, _RETRY.delay(self.failures, self._retry_after))
         if self.options.deadline is not None:
@@ -253,11 +251,7 @@ class RunMonitor:
 
     def _is_old_end(self, run: PipelineRun, now: float) -> bool:
         old = self.pre_resume_run
-        return (
-            old is not None
-            and (run.status, run.ended) == (old.status, old.ended)
-            and now - self.started_at < self.options.grace
-        )
+        return old is not None and (run.status, run.ended) == (old.status, old.ended) and now - self.started_at < GRACE
 
     def _answered(self) -> None:
         self.failures, self.unavailable_since = 0, None
@@ -269,10 +263,10 @@ class RunMonitor:
             return
         if self.suspect_since is None:
             self.suspect_since = now
-            log.warning("%s: %s. Waiting %g s for it to clear up.", reason, self.name, self.options.grace)
-        if now - self.suspect_since >= self.options.grace:
+            log.warning("%s: %s. Waiting %g s for it to clear up.", reason, self.name, GRACE)
+        if now - self.suspect_since >= GRACE:
             raise RunLostError(
-                f"{reason}: {self.name}, for {self.options.grace:g} s now.",
+                f"{reason}: {self.name}, for {GRACE:g} s now.",
                 run=self.last,
                 run_url=self.known_url,
                 gone=run is None,

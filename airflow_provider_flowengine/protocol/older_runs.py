@@ -10,18 +10,17 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.protocol.history_pages import Order, ids_are_ordered, ids_of, numeric_ids
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.latest_runs import GROWN_SIZE
-from airflow_provider_flowengine.protocol.page_order import Order, ids_are_ordered, ids_of, numeric_ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow_provider_flowengine.protocol.flow import Flow
-    from airflow_provider_flowengine.protocol.history_pages import HistoryPages
+    from airflow_provider_flowengine.protocol.history_pages import HistoryPages, Runs
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
-    from airflow_provider_flowengine.protocol.page_order import Runs
 
 log = logging.getLogger(__name__)
 
@@ -109,13 +108,13 @@ class OlderRunsReader:
             return not ids or (min(ids) > run_id if order is Order.OLDEST_FIRST else max(ids) < run_id)
 
         page = self._found_on.pop(run_id, 1)
-        rows = (yield from self.pages.read(page, GROWN_SIZE)).runs
+        rows = yield from self.pages.read(page, GROWN_SIZE)
         if page > 1 and is_beyond(rows):
-            page, rows = 1, (yield from self.pages.read(1, GROWN_SIZE)).runs
+            page, rows = 1, (yield from self.pages.read(1, GROWN_SIZE))
         if is_beyond(rows) or run_id in ids_of(rows):
             return page, rows
         if not ids_are_ordered(rows):
-            if ids_of((yield from self.pages.read(page + 1, GROWN_SIZE)).runs) <= ids_of(rows):
+            if ids_of((yield from self.pages.read(page + 1, GROWN_SIZE))) <= ids_of(rows):
                 return page, rows  # it isn't paged at all
             raise self.pages.error(f"run {run_id} is not on its first page, and its pages are in no order of ids")
         return (yield from self.pages.last_page_before(is_beyond, page, rows, GROWN_SIZE, order))

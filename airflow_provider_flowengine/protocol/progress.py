@@ -16,7 +16,6 @@ from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from airflow_provider_flowengine.protocol.http import Json, JsonObject
     from airflow_provider_flowengine.protocol.models import PipelineRun
@@ -80,29 +79,19 @@ def run_from_progress(content: Mapping[str, Json]) -> PipelineRun:
 
 def _nodes(run: PipelineRun, pipeline: Pipeline, known: Iterable[JsonObject]) -> list[Json]:
     """List the nodes in the definition's order, each as the run tells it, or else as it was known."""
-    planned: dict[str, JsonObject] = {node.id: _node(node.id, node.name) for node in pipeline.nodes}
-    shown: dict[str, JsonObject] = {
-        node.id: _node(node.id, node.name, node.state.value, node.started, node.ended, node.message)
-        for node in run.nodes
-    }
+    planned = {node.id: _node(NodeRun(node.id, node.name)) | {"state": None} for node in pipeline.nodes}
+    shown = {node.id: _node(node) for node in run.nodes}
     return list({**planned, **{str(node.get("id")): node for node in known}, **shown}.values())
 
 
-def _node(
-    node_id: str,
-    name: str,
-    state: str | None = None,
-    started: datetime | None = None,
-    ended: datetime | None = None,
-    message: str = "",
-) -> JsonObject:
+def _node(node: NodeRun) -> JsonObject:
     return {
-        "id": node_id,
-        "name": name or node_id,
-        "state": state,
-        "started": started.isoformat() if started else None,
-        "ended": ended.isoformat() if ended else None,
-        "message": message[:MAX_MESSAGE_LENGTH],
+        "id": node.id,
+        "name": node.name or node.id,
+        "state": node.state.value,
+        "started": node.started.isoformat() if node.started else None,
+        "ended": node.ended.isoformat() if node.ended else None,
+        "message": node.message[:MAX_MESSAGE_LENGTH],
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_flowengine.client import shared_connection, watch
 from airflow_provider_flowengine.protocol.cursor import OUTCOMES, Cursor, completed_since
 from airflow_provider_flowengine.protocol.errors import ServiceUnavailableError
-from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER
+from airflow_provider_flowengine.protocol.flow import MAX_RETRY_AFTER, Retry
 from airflow_provider_flowengine.protocol.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def test_a_snapshot_that_is_wanted_at_once_is_taken_once(
 async def test_a_pipeline_that_is_created_anew_under_its_key_is_watched_under_its_new_id(
     flowengine_emulator: Emulator, watcher: Callable[..., watch.PipelineWatcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "MAX_PAUSE", 0.02)
+    monkeypatch.setattr(watch, "_RETRY", Retry(first_delay=0.02, longest_delay=0.02))
     emulator = flowengine_emulator
     old = create_pipeline(emulator, "nightly")
     async with aclosing(watcher("key", "nightly").observations()) as observations:
@@ -128,4 +128,4 @@ async def test_a_watcher_pauses_for_minutes_at_most_however_often_it_has_failed(
     monkeypatch.setattr(watch, "asyncio", SimpleNamespace(Event=asyncio.Event, sleep=sleep, timeout=asyncio.timeout))
     with pytest.raises(asyncio.CancelledError):
         await anext(watcher("id", 1, interval=1.0).observations())
-    assert (pauses[0], max(pauses[:-1]), pauses[-1]) == (2.0, watch.MAX_PAUSE, MAX_RETRY_AFTER)
+    assert (pauses[0], max(pauses[:-1]), pauses[-1]) == (2.0, 60.0, MAX_RETRY_AFTER)

@@ -6,7 +6,6 @@ from airflow_provider_flowengine.protocol.errors import RequestRejectedError, Un
 from airflow_provider_flowengine.protocol.flow import Sleep
 from airflow_provider_flowengine.protocol.history_pages import HistoryPages
 from airflow_provider_flowengine.protocol.http import Request
-from airflow_provider_flowengine.protocol.models import HistoryPage
 
 from .conftest import ok, refused
 
@@ -38,7 +37,7 @@ def test_a_further_page_that_is_refused_twice_while_the_first_is_not_is_beyond_t
     server.fill(30)
     server.beyond_the_end = "refusal"
 
-    assert server.drive(pages.read(3, 20)) == HistoryPage(())
+    assert server.drive(pages.read(3, 20)) == ()
     assert asked(server) == [(3, 20), (1, 20), (3, 20)]
 
 
@@ -46,7 +45,7 @@ def test_a_further_page_that_is_refused_for_a_moment_is_read(server, pages):
     server.fill(30)
     server.on("history", refused("busy"))
 
-    assert [run.id for run in server.drive(pages.read(2, 20)).runs] == list(range(10, 0, -1))
+    assert [run.id for run in server.drive(pages.read(2, 20))] == list(range(10, 0, -1))
     assert asked(server) == [(2, 20), (1, 20), (2, 20)]
 
 
@@ -57,7 +56,7 @@ def test_beside_a_row_that_cannot_be_parsed_only_runs_that_are_named_are_enough(
     server.fill(3)
     server.always("history", ok([*server.runs, {"status": "running"}]))
 
-    assert [run.id for run in server.drive(pages.read(1, 5, [3, 1])).runs] == [1, 2, 3]
+    assert [run.id for run in server.drive(pages.read(1, 5, [3, 1]))] == [1, 2, 3]
     assert asked(server) == [(1, 5)]
     with pytest.raises(UnexpectedResponseError, match="expected a run with an id"):
         server.drive(pages.read(1, 5, [3, 4]))
@@ -70,10 +69,10 @@ def test_beside_a_row_that_cannot_be_parsed_only_runs_that_are_named_are_enough(
 
 def test_a_row_that_is_as_it_was_is_not_parsed_again(server, pages):
     server.fill(2)
-    before = server.drive(pages.read(1, 20)).runs
+    before = server.drive(pages.read(1, 20))
     server.set(2, status="failed")
 
-    now = server.drive(pages.read(1, 20)).runs
+    now = server.drive(pages.read(1, 20))
 
     assert now[0] is not before[0]
     assert now[1] is before[1]

@@ -5,9 +5,8 @@ import logging
 import pytest
 
 from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
-from airflow_provider_flowengine.protocol.history_pages import HistoryPages
+from airflow_provider_flowengine.protocol.history_pages import HistoryPages, Order
 from airflow_provider_flowengine.protocol.older_runs import OlderRunsReader
-from airflow_provider_flowengine.protocol.page_order import Order
 
 from .conftest import ok
 

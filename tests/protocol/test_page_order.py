@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_flowengine.protocol.history_pages import Order, continues, ids_are_ordered, order_of
 from airflow_provider_flowengine.protocol.models import PipelineRun
-from airflow_provider_flowengine.protocol.page_order import Order, continues, ids_are_ordered, order_of
 from airflow_provider_flowengine.protocol.status import RunState
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,13 +2,14 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from functools import partial, partialmethod
+from functools import partial
 from importlib.metadata import version
 
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowTaskTimeout
 
+from airflow_provider_flowengine.protocol import monitor
 from airflow_provider_flowengine.protocol.errors import (
     ConfigurationError,
     PipelineNotFoundError,
@@ -17,7 +18,6 @@ from airflow_provider_flowengine.protocol.errors import (
     RunStoppedError,
     StatusUnavailableError,
 )
-from airflow_provider_flowengine.protocol.monitor import PollOptions
 from airflow_provider_flowengine.sensors.flowengine import FlowEnginePipelineRunSensor
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
@@ -406,7 +406,7 @@ def test_a_run_id_that_comes_to_nothing_doesnt_mean_any_run(dag, run, emulator, 
 
 @in_modes_that_remember
 def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, monkeypatch):
-    monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.2))
+    monkeypatch.setattr(monitor, "GRACE", 0.2)
     first, second = pipeline("first"), pipeline("second")
     emulator.engine.start(second)
     task = sense(pipeline_id=first, run_id=1, **mode)
@@ -419,7 +419,7 @@ def test_a_run_of_another_pipeline_isnt_taken(sense, emulator, pipeline, mode, m
 def test_a_run_that_says_nothing_is_given_up_after_the_grace_also_if_each_poll_is_a_process_of_its_own(
     sense, emulator, pipeline, monkeypatch, why
 ):
-    monkeypatch.setattr(PollOptions, "__init__", partialmethod(PollOptions.__init__, grace=0.5))
+    monkeypatch.setattr(monitor, "GRACE", 0.5)
     pipeline_id = pipeline(duration="forever")
     run_id = emulator.engine.start(pipeline_id).id
     if why == "word":
