@@ -24,7 +24,6 @@ from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, FlowEngineError
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import History
-from airflow_provider_flowengine.protocol.latest_runs import MIN_PAGE_SIZE
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -86,19 +85,15 @@ class _Subscriber:
         if self.result.done():
             return
         try:
-            ended = self.context.run(self._observe, observe)
+            ended = self.context.run(observe, self.monitor, self.now)
+            if self.monitor.last:
+                self.context.run(self.on_observed, self.monitor.last)
             self.schedule()
         except Exception as error:
             self.result.set_exception(error)
         else:
             if ended:
                 self.result.set_result(ended)
-
-    def _observe(self, observe: Callable[[RunMonitor, float], PipelineRun | None]) -> PipelineRun | None:
-        ended = observe(self.monitor, self.now)
-        if self.monitor.last:
-            self.on_observed(self.monitor.last)
-        return ended
 
 
 @dataclass
@@ -145,13 +140,6 @@ class PipelinePoller:
             self._subscribers.discard(subscriber)
             self.connection.node_details.forget(self._run_key(monitor.run_id))
             self._has_changed.set()
-
-    def learn_offset(self, offset: timezone | None) -> None:
-        """Read times that name no zone with the offset that a task has determined, from the next poll on."""
-        if offset and not self.engine.offset:
-            self.engine = self.engine._replace(offset=offset)
-            if self._history:
-                self._history.api.offset = offset
 
     @property
     def is_idle(self) -> bool:
@@ -249,8 +237,9 @@ class PipelinePoller:
         settings, client = await self.connection.acquire()
         if self._history is None or self._history.api.settings is not settings:
             address = (self.engine.url, self.engine.id)
-            api = Api(settings, self.engine.key, address=address, retry=NO_RETRY, offset=self.engine.offset)
-            self._history = History(api, self.pipeline_id, MIN_PAGE_SIZE)
+            api = Api(settings, self.engine.key, address=address, retry=NO_RETRY)
+            self._history = History(api, self.pipeline_id)
+        self._history.api.offset = self.engine.offset
         return self._history, client
 
     def _waiting(self) -> list[_Subscriber]:
@@ -309,7 +298,8 @@ async def wait(
     async with shared_connection(conn_id, load, connect, node_budget) as shared:
         key = (asyncio.get_running_loop(), conn_id, engine.key, monitor.pipeline_id)
         poller = _pollers.setdefault(key, PipelinePoller(shared, engine, monitor.pipeline_id))
-        poller.learn_offset(engine.offset)
+        if engine.offset:  # how to read times that name no zone, as a task has determined it
+            poller.engine = engine
         try:
             return await poller.wait(monitor, on_observed)
         finally:

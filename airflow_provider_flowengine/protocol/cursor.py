@@ -136,9 +136,8 @@ def outcomes_of(wanted: str | Iterable[str]) -> frozenset[RunState]:
     words = {wanted} if isinstance(wanted, str) else set(wanted)
     if words == {"all"}:
         return frozenset(OUTCOMES)
-    if not words or not words <= {outcome.value for outcome in OUTCOMES}:
-        names = (*(outcome.value for outcome in OUTCOMES), "all")
-        raise ConfigurationError(f"outcomes: {wanted!r} can't be watched for; {known('outcomes', names)}")
+    if not words or not words <= set(OUTCOMES):
+        raise ConfigurationError(f"outcomes: {wanted!r} can't be watched for; {known('outcomes', (*OUTCOMES, 'all'))}")
     return frozenset(map(RunState, words))
 
 

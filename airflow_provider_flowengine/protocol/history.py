@@ -18,12 +18,10 @@ from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
 from airflow_provider_flowengine.protocol.history_pages import HistoryPages, Order, ids_of
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.latest_runs import (
-    FIRST_SIZE,
     GROWN_SIZE,
     MAX_RUNS_BACK,
     LatestRuns,
     LatestRunsReader,
-    page_size_for,
 )
 from airflow_provider_flowengine.protocol.models import newest_first
 from airflow_provider_flowengine.protocol.older_runs import OlderRunsReader
@@ -46,12 +44,11 @@ class History:
 
     :param api: the engine's API client.
     :param pipeline_id: the pipeline.
-    :param size: how many runs a poll asks for: to begin with, then as many as were needed.
     """
 
-    def __init__(self, api: Api, pipeline_id: Identifier, size: int = FIRST_SIZE) -> None:
+    def __init__(self, api: Api, pipeline_id: Identifier) -> None:
         self._pages = HistoryPages(api, _normalize(pipeline_id))
-        self._newest = LatestRunsReader(self._pages, size)
+        self._newest = LatestRunsReader(self._pages)
         self._older = OlderRunsReader(self._pages)
 
     @property
@@ -166,7 +163,7 @@ class History:
         if found:
             # Ask next time for no more than what holds the oldest run that was found now.
             needed = 1 + max(place for place, run in enumerate(latest.runs) if run.id in found)
-            self._newest.request_size(page_size_for(needed))
+            self._newest.request_size(needed)
         missing = wanted - found.keys()
         return found | (dict.fromkeys(missing) if latest.is_complete else (yield from self._older.find(missing)))
 

@@ -161,12 +161,11 @@ def continues(before: Runs, there: Runs, order: Order) -> bool:
     if not there or ids_of(there) <= ids_of(before):
         return False
     ends = (before[0], there[0])
-    ids, times = numeric_ids(ends), _times(ends)
-    by_times = _direction(times, 2)
+    by_times = _direction(_times(ends), 2)
     ids_tell = _direction(numeric_ids(before), len(before)) is order
     if not ids_tell and by_times is not Order.UNKNOWN:
         return by_times is order
-    return _direction(ids, 2) in (order, Order.UNKNOWN)
+    return _direction(numeric_ids(ends), 2) in (order, Order.UNKNOWN)
 
 
 def ids_of(runs: Iterable[PipelineRun]) -> set[Identifier]:

@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
-MIN_PAGE_SIZE = 2
-
 FIRST_SIZE = 20
 """How many runs a first page is asked for. A server's pages may be shorter than that."""
 
 GROWN_SIZE = 100
 MAX_RUNS_BACK = 5_000
 
-_SIZES = (MIN_PAGE_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_SIZES = (2, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MAX_PAGES_BACK = 80
 _MAX_UNORDERED_PAGES = 20
 """How many pages are read of a history that tells no order."""
@@ -54,11 +52,6 @@ class LatestRuns:
     pages: int = 1
 
 
-def page_size_for(number: int) -> int:
-    """Return the page size to ask for so many runs: one of a few."""
-    return next((size for size in _SIZES if size >= number), _SIZES[-1])
-
-
 @dataclass
 class LatestRunsReader:
     """
@@ -73,10 +66,10 @@ class LatestRunsReader:
     size: int = FIRST_SIZE
     longest_page: int = 0
 
-    def request_size(self, size: int) -> None:
-        """Set how many runs a page is asked for; of pages that begin with the oldest run, the size stays."""
+    def request_size(self, number: int) -> None:
+        """Ask for so many runs a page, rounded up to one of a few sizes; if the oldest come first, the size stays."""
         if self.pages.last_page is None:
-            self.size = size
+            self.size = next((size for size in _SIZES if size >= number), _SIZES[-1])
 
     def read(self, wanted: Collection[Identifier] = ()) -> Flow[LatestRuns]:
         """
@@ -108,7 +101,7 @@ class LatestRunsReader:
         if order is Order.UNKNOWN:
             latest, order = yield from self._read_until_ordered(runs, is_required=not wanted)
         if order is Order.OLDEST_FIRST and not latest.is_complete:
-            return (yield from self._latest_of_ascending(runs, latest))
+            return (yield from self._latest_of_ascending(runs, latest, wanted))
         return latest
 
     def _size_that_tells_more(self, order: Order, length: int) -> int:
@@ -140,17 +133,13 @@ class LatestRunsReader:
             raise self.pages.error(f"which of its runs are the newest cannot be determined: {problem}")
         return LatestRuns(newest_first(runs), is_complete, ids_are_ordered(runs), pages), order
 
-    def _latest_of_ascending(self, first: Runs, latest: LatestRuns) -> Flow[LatestRuns]:
+    def _latest_of_ascending(self, first: Runs, latest: LatestRuns, wanted: Collection[Identifier]) -> Flow[LatestRuns]:
         """Return the newest runs of a history that begins with its oldest; its total is not believed."""
-        self.longest_page = len(first)
         last, _ = yield from self.pages.last_page_before(lambda rows: False, 1, first, self.size, Order.OLDEST_FIRST)
         if last == 1:
             return replace(latest, is_complete=True)
-        tail = yield from self._read_last_pages(last)
-        if not tail.runs:
-            self.pages.last_page = None
-            raise self.pages.error(f"its last page, number {last}, was empty when it was read again")
-        return tail
+        self.longest_page, self.pages.last_page = len(first), last
+        return (yield from self.read(wanted))
 
     def _read_last_pages(self, page: int) -> Flow[LatestRuns]:
         """Read the end of a history that begins with its oldest run: its last page, and what has come since."""

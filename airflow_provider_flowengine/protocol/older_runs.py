@@ -63,7 +63,7 @@ class OlderRunsReader:
                 continue
             if searches == _MAX_SEARCHES:
                 self._next = start + place
-                self._warn_of_searches(len(missing))
+                self._warn_once(len(missing))
                 break
             searches += 1
             rows = yield from self._read_page_of(run_id, by_id=len(missing) <= _MAX_SEARCHES)
@@ -71,7 +71,7 @@ class OlderRunsReader:
             found |= {run.id: run for run in rows if run.id in run_ids}
         return found
 
-    def _warn_of_searches(self, number: int) -> None:
+    def _warn_once(self, number: int) -> None:
         if not self._has_warned:
             log.warning(
                 "%d runs of pipeline %s that are polled are older than the newest page of its history. Each poll looks "

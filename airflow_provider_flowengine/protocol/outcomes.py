@@ -53,9 +53,8 @@ def log_node(logger: logging.Logger, node: NodeRun) -> None:
     has_failed = node.state is RunState.FAILED
     after = f", after {took(node)}" if took(node) else ""
     message = f": {node.message[:1000]}" if has_failed and node.message else ""
-    logger.log(
-        logging.ERROR if has_failed else logging.INFO, "  node %s: %s%s%s", node.label, node.status, after, message
-    )
+    level = logging.ERROR if has_failed else logging.INFO
+    logger.log(level, "  node %s: %s%s%s", node.label, node.status, after, message)
 
 
 def took(thing: PipelineRun | NodeRun) -> str:
@@ -78,12 +77,8 @@ def duration(seconds: float) -> str:
 
 
 def _node_sentence(node: NodeRun) -> str:
-    verb = _VERBS[node.state]
-    return closed(
-        f"Node {node.label} {verb}: {node.message[:500]}"
-        if node.message
-        else f"Node {node.label} {verb} ({node.status})"
-    )
+    reason = f": {node.message[:500]}" if node.message else f" ({node.status})"
+    return closed(f"Node {node.label} {_VERBS[node.state]}{reason}")
 
 
 def closed(text: str) -> str:

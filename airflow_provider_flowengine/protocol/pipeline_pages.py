@@ -36,31 +36,34 @@ class Listing:
     """
     What is known of the list of pipelines so far.
 
+    :param key: the ``pipelineKey`` that is looked for: a page that shows it is enough; default none.
     :param pipelines: its pipelines, by their ids.
-    :param total: how many there are in all, if the server says so.
-    :param is_complete: whether these are all.
-    :param problem: why it cannot be determined whether these are all; empty if it can.
     :param first_page: its first page, for errors.
+    :param total: how many there are in all, if the server says so.
+    :param problem: why it cannot be determined whether these are all; empty if they are, or enough.
     """
 
+    key: str = ""
     pipelines: dict[Identifier, Pipeline] = field(default_factory=dict)
-    total: int | None = None
-    is_complete: bool = False
-    problem: str = ""
     first_page: Reply | None = None
+    total: int | None = None
+    problem: str = ""
 
-    def add(self, page: Reply | None) -> bool:
-        """Take in a page, None if there is none; return whether it held anything new."""
-        if page is None:
-            return False
-        self.first_page = self.first_page or page
+    def ends_with(self, page: Reply | None) -> bool:
+        """Take in a page, None if there is none; return whether nothing more is to be read."""
         before = len(self.pipelines)
-        for pipeline in map(page.pipeline, page.rows()):
-            self.pipelines.setdefault(pipeline.id, pipeline)
-        total = page.total()
-        self.total = total if total is not None and total >= len(self.pipelines) else None
-        self.is_complete = self.total == len(self.pipelines) or not self.pipelines
-        return len(self.pipelines) > before
+        if page is not None:
+            self.first_page = self.first_page or page
+            for pipeline in map(page.pipeline, page.rows()):
+                self.pipelines.setdefault(pipeline.id, pipeline)
+            total = page.total()
+            self.total = total if total is not None and total >= len(self.pipelines) else None
+        if len(self.pipelines) in (0, self.total) or (self.key and self.matches("key", self.key)):
+            return True
+        is_new = len(self.pipelines) > before
+        if not is_new and self.total is not None:
+            self.problem = f"it says that it holds {self.total}"
+        return not is_new
 
     def matches(self, kind: Kind, wanted: str) -> list[Pipeline]:
         """Return the pipelines of a key or name, as far as the list has been read."""
@@ -80,10 +83,6 @@ class Listing:
             raise self.first_page.unexpected(expected, f"{len(self.pipelines)} pipelines")
         return found
 
-    def is_enough(self, key: str) -> bool:
-        """Whether it is complete, or shows a pipeline of this key, if one is looked for."""
-        return self.is_complete or bool(key and self.matches("key", key))
-
 
 def read_pages(fetch: Callable[[int, int], Flow[Reply]], key: str = "") -> Flow[Listing]:
     """
@@ -92,30 +91,15 @@ def read_pages(fetch: Callable[[int, int], Flow[Reply]], key: str = "") -> Flow[
     :param fetch: asks for one page by its number, from 1, and its size; (0, 0) asks for the list as such.
     :param key: the ``pipelineKey`` that is looked for: the first page that shows it is enough; default none.
     """
-    listing = Listing()
-    listing.add((yield from fetch(0, 0)))
-    if listing.is_enough(key):
+    listing = Listing(key)
+    if listing.ends_with((yield from fetch(0, 0))):
         return listing
-    if listing.total is None:
-        is_new = listing.add((yield from unless_refused(fetch(2, len(listing.pipelines)))))
-        if not is_new and listing.total is None:
-            listing.is_complete = True  # what follows is nothing new, and nothing says that there is more
-        if listing.is_enough(key):
-            return listing
-    return (yield from _read_long_pages(fetch, key))
-
-
-def _read_long_pages(fetch: Callable[[int, int], Flow[Reply]], key: str) -> Flow[Listing]:
-    """Read the list anew, which does come in pages, in long ones."""
-    listing = Listing()
+    if listing.total is None and listing.ends_with((yield from unless_refused(fetch(2, len(listing.pipelines))))):
+        return listing
+    listing = Listing(key)  # it does come in pages: read it anew in long ones
     for page in range(1, MAX_PAGES + 1):
         reply = fetch(page, PAGE_SIZE)
-        is_new = listing.add((yield from (reply if page == 1 else unless_refused(reply))))
-        if listing.is_enough(key):
-            return listing
-        if not is_new:
-            listing.is_complete = listing.total is None
-            listing.problem = "" if listing.is_complete else f"it says that it holds {listing.total}"
+        if listing.ends_with((yield from (reply if page == 1 else unless_refused(reply)))):
             return listing
     listing.problem = "it has no end"
     return listing
