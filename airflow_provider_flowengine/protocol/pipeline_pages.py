@@ -53,17 +53,20 @@ class Listing:
         """Take in a page, None if there is none; return whether nothing more is to be read."""
         before = len(self.pipelines)
         if page is not None:
-            self.first_page = self.first_page or page
-            for pipeline in map(page.pipeline, page.rows()):
-                self.pipelines.setdefault(pipeline.id, pipeline)
-            total = page.total()
-            self.total = total if total is not None and total >= len(self.pipelines) else None
+            self._add(page)
         if len(self.pipelines) in (0, self.total) or (self.key and self.matches("key", self.key)):
             return True
         is_new = len(self.pipelines) > before
         if not is_new and self.total is not None:
             self.problem = f"it says that it holds {self.total}"
         return not is_new
+
+    def _add(self, page: Reply) -> None:
+        self.first_page = self.first_page or page
+        for pipeline in map(page.pipeline, page.rows()):
+            self.pipelines.setdefault(pipeline.id, pipeline)
+        total = page.total()
+        self.total = total if total is not None and total >= len(self.pipelines) else None
 
     def matches(self, kind: Kind, wanted: str) -> list[Pipeline]:
         """Return the pipelines of a key or name, as far as the list has been read."""
