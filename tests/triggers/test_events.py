@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_flowengine.client import shared_connection, watch
 from airflow_provider_flowengine.protocol.errors import ConfigurationError
+from airflow_provider_flowengine.protocol.flow import Retry
 from airflow_provider_flowengine.triggers.flowengine import FlowEnginePipelineRunEventTrigger
 
 pytest.importorskip("fastapi")
@@ -307,7 +308,7 @@ async def test_a_watcher_of_two_assets_has_one_position_for_both(emulator, pipel
 @pytest.fixture
 def short_pauses(monkeypatch):
     """Let a look that failed be made again soon."""
-    monkeypatch.setattr(watch, "MAX_PAUSE", 0.02)
+    monkeypatch.setattr(watch, "_RETRY", Retry(first_delay=0.02, longest_delay=0.02))
 
 
 @shares_streams
