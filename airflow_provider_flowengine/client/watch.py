@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RETRY = Retry(first_delay=2.0, longest_delay=60.0, jitter=0.0)
+_RETRY = Retry(first_delay=2.0, max_delay=60.0, jitter=0.0)
 """The pauses while FlowEngine gives no usable answer, unless the interval is longer."""
 
 

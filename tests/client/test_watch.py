@@ -73,7 +73,7 @@ async def test_a_snapshot_that_is_wanted_at_once_is_taken_once(
 async def test_a_pipeline_that_is_created_anew_under_its_key_is_watched_under_its_new_id(
     flowengine_emulator: Emulator, watcher: Callable[..., watch.PipelineWatcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_RETRY", Retry(first_delay=0.02, longest_delay=0.02))
+    monkeypatch.setattr(watch, "_RETRY", Retry(first_delay=0.02, max_delay=0.02))
     emulator = flowengine_emulator
     old = create_pipeline(emulator, "nightly")
     async with aclosing(watcher("key", "nightly").observations()) as observations:

@@ -308,7 +308,7 @@ async def test_a_watcher_of_two_assets_has_one_position_for_both(emulator, pipel
 @pytest.fixture
 def short_pauses(monkeypatch):
     """Let a look that failed be made again soon."""
-    monkeypatch.setattr(watch, "_RETRY", Retry(first_delay=0.02, longest_delay=0.02))
+    monkeypatch.setattr(watch, "_RETRY", Retry(first_delay=0.02, max_delay=0.02))
 
 
 @shares_streams
