@@ -138,15 +138,15 @@ SLOW = {
 
 @pytest.mark.parametrize("reply", SLOW.values(), ids=SLOW.keys())
 def test_what_trickles_ends_at_the_requests_time(server, talk, reply):
-    conversation = talk(server, timeout=1)
+    conversation = talk(server, timeout=2)
     conversation.server.replies = [reply]
     began = time.monotonic()
 
     error = caught(conversation)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert error.may_have_been_processed
-    assert "no complete answer within 1 s" in str(error)
+    assert "no complete answer within 2 s" in str(error)
 
 
 def test_tls_whose_handshake_never_ends_ends_at_the_requests_time(server, talk):
