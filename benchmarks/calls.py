@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.client.sync import Client
@@ -28,7 +27,7 @@ def measure(port: int, ca: str) -> list[dict[str, object]]:
         return lambda: client.run(api.list_runs(1))
 
     def anew() -> object:
-        with closing(Client(settings)) as client:
+        with Client(settings) as client:
             return client.run(api.list_runs(1))
 
     rows: list[dict[str, object]] = []

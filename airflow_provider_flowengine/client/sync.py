@@ -55,6 +55,12 @@ class Client:
         """Close the pooled connections."""
         self._connections.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @cached_property
     def _bundle(self) -> bool | str:
         return tls.ca_bundle(self._settings.verify)
