@@ -19,7 +19,12 @@ from airflow_provider_flowengine.protocol.errors import (
     ServiceUnavailableError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowengine.protocol.http import DENIED_STATUSES, UNAVAILABLE_STATUSES, UNPROCESSED_REDIRECTS
+from airflow_provider_flowengine.protocol.http import (
+    DENIED_STATUSES,
+    UNAUTHENTICATED_STATUSES,
+    UNAVAILABLE_STATUSES,
+    UNPROCESSED_REDIRECTS,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.http import Json, JsonObject, Request, Response
@@ -133,7 +138,7 @@ def parse_envelope(request: Request, response: Response) -> JsonObject:
     if response.status >= 500 or response.status in UNAVAILABLE_STATUSES:
         _raise_unavailable(request, response)
     if response.status >= 400:
-        _raise_rejected(request, response, content or {})
+        _raise_rejected(request, response, content)
     if response.status >= 300:
         _raise_redirected(request, response)
     if response.status < 200 or content is None:
@@ -152,8 +157,10 @@ def _raise_unavailable(request: Request, response: Response) -> NoReturn:
     )
 
 
-def _raise_rejected(request: Request, response: Response, content: JsonObject) -> NoReturn:
+def _raise_rejected(request: Request, response: Response, content: JsonObject | None) -> NoReturn:
     is_denied = response.status in DENIED_STATUSES
+    is_from_proxy = content is None and bool(response.body.strip())
+    content = content or {}
     msg = request.redact(text_of(content.get("msg"))) or _reason(request, response)
     hint = "Check the connection's User id (login) and Access key (password)." if is_denied else hint_for(msg)
     raise (AccessDeniedError if is_denied else RequestRejectedError)(
@@ -163,6 +170,7 @@ def _raise_rejected(request: Request, response: Response, content: JsonObject) -
         status=_status_of(request, content),
         msg=msg,
         http_status=response.status,
+        may_have_been_processed=is_from_proxy and response.status not in UNAUTHENTICATED_STATUSES,
     )
 
 

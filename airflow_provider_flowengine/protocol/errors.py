@@ -107,9 +107,9 @@ class RequestRejectedError(FlowEngineError):
     :param status: the envelope's ``status``, or None when the refusal was HTTP's own.
     :param msg: the envelope's ``msg``, as FlowEngine wrote it.
     :param http_status: the HTTP status of the answer.
+    :param may_have_been_processed: True if the answer is no JSON: it may be a proxy's own, after FlowEngine has
+        processed the request. Default False.
     """
-
-    may_have_been_processed = False
 
     message: str
     _: KW_ONLY
@@ -117,6 +117,7 @@ class RequestRejectedError(FlowEngineError):
     status: int | str | None = None
     msg: str = ""
     http_status: int | None = None
+    may_have_been_processed: bool = False
 
 
 class AccessDeniedError(RequestRejectedError):

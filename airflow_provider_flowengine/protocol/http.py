@@ -28,6 +28,9 @@ RETRYABLE_STATUSES = UNAVAILABLE_STATUSES - {500}
 DENIED_STATUSES = frozenset({401, 403})
 """The server refuses this user."""
 
+UNAUTHENTICATED_STATUSES = frozenset({401, 407})
+"""The server, or a proxy, asks who the user is: the request was not processed (RFC 9110)."""
+
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 UNPROCESSED_REDIRECTS = frozenset({301, 307, 308})
 """The same request is wanted elsewhere, so it was not processed; other redirects may follow processing (RFC 9110)."""

@@ -5,8 +5,8 @@ Start is not idempotent, its answer may be lost, and the API does not guarantee 
 
 1. Read the newest runs of the pipeline, and save what is known as an :class:`~.candidates.Intent`, before anything is
    sent.
-2. Send the start once. A rejection is final. What surely was not processed may be sent again. After anything else it is
-   unknown whether it was.
+2. Send the start once. A rejection is final, but for a proxy's own page. What surely was not processed may be sent
+   again. After anything else it is unknown whether it was.
 3. Find the run in the history: :mod:`.candidates` says which runs it can be. The id in the answer helps, but is
    believed only once the history of this pipeline, or the one-run call with this pipeline's id, shows it. If another
    candidate may still appear, the first one is not taken yet; of several that nothing tells apart none is taken.
@@ -30,6 +30,7 @@ from airflow_provider_flowengine.protocol.candidates import Intent, Verdict, jud
 from airflow_provider_flowengine.protocol.errors import (
     AmbiguousRunError,
     FlowEngineError,
+    RequestRejectedError,
     ServiceUnavailableError,
     StartUnconfirmedError,
     UnexpectedResponseError,
@@ -110,9 +111,7 @@ def start_once(
         intent = outcome.intent
         if outcome.resend_after is None or search.error or attempt == MAX_STARTS:
             break
-        log.warning(
-            "No new run of pipeline %s appeared. Sending its start again (attempt %d).", pipeline_id, attempt + 1
-        )
+        log.warning("No new run of pipeline %s appeared. Starting it again (attempt %d).", pipeline_id, attempt + 1)
         yield Sleep(max(outcome.resend_after - confirmation_timeout, 0.0))
     raise _unconfirmed(outcome, confirmation_timeout, search.error)
 
@@ -222,9 +221,10 @@ def _send_start(
 
     try:
         reply = yield from api.call(lambda engine: endpoints.start_pipeline(engine, intent.pipeline_id, body), sending)
-    except (ServiceUnavailableError, UnexpectedResponseError) as error:
+    except (ServiceUnavailableError, UnexpectedResponseError, RequestRejectedError) as error:
         is_overloaded = error.http_status in _OVERLOADED
-        if not (may_be_processed or is_overloaded or error.may_have_been_processed):
+        is_final = isinstance(error, RequestRejectedError) or not (may_be_processed or is_overloaded)
+        if is_final and not error.may_have_been_processed:
             raise
         log.warning("%s It is unknown whether the start was processed; looking for its run in the history.", error)
         resend_after = min(error.retry_after or 0.0, MAX_RETRY_AFTER) if is_overloaded else None

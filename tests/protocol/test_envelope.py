@@ -267,13 +267,14 @@ REFUSALS = {
             "status": None,
             "msg": "a web page, '400 The plain HTTP request was sent to HTTPS port'",
             "http_status": 400,
+            "may_have_been_processed": True,
         },
     ),
     "of the user": (
         answer(403, "Forbidden"),
         "FlowEngine refused to start pipeline 19: Forbidden. Check the connection's User id (login) and Access key "
         f"(password). (HTTP 403, {STARTED})",
-        {"status": None, "msg": "Forbidden", "http_status": 403},
+        {"status": None, "msg": "Forbidden", "http_status": 403, "may_have_been_processed": True},
     ),
     "by a gateway that moves a change elsewhere": (
         answer(301, "", location="https://gw/fl"),
@@ -292,7 +293,7 @@ def test_a_refusal_is_described_whole(came, message, facts):
     assert isinstance(error, RequestRejectedError)
     assert str(error) == message
     assert error.request == START
-    assert carried(error) == facts
+    assert carried(error) == {"may_have_been_processed": False, **facts}
 
 
 EXPECTED = "expected a JSON object with status, msg and data, but the answer was"

@@ -266,6 +266,8 @@ def test_job_params_are_sent_as_given_and_an_empty_object_without(server):
         (answer(404, ""), RequestRejectedError),
         (answer(409, ""), RequestRejectedError),
         (answer(401, ""), AccessDeniedError),
+        (answer(401, "<html>Sign in</html>"), AccessDeniedError),
+        (answer(403, {"msg": "not yours"}), AccessDeniedError),
     ],
 )
 def test_a_refusal_is_final(server, outcome, error):
@@ -342,6 +344,8 @@ UNKNOWN = [
     answer(200, '{"status": 0, "da'),
     answer(200, {"hello": 1}),
     answer(302, "", location="/login"),
+    answer(403, "<html><title>Blocked by the firewall</title></html>"),
+    answer(400, "Bad Request"),
 ]
 
 
