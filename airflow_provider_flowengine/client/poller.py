@@ -24,6 +24,7 @@ from airflow_provider_flowengine.protocol.api import Api
 from airflow_provider_flowengine.protocol.errors import AmbiguousRunError, FlowEngineError
 from airflow_provider_flowengine.protocol.flow import NO_RETRY
 from airflow_provider_flowengine.protocol.history import History
+from airflow_provider_flowengine.protocol.latest_runs import MIN_SIZE
 from airflow_provider_flowengine.protocol.status import RunState
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.settings import Settings
 
 log = logging.getLogger(__name__)
+
+TICK = 0.05
+"""Seconds between the moments at which polls are sent: a few at once wake the event loop less often than one by one."""
 
 
 class EngineRef(NamedTuple):
@@ -172,8 +176,9 @@ class PipelinePoller:
             if due <= now:
                 return
             # Not asyncio.wait_for, which loses a cancellation in Python 3.11 when it races with a result.
+            delay = math.ceil(due / TICK) * TICK - now if due < math.inf else None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(due - now if due < math.inf else None):
+                async with asyncio.timeout(delay):
                     await self._has_changed.wait()
 
     # --- one poll -------------------------------------------------------------------------------------------------
@@ -238,7 +243,7 @@ class PipelinePoller:
         if self._history is None or self._history.api.settings is not settings:
             address = (self.engine.url, self.engine.id)
             api = Api(settings, self.engine.key, address=address, retry=NO_RETRY)
-            self._history = History(api, self.pipeline_id)
+            self._history = History(api, self.pipeline_id, MIN_SIZE)
         self._history.api.offset = self.engine.offset
         return self._history, client
 

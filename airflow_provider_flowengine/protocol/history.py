@@ -18,6 +18,7 @@ from airflow_provider_flowengine.protocol.errors import AmbiguousRunError
 from airflow_provider_flowengine.protocol.history_pages import HistoryPages, Order, ids_of
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.latest_runs import (
+    FIRST_SIZE,
     GROWN_SIZE,
     MAX_RUNS_BACK,
     LatestRuns,
@@ -44,11 +45,12 @@ class History:
 
     :param api: the engine's API client.
     :param pipeline_id: the pipeline.
+    :param size: how many runs a poll asks for: to begin with, then as many as were needed.
     """
 
-    def __init__(self, api: Api, pipeline_id: Identifier) -> None:
+    def __init__(self, api: Api, pipeline_id: Identifier, size: int = FIRST_SIZE) -> None:
         self._pages = HistoryPages(api, _normalize(pipeline_id))
-        self._newest = LatestRunsReader(self._pages)
+        self._newest = LatestRunsReader(self._pages, size)
         self._older = OlderRunsReader(self._pages)
 
     @property

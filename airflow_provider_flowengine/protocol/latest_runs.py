@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
+MIN_SIZE = 2
 FIRST_SIZE = 20
 """How many runs a first page is asked for. A server's pages may be shorter than that."""
 
 GROWN_SIZE = 100
 MAX_RUNS_BACK = 5_000
 
-_SIZES = (2, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
+_SIZES = (MIN_SIZE, 5, FIRST_SIZE, GROWN_SIZE, 200, 500, 1000)
 _MAX_PAGES_BACK = 80
 _MAX_UNORDERED_PAGES = 20
 """How many pages are read of a history that tells no order."""
