@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
 from airflow_provider_flowengine.protocol.history_pages import Order, ids_are_ordered, ids_of, numeric_ids
 from airflow_provider_flowengine.protocol.identifiers import identifier
 from airflow_provider_flowengine.protocol.latest_runs import GROWN_SIZE
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 _MAX_SEARCHES = 3
 """How many older runs are searched for in one poll; what their pages show besides costs nothing."""
+
+_MAX_KNOWN_PAGES = 20
+"""How many pages are read in one poll for older runs that were on them at the last one: a request each."""
 
 
 @dataclass
@@ -57,15 +61,18 @@ class OlderRunsReader:
         missing = sorted(run_ids, key=str)
         start = self._next % len(missing) if missing else 0
         found: dict[Identifier, PipelineRun | None] = {}
-        searches = 0
+        searches = known_pages = 0
         for place, run_id in enumerate(missing[start:] + missing[:start]):
             if run_id in found:
                 continue
-            if searches == _MAX_SEARCHES:
+            if run_id in self._found_on:
+                known_pages += 1
+            else:
+                searches += 1
+            if searches > _MAX_SEARCHES or known_pages > _MAX_KNOWN_PAGES:
                 self._next = start + place
                 self._warn_once(len(missing))
                 break
-            searches += 1
             rows = yield from self._read_page_of(run_id, by_id=len(missing) <= _MAX_SEARCHES)
             found[run_id] = None
             found |= {run.id: run for run in rows if run.id in run_ids}
@@ -83,15 +90,24 @@ class OlderRunsReader:
 
     def _read_page_of(self, run_id: Identifier, *, by_id: bool) -> Flow[Runs]:
         """Return runs among which an older run is, if there is such a run: it alone by its id, or its page."""
-        if run_id not in self._found_on and (by_id or not isinstance(run_id, int)):
-            run = yield from self.read_own_run(run_id)
-            if run:
-                return (run,)
+        by_id = run_id not in self._found_on and (by_id or not isinstance(run_id, int))
+        run = (yield from self.read_own_run(run_id)) if by_id else None
+        if run:
+            return (run,)
         if not isinstance(run_id, int):
             return ()
-        page, rows = yield from self._bisect(run_id)
-        self._found_on |= dict.fromkeys(ids_of(rows), page)
-        return rows
+        rows: Runs = ()
+        failure = None
+        try:
+            page, rows = yield from self._bisect(run_id)
+            self._found_on |= dict.fromkeys(ids_of(rows), page)
+        except UnexpectedResponseError as error:
+            failure = error
+        if run_id not in ids_of(rows) and not by_id:  # a few ids may have overtaken each other
+            run = yield from self.read_own_run(run_id)
+        if failure and not run:
+            raise failure
+        return (*rows, run) if run else rows
 
     def _bisect(self, run_id: int) -> Flow[tuple[int, Runs]]:
         """

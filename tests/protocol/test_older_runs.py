@@ -188,7 +188,7 @@ def test_of_many_runs_three_are_searched_for_in_one_poll_and_the_others_in_the_n
 
     assert list(find(server, reader, *FAR_APART)) == [150, 250, 350]
     assert list(find(server, reader, *FAR_APART)) == [450, 550, 650]
-    assert list(find(server, reader, *FAR_APART)) == [750, 850, 150]
+    assert list(find(server, reader, *FAR_APART)) == [750, 850, 150, 250, 350, 450, 550, 650]
 
 
 def test_a_run_that_another_ones_page_has_shown_takes_no_turn(server, reader):
@@ -196,7 +196,29 @@ def test_a_run_that_another_ones_page_has_shown_takes_no_turn(server, reader):
     wanted = [550, 650, 750, 840, 850, 860]
 
     assert set(find(server, reader, *wanted)) == {550, 650, 750}
-    assert set(find(server, reader, *wanted)) == {840, 850, 860, 550, 650}
+    assert set(find(server, reader, *wanted)) == set(wanted)
+
+
+def test_20_pages_that_are_known_are_read_in_one_poll(server, reader):
+    server.fill(4_000)
+    wanted = [3_850 - 100 * place for place in range(25)][::-1]
+    for _ in range(9):
+        find(server, reader, *wanted)
+    reader._next = 0
+
+    assert list(find(server, reader, *wanted)) == wanted[:20]
+    assert sorted(asked(server)) == list(range(7, 27))
+    assert list(find(server, reader, *wanted)) == wanted[20:] + wanted[:15]
+
+
+def test_of_many_runs_one_that_others_have_overtaken_is_asked_for_by_its_id(server, reader):
+    server.fill(1_000)
+    server.one_run_call = True
+    places = {600: 601.5, 500: 1_000.5}  # on the page before its own, and on the first, which is in no order then
+    server.order = lambda row: -places.get(row["id"], row["id"])
+
+    assert find(server, reader, 150, 250, 500, 600) == {150: 150, 250: 250, 500: 500}
+    assert find(server, reader, 150, 250, 500, 600)[600] == 600
 
 
 def test_hundreds_of_runs_on_a_few_pages_have_all_been_looked_up_after_a_few_polls(server, reader):
