@@ -53,7 +53,10 @@ def is_inside(folder: Path, path: str) -> bool:
     :param folder: the folder.
     :param path: the path, relative to it.
     """
-    return "\0" not in path and (folder / path).resolve().is_relative_to(folder.resolve())
+    try:
+        return (folder / path).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, NUL, half a surrogate pair
+        return False
 
 
 def read_object(path: str | Path) -> JsonObject:

@@ -67,7 +67,7 @@ class Step:
     uploads: Mapping[str, str]
 
     def as_dict(self) -> JsonObject:
-        """Return it as plain JSON values, for a plan's file and for programs."""
+        """Return it as plain JSON values, for programs."""
         return {
             "pipeline": self.label,
             "source": self.source,
@@ -113,9 +113,14 @@ def plan(arguments: argparse.Namespace) -> int:
     _refuse_to_overwrite(arguments.plan_file)
     engine, steps = _plan(arguments)
     if arguments.plan_file:
-        planned: JsonObject = {"engine": engine.label, "steps": [step.as_dict() for step in steps]}
+        planned: JsonObject = {"engine": engine.label, "steps": [_planned(step) for step in steps]}
         Path(arguments.plan_file).write_text(to_json(planned), encoding="utf-8")
     return show_plan(arguments.output, steps)
+
+
+def _planned(step: Step) -> JsonObject:
+    """Return what a plan's file holds of a step: no changes, since scripts and values can hold secrets."""
+    return {name: value for name, value in step.as_dict().items() if name != "changes"}
 
 
 def apply(arguments: argparse.Namespace) -> int:

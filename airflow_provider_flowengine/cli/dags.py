@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,4 +105,5 @@ def _is_cron(text: str) -> bool:
     """Whether Airflow's cron timetable takes a schedule: a preset, or the usual five fields."""
     from croniter import croniter
 
-    return text in _PRESETS or (len(text.split()) == 5 and croniter.is_valid(text))
+    is_random = re.search(r"\br", text, re.IGNORECASE)  # croniter's own, drawn anew at each parse
+    return text in _PRESETS or (len(text.split()) == 5 and not is_random and croniter.is_valid(text))

@@ -135,7 +135,7 @@ def _show(form: str, run: PipelineRun, pipeline: Pipeline | None) -> None:
 
 
 def _read_params(pipeline: Pipeline, given: Sequence[str]) -> dict[str, dict[str, Json]]:
-    """Return job params from ``node.key=value``; names may hold dots, so the longest node that fits is meant."""
+    """Return job params from ``node.key=value``; names may hold dots."""
     params: dict[str, dict[str, Json]] = {}
     for argument in given:
         path, equals, value = argument.partition("=")
@@ -153,8 +153,12 @@ def _read_params(pipeline: Pipeline, given: Sequence[str]) -> dict[str, dict[str
 
 
 def _node_of(path: str, pipeline: Pipeline) -> str:
-    names = [name for node in pipeline.nodes for name in (node.id, node.name) if path.startswith(f"{name}.")]
-    return max(names, key=len, default=path.partition(".")[0])
+    """Return the node that a path begins with: the one that has the rest as a param, if there is one."""
+    begun = [(name, node) for node in pipeline.nodes for name in (node.id, node.name) if path.startswith(f"{name}.")]
+    found = {name for name, node in begun if path.removeprefix(f"{name}.") in {param.key for param in node.params}}
+    if len(found) > 1:
+        raise ConfigurationError(f"--param: {path!r} fits the nodes {' and '.join(sorted(found))}; use a node's id")
+    return max(found or {name for name, _ in begun}, key=len, default=path.partition(".")[0])
 
 
 def _wait(

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 FOR_ALL = "*"
 
-_NAMED_BY = {"nodes": "nodeId", "values": "key"}
-"""The field that names an item, by the list that it stands in; a param's change is that of its value."""
+_NODES = {"nodes": "nodeId"}
+"""The list of nodes, and the field that names one."""
+
+_PARAMS = {"values": "key"}
+"""The list of a node's params, and the field that names one; a param's change is that of its value."""
 
 
 def overlaid(pipeline: Mapping[str, Json], overlay: Mapping[str, Json]) -> JsonObject:
@@ -47,7 +50,9 @@ def overlaid(pipeline: Mapping[str, Json], overlay: Mapping[str, Json]) -> JsonO
     return result
 
 
-def _merge(value: JsonObject, changes: JsonObject, where: str, *, strict: bool) -> JsonObject:
+def _merge(
+    value: JsonObject, changes: JsonObject, where: str, *, strict: bool, named_by: Mapping[str, str] = _NODES
+) -> JsonObject:
     merged = dict(value)
     for name, change in changes.items():
         place, old = f"{where}, {name}", merged.get(name)
@@ -55,11 +60,13 @@ def _merge(value: JsonObject, changes: JsonObject, where: str, *, strict: bool) 
             merged.pop(name, None)
         elif not is_object(change):
             merged[name] = copy.deepcopy(change)
-        elif name in _NAMED_BY:
-            merged[name] = _merge_items(old, change, _NAMED_BY[name], place, strict=strict)
-        else:
-            if name == "params" and "values" not in change:
+        elif name in named_by:
+            merged[name] = _merge_items(old, change, named_by[name], place, strict=strict)
+        elif name == "params":
+            if "values" not in change:
                 change = {"values": {key: {"value": value} for key, value in change.items()}}
+            merged[name] = _merge(as_object(old), change, place, strict=strict, named_by=_PARAMS)
+        else:
             merged[name] = _merge(as_object(old), change, place, strict=strict)
     return merged
 

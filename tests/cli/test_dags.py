@@ -131,7 +131,9 @@ def test_the_user_may_choose_the_schedule(make_dag):
     assert [(moment.hour, moment.minute) for moment in first_runs(dag, 1)] == [(4, 15)]
 
 
-@pytest.mark.parametrize("schedule", ["0 25 * * *", "a b c d e", "@nope", "@once", "0 0 2 * * ?"])
+@pytest.mark.parametrize(
+    "schedule", ["0 25 * * *", "a b c d e", "@nope", "@once", "0 0 2 * * ?", "R * * * *", "0 r(1-5) * * *"]
+)
 def test_a_schedule_that_airflow_would_not_take_is_refused(make_dag, schedule):
     dag, result = make_dag("--schedule", schedule, runMode="SINGLE")
 

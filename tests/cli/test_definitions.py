@@ -185,6 +185,14 @@ def test_a_plan_shows_no_secret_in_any_form(flowengine, file):
         assert "s3cret" not in planned.out + (file.parent / "plan.out").read_text()
 
 
+def test_a_plans_file_holds_no_script(flowengine, file):
+    change(file, lambda data: data.update(describe="export TOKEN=abc"))
+    plan_file = file.parent / "plan.out"
+
+    assert "export TOKEN=abc" in flowengine("plan", file, "-o", "json", "--plan-file", plan_file).out
+    assert "export TOKEN=abc" not in plan_file.read_text()
+
+
 def test_a_key_of_the_overlay_that_no_pipeline_has_is_said(flowengine, existing, file):
     overlay = file.parent / "overlay.json"
     overlay.write_text('{"chrun": {"data": {"describe": "misspelt"}}}')

@@ -299,6 +299,35 @@ def test_a_param_that_is_given_twice_starts_nothing(flowengine, flowengine_emula
     assert flowengine_emulator.count("start") == 0
 
 
+@pytest.fixture
+def dotted(flowengine_emulator):
+    """A pipeline of a node ``a`` and a node ``a.b``, whose params hold dots too."""
+
+    def node(name, *keys):
+        values = [{"key": key, "value": "", "type": "TEXT"} for key in keys]
+        return {"nodeId": name, "name": name, "type": "TASK", "indexType": "SHELL", "params": {"values": values}}
+
+    nodes = [node("a", "b.c", "b.only"), node("a.b", "c", "own")]
+    data = {"name": "dotted", "nodes": nodes, "edges": []}
+    flowengine_emulator.engine.create_pipeline({"pipelineKey": "dotted", "data": data})
+
+
+@pytest.mark.parametrize(
+    ("param", "sent"), [("a.b.only=1", {"a": {"b.only": "1"}}), ("a.b.own=1", {"a.b": {"own": "1"}})]
+)
+def test_a_param_is_of_the_node_that_has_it(flowengine, flowengine_emulator, dotted, param, sent):
+    assert flowengine("run", "dotted", "--param", param).code == 0
+    assert json.loads(flowengine_emulator.calls("start")[-1]["body"]) == sent
+
+
+def test_a_param_that_fits_two_nodes_starts_nothing(flowengine, flowengine_emulator, dotted):
+    result = flowengine("run", "dotted", "--param", "a.b.c=1")
+
+    assert result.code == 1
+    assert "--param: 'a.b.c' fits the nodes a and a.b" in result.err
+    assert flowengine_emulator.count("start") == 0
+
+
 @pytest.mark.parametrize("option", ["--timeout", "--poll-interval"])
 @pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])
 def test_a_time_that_is_none_starts_nothing(flowengine, flowengine_emulator, existing, option, value):

@@ -23,6 +23,15 @@ def test_params_are_named_by_node_and_key(pipeline):
     assert day == {"key": "day", "value": "1"}
 
 
+def test_an_object_in_a_param_is_merged_whatever_its_keys_are_called(pipeline):
+    pipeline["data"]["nodes"][0]["params"]["values"][0]["value"] = {"values": {"a": 1}, "z": 2}
+    changes = {"data": {"nodes": {"train": {"params": {"trees": {"values": {"a": 3}}}}}}}
+
+    (trees, _) = overlaid(pipeline, {"churn": changes})["data"]["nodes"][0]["params"]["values"]
+
+    assert trees["value"] == {"values": {"a": 3}, "z": 2}
+
+
 def test_objects_are_merged_and_null_removes(pipeline):
     changes = {"data": {"describe": None, "executionConfig": {"runMode": "SINGLE"}}}
 
