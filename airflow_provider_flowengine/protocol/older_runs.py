@@ -96,18 +96,23 @@ class OlderRunsReader:
             return (run,)
         if not isinstance(run_id, int):
             return ()
-        rows: Runs = ()
-        failure = None
-        try:
-            page, rows = yield from self._bisect(run_id)
-            self._found_on |= dict.fromkeys(ids_of(rows), page)
-        except UnexpectedResponseError as error:
-            failure = error
+        rows, failure = yield from self._search(run_id)
         if run_id not in ids_of(rows) and not by_id:  # a few ids may have overtaken each other
             run = yield from self.read_own_run(run_id)
-        if failure and not run:
+        if run:
+            return (*rows, run)
+        if failure:
             raise failure
-        return (*rows, run) if run else rows
+        return rows
+
+    def _search(self, run_id: int) -> Flow[tuple[Runs, UnexpectedResponseError | None]]:
+        """Return the page on which a run is by its id, or why it cannot be found so."""
+        try:
+            page, rows = yield from self._bisect(run_id)
+        except UnexpectedResponseError as error:
+            return (), error
+        self._found_on |= dict.fromkeys(ids_of(rows), page)
+        return rows, None
 
     def _bisect(self, run_id: int) -> Flow[tuple[int, Runs]]:
         """
