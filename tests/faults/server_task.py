@@ -72,6 +72,7 @@ class Task:
     _gave_up: bool = False
     _first_sent: int = 0  # which of the requests to start was the first of the start that is looked for
     _left: set[int | str] = field(default_factory=set)  # runs of the task that it has lost, with an excuse
+    _seems_to_grow: bool = False  # whether the random ids of the few runs before the last start did so by chance
 
     def __post_init__(self) -> None:
         self.server = Server(self.world)
@@ -124,6 +125,7 @@ class Task:
     def _find(self) -> PipelineRun | None:
         if self._intent is None:
             return None
+        self._seems_to_grow = self.world.ids == "random" and bool(self._intent.ids_grow)
         timeout = self.world.confirmation_timeout
         return self.server.drive(find_started_run(self.api, self._intent, PARAMS, confirmation_timeout=timeout))
 
@@ -197,6 +199,8 @@ class Task:
             return "somebody's like run was taken before, and its own left"
         if server.shows_since(earlier) > earlier.posted + world.confirmation_timeout:
             return "a run showed later than start_confirmation_timeout"
+        if self._seems_to_grow:
+            return "ids don't grow, but those of a few runs did by chance"
         return self._unrecognizable()
 
     def _unrecognizable(self) -> str:
