@@ -33,8 +33,8 @@ WAITING = [
 ]
 LIMIT = [
     Case("idle", 1, 1),
-    # At the default interval, and then with a third of it: more than one event loop can do. Each for whole intervals,
-    # since the polls of pipelines with several runs are not spread evenly over one.
+    # At the default interval, and then with a third of it. Each for whole intervals, since the polls of pipelines with
+    # several runs are not spread evenly over one.
     Case("FlowEngine", 10_000, 1000, interval=30.0, settle=35.0, seconds=30.0),
     Case("FlowEngine", 10_000, 10_000, interval=30.0, settle=35.0, seconds=30.0),
     Case("FlowEngine", 10_000, 10_000, interval=10.0, settle=15.0, seconds=20.0),
