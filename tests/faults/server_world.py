@@ -29,6 +29,7 @@ REQUEST_SECONDS = 0.1
 NAMES_RUN, NAMES_NONE, NAMES_ANOTHER = "names its run", "names no run", "names an id that is no run's"
 LOST, REJECTED, REFUSED = "lost", "rejected", "connection refused"
 ERRORS: dict[str, Response] = {
+    "403": Response(403, b"<html><title>Blocked by the firewall</title></html>"),
     "429": Response(429, b"Too Many Requests"),
     "500": Response(500, b"oops"),
     "502": Response(502, b"<html>Bad Gateway</html>"),
