@@ -27,12 +27,7 @@ from airflow_provider_flowengine.protocol.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowengine.protocol.flow import NO_RETRY, Flow, Retry, Sleep
-from airflow_provider_flowengine.protocol.http import (
-    MISSING_CALL_STATUSES,
-    Request,
-    Response,
-    redirect_target,
-)
+from airflow_provider_flowengine.protocol.http import MISSING_CALL_STATUSES, Request, Response, redirect_target
 from airflow_provider_flowengine.protocol.identifiers import Identifier, identifier
 from airflow_provider_flowengine.protocol.models import Engine, HistoryPage, Pipeline, PipelineRun
 from airflow_provider_flowengine.protocol.pipeline_pages import Kind, Listing, read_pages

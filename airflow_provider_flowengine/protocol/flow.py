@@ -7,15 +7,23 @@ responses and a fake clock; so it is written once, and sync and async never diff
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
-from airflow_provider_flowengine.protocol.errors import FlowEngineError, ServiceUnavailableError
+from airflow_provider_flowengine.protocol.errors import (
+    AccessDeniedError,
+    FlowEngineError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
 from airflow_provider_flowengine.protocol.http import Request, Response
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,21 @@ def advance(flow: Flow[T], outcome: Response | FlowEngineError | None) -> Step |
         return flow.throw(outcome) if isinstance(outcome, FlowEngineError) else flow.send(outcome)
     except StopIteration as end:
         return Finished(end.value)
+
+
+def unless_refused(page: Flow[T]) -> Flow[T | None]:
+    """
+    Return a further page of a list; None if the server refuses it, as one beyond the end.
+
+    :param page: requests it.
+    """
+    try:
+        return (yield from page)
+    except AccessDeniedError:
+        raise
+    except RequestRejectedError as error:
+        log.debug("This page is taken for one beyond the end: %s", error)
+        return None
 
 
 def supervise(

@@ -13,9 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowengine.protocol.errors import UnexpectedResponseError
-from airflow_provider_flowengine.protocol.flow import Step, supervise
+from airflow_provider_flowengine.protocol.flow import Step, supervise, unless_refused
 from airflow_provider_flowengine.protocol.http import Request
-from airflow_provider_flowengine.protocol.pipeline_pages import unless_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

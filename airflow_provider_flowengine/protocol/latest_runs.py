@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_flowengine.protocol.models import PipelineRun
 
 MIN_SIZE = 2
+"""How many runs a first page is asked for by who waits for a run: it is likely to be the newest."""
+
 FIRST_SIZE = 20
 """How many runs a first page is asked for. A server's pages may be shorter than that."""
 

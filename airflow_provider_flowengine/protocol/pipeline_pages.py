@@ -8,25 +8,21 @@ more, in long pages. Servers differ in what comes beyond the end: nothing, a ref
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_flowengine.protocol.errors import AccessDeniedError, RequestRejectedError
+from airflow_provider_flowengine.protocol.flow import unless_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_flowengine.protocol.flow import Flow, T
+    from airflow_provider_flowengine.protocol.flow import Flow
     from airflow_provider_flowengine.protocol.identifiers import Identifier
     from airflow_provider_flowengine.protocol.models import Pipeline
     from airflow_provider_flowengine.protocol.reply import Reply
 
-log = logging.getLogger(__name__)
-
 PAGE_SIZE = 500
 MAX_PAGES = 120
-
 
 Kind = Literal["key", "name"]
 
@@ -106,18 +102,3 @@ def read_pages(fetch: Callable[[int, int], Flow[Reply]], key: str = "") -> Flow[
             return listing
     listing.problem = "it has no end"
     return listing
-
-
-def unless_refused(page: Flow[T]) -> Flow[T | None]:
-    """
-    Return a further page of a list; None if the server refuses it, as one beyond the end.
-
-    :param page: asks for it.
-    """
-    try:
-        return (yield from page)
-    except AccessDeniedError:
-        raise
-    except RequestRejectedError as error:
-        log.debug("This page is taken for one beyond the end: %s", error)
-        return None
