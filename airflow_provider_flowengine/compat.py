@@ -89,7 +89,7 @@ def allow_in_xcom(classes: Iterable[type]) -> None:
 
 
 def has_custom_xcom_backend() -> bool:
-    """Whether a deployment keeps its XComs its own way; the default is called alike in each Airflow."""
+    """Whether Airflow is configured with another XCom backend than its own, which is BaseXCom in every version."""
     path: str = conf.get_mandatory_value("core", "xcom_backend")
     return path.rpartition(".")[2] != "BaseXCom"
 

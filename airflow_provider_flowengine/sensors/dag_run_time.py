@@ -54,9 +54,9 @@ class DagRunTime(NamedTuple):
 
     def started_within(self, window: float) -> datetime:
         """
-        Return the moment a time before the DAG run's own: its data interval's end, or else when it was due.
+        Return the earliest start that counts: so long before the data interval's end, or before the DAG run was due.
 
-        :param window: seconds; the moment is in 1970 at the earliest.
+        :param window: seconds; a start before 1970 isn't meant.
         """
         planned_end = self.interval_end if self.run_type in PLANNED else None
         moment = planned_end or self.due

@@ -17,10 +17,10 @@ OUTAGE_FIELDS = ("unavailable_since", "suspect_since")
 
 def restore_outage(context: Context, monitor: RunMonitor) -> None:
     """
-    Let a poll know since when it lasts; it doesn't, for all that is known, before Airflow 3.3.
+    Tell a poll since when the outage lasts, as the poll before it has saved; Airflow before 3.3 keeps nothing.
 
     :param context: the task's context.
-    :param monitor: what the poll is for.
+    :param monitor: the monitor before the poll.
     """
     for name, at in _load(context).items():
         setattr(monitor, name, at)
